@@ -1,0 +1,30 @@
+// Builds the native binary: `bun scripts/build.ts [--target bun-linux-arm64] [--outfile PATH]`.
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { $ } from 'bun';
+
+const root = join(import.meta.dir, '..');
+const { values } = parseArgs({
+  options: {
+    target: { type: 'string' },
+    outfile: { type: 'string', default: join(root, 'dist', 'kache') },
+  },
+});
+
+mkdirSync(dirname(values.outfile), { recursive: true });
+// ESM with splitting and bytecode keeps everything behind a dynamic import free for the wrapper. Without the two
+// autoload flags the binary would load `.env` and the `preload` of a `bunfig.toml` of the crate being compiled.
+const flags = [
+  '--compile',
+  '--bytecode',
+  '--format=esm',
+  '--splitting',
+  '--minify',
+  '--no-compile-autoload-dotenv',
+  '--no-compile-autoload-bunfig',
+  ...(values.target === undefined ? [] : [`--target=${values.target}`]),
+  `--outfile=${values.outfile}`,
+];
+await $`${process.execPath} build ${flags} ${join(root, 'src', 'main.ts')}`.quiet();
+console.log(`built ${values.outfile}`);
