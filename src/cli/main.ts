@@ -1,0 +1,4 @@
+// The command line.
+export async function runCli(argv: readonly string[]): Promise<void> {
+  console.log('kache', argv.join(' '));
+}

@@ -1,0 +1,46 @@
+// One compiler call on its way through the stages: what every stage may ask.
+import type { Settings } from '../core/config.ts';
+import type { CompileEvent, Phases } from '../core/events.ts';
+import type { Invocation } from '../rustc/invocation.ts';
+import type { PathMap } from '../rustc/path-map.ts';
+import type { PackageOrigin } from '../rustc/roots.ts';
+import type { Toolchain } from '../rustc/toolchain.ts';
+import type { Store } from '../store/store.ts';
+
+export interface Call {
+  readonly invocation: Invocation;
+  readonly settings: Settings;
+  readonly store: Store;
+  readonly toolchain: Toolchain;
+  readonly origin: PackageOrigin;
+  readonly map: PathMap;
+  readonly startedMs: number;
+  readonly phases: Phases;
+}
+
+/** Registry, git and vendored packages do not change by Cargo's own contract. */
+export const isMutable = (call: { readonly origin: PackageOrigin }): boolean =>
+  call.origin === 'workspace' || call.origin === 'path';
+
+/** Runs one phase and notes how long it took, in milliseconds. */
+export function timed<T>(phases: Phases, phase: keyof Phases, run: () => T): T {
+  const from = performance.now();
+  try {
+    return run();
+  } finally {
+    phases[phase] = (phases[phase] ?? 0) + performance.now() - from;
+  }
+}
+
+/** The part of an event that is the same however the call ends. */
+export function describe(call: Pick<Call, 'invocation' | 'startedMs'>): Omit<CompileEvent, 'result' | 'ts' | 'elapsed_ms' | 'compiler_runs'> {
+  const { invocation } = call;
+  const version = invocation.env['CARGO_PKG_VERSION'];
+  return {
+    crate_name: invocation.crateName,
+    ...(version === undefined ? {} : { crate_version: version }),
+    crate_types: invocation.isTest ? 'test' : invocation.crateTypes.join(','),
+    root: invocation.cwd,
+    out_dir: invocation.outDir,
+  };
+}

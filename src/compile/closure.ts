@@ -1,0 +1,101 @@
+// The closure of a compile that has just ended: what its dep-info names, what its macros opened, and which real paths
+// its outputs hold.
+import { bundlesNativeCode } from '../rustc/archive.ts';
+import type { DepInfo } from '../rustc/dep-info.ts';
+import { envUsage } from '../rustc/env-usage.ts';
+import { codegenValue } from '../rustc/flags.ts';
+import type { Invocation } from '../rustc/invocation.ts';
+import { otherSpelling } from '../rustc/modules.ts';
+import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
+import type { Closure } from '../store/closures.ts';
+import { readFile, readText, stat } from '../sys/files.ts';
+import { resolve } from '../sys/paths.ts';
+import { type Call, isMutable } from './call.ts';
+import type { KeyBase } from './key.ts';
+import type { Observation } from './observe.ts';
+
+/** An output of the compile with its bytes. */
+export interface OutputBytes {
+  readonly kind: string;
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface FinishedCompile {
+  readonly depInfo: DepInfo;
+  readonly outputs: readonly OutputBytes[];
+  readonly observation: Observation;
+}
+
+/** The closure, or why there can be none that is sure. */
+export function closureOf(call: Call, base: KeyBase, finished: FinishedCompile): Closure | { readonly skip: string } {
+  const { map, invocation } = call;
+  const { depInfo, outputs, observation } = finished;
+  if (observation === 'unknown') return { skip: 'macro-reads-unknown' };
+  if (depInfo.files.some((file) => file.includes('\uFFFD'))) return { skip: 'not-utf8' };
+  const natives = takesNatives(invocation, outputs);
+  if (natives && nativeArchives(invocation).some(({ path }) => isThin(path))) return { skip: 'thin-archive' };
+  const files = depInfo.files.map((file) => map.toRooted(file));
+  const reported = new Set(depInfo.files.map((file) => resolve(invocation.cwd, file)));
+  return {
+    files,
+    env: depInfo.env.map(({ name }) => name).sort(),
+    bound: boundRoots(call, base, finished),
+    absent: isMutable(call) ? absentSpellings(call, files) : [],
+    observed: observation.files.filter((path) => !reported.has(path)).map((path) => map.toRooted(path)),
+    listed: observation.folders.map((path) => map.toRooted(path)),
+    natives,
+  };
+}
+
+function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): boolean {
+  if (asksForStatic(invocation)) return true;
+  return outputs.some(({ path, bytes }) => path.endsWith('.rlib') && bundlesNativeCode(bytes) !== false);
+}
+
+/** A thin archive names its members instead of holding them. */
+const isThin = (path: string): boolean => new TextDecoder().decode(readFile(path)?.subarray(0, 8)) === '!<thin>\n';
+
+/** The other spelling of every module file that does not exist; the crate root has none. */
+function absentSpellings(call: Call, files: readonly string[]): string[] {
+  return files.slice(1).flatMap((rooted) => {
+    const other = otherSpelling(rooted);
+    const path = other === undefined ? undefined : call.map.fromRooted(other);
+    if (other === undefined || path === undefined) return [];
+    return stat(resolve(call.invocation.cwd, path)) === undefined ? [other] : [];
+  });
+}
+
+/**
+ * The roots whose real path went into the outputs. Literal bytes prove it; where outputs hold bit-packed code (LLVM
+ * bitcode) or a variable is used in other ways than to include a file, it is assumed.
+ */
+function boundRoots(call: Call, base: KeyBase, finished: FinishedCompile): string[] {
+  const { map, invocation } = call;
+  const bound = new Set<string>();
+  for (const root of map.roots) {
+    if (finished.outputs.some(({ bytes }) => holds(bytes, root.path))) bound.add(root.name);
+  }
+  const conclusive = showsLiterals(invocation);
+  const bind = (value: string | undefined): void => {
+    for (const name of map.rootsIn(value ?? '')) bound.add(name);
+  };
+  for (const { name } of finished.depInfo.env) {
+    const value = invocation.env[name];
+    if (value === undefined || map.rootsIn(value).length === 0) continue;
+    const usage = envUsage(name, sourceTexts(finished.depInfo, invocation.cwd));
+    if (usage === 'elsewhere' || (usage === 'unmentioned' && !conclusive)) bind(value);
+  }
+  if (!conclusive) for (const name of base.macroEnv) bind(invocation.env[name]);
+  return [...bound].sort();
+}
+
+const holds = (bytes: Uint8Array, text: string): boolean =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(text);
+
+const sourceTexts = (depInfo: DepInfo, cwd: string): string[] =>
+  depInfo.files.filter((file) => file.endsWith('.rs')).map((file) => readText(resolve(cwd, file)) ?? '');
+
+/** Whether every string constant stands in the outputs as plain bytes. */
+const showsLiterals = (invocation: Invocation): boolean =>
+  codegenValue(invocation.parsed, 'linker-plugin-lto') === undefined && !invocation.parsed.flags.some(({ name }) => name === '-Z');

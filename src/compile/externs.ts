@@ -1,0 +1,120 @@
+// What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
+// proc macros can be reached through them.
+import { isDynamicLibrary } from '../rustc/outputs.ts';
+import { isSettled, type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
+import type { Store } from '../store/store.ts';
+import { isOsError, listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { basename, resolve } from '../sys/paths.ts';
+import type { Call } from './call.ts';
+
+export interface ExternIdentity {
+  readonly path: string;
+  /** A content hash, or `key:` and the cache key of the compile that made it. */
+  readonly identity: string;
+  readonly record: OutputRecord | undefined;
+}
+
+/**
+ * The identity of an output file: what was recorded when a compile through kache made it, as long as its signature
+ * holds, else its content. Undefined when there is no such file.
+ */
+export function identityOf(store: Store, path: string): ExternIdentity | undefined {
+  const info = stat(path);
+  if (info === undefined) return undefined;
+  const record = readOutputs(store, path);
+  const name = basename(path);
+  const known = record?.files[name];
+  const signature = signatureOf(info);
+  if (known?.[0] === signature) return { path, identity: known[1], record };
+  if (known !== undefined && isStillTheBlob(store, known, info.ino, info.size)) return { path, identity: known[1], record };
+  const bytes = readFile(path);
+  if (bytes === undefined) return undefined;
+  const identity = sha256(bytes);
+  // Another compiler, or kache with another store, put this file here: what else was recorded is about something else.
+  const valid = known?.[1] === identity ? record : undefined;
+  if (isSettled(info, Date.now())) {
+    const files = { ...valid?.files, [name]: [signature, identity] as const };
+    rememberOutputs(store, path, { files, macros: valid?.macros ?? [], externs: valid?.externs ?? [], complete: valid?.complete ?? false });
+  }
+  return { path, identity, record: valid };
+}
+
+/** A hardlink of a blob: its ctime moves whenever another checkout links or unlinks it, its inode does not. */
+function isStillTheBlob(store: Store, known: readonly [string, string], ino: bigint, size: number): boolean {
+  if (known[1].startsWith('key:')) return false;
+  const blob = stat(`${store.layout.root}/blobs/${known[1].slice(0, 2)}/${known[1]}`);
+  const [recordedIno, recordedSize] = known[0].split(':');
+  return blob?.ino === ino && `${ino}` === recordedIno && `${size}` === recordedSize;
+}
+
+export function rememberOutputs(store: Store, path: string, record: OutputRecord): void {
+  try {
+    writeOutputs(store, path, record);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+  }
+}
+
+export interface ResolvedExterns {
+  /** In command-line order: options and name as given, identity of the file; `sysroot` for those without a path. */
+  readonly keyed: readonly (readonly [name: string, identity: string])[];
+  /** Absolute paths of the extern files. */
+  readonly paths: readonly string[];
+  /** Dynamic libraries whose macros the unit can use. */
+  readonly macros: readonly string[];
+}
+
+/** Every extern of a call; undefined when a file is missing. */
+export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): ResolvedExterns | undefined {
+  const { invocation, store } = call;
+  const keyed: [string, string][] = [];
+  const paths: string[] = [];
+  const macros = new Set<string>();
+  let unknown = false;
+  for (const { options, name, path } of invocation.externs) {
+    const label = options === '' ? name : `${options}:${name}`;
+    if (path === undefined) {
+      keyed.push([label, 'sysroot']);
+      continue;
+    }
+    const absolute = resolve(invocation.cwd, path);
+    const found = identityOf(store, absolute);
+    if (found === undefined) return undefined;
+    keyed.push([label, found.identity]);
+    paths.push(absolute);
+    if (isDynamicLibrary(absolute)) macros.add(absolute);
+    else if (found.record?.complete) for (const macro of found.record.macros) macros.add(macro);
+    else unknown = true;
+  }
+  if (unknown) for (const macro of allDynamicLibraries(call)) macros.add(macro);
+  return { keyed, paths, macros: [...macros].sort() };
+}
+
+/** Every dynamic library a compile could load: what is assumed of externs whose history is unknown. */
+function allDynamicLibraries({ invocation }: Pick<Call, 'invocation'>): string[] {
+  return invocation.searchPaths
+    .filter(({ kind }) => kind !== 'native' && kind !== 'framework')
+    .map(({ dir }) => resolve(invocation.cwd, dir))
+    .flatMap((dir) => (listDirectory(dir) ?? []).filter(({ name }) => isDynamicLibrary(name)).map(({ name }) => `${dir}/${name}`));
+}
+
+/**
+ * The identities of every file a link of these externs takes in, also the indirect ones: C code can change in a `-sys`
+ * crate while the metadata its users see stays the same. Undefined when the history of one of them is unknown.
+ */
+export function linkClosure(store: Store, externs: readonly string[]): readonly string[] | undefined {
+  const seen = new Map<string, string>();
+  const pending = [...externs];
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    // What is linked is the library, whatever file the metadata was taken from.
+    const linked = path.endsWith('.rmeta') ? `${path.slice(0, -'.rmeta'.length)}.rlib` : path;
+    if (seen.has(linked)) continue;
+    const found = identityOf(store, linked);
+    if (found === undefined || !found.record?.complete) return undefined;
+    seen.set(linked, found.identity);
+    // A proc macro is linked already: its own externs are in its key.
+    if (!isDynamicLibrary(linked)) pending.push(...found.record.externs);
+  }
+  return [...seen.values()].sort();
+}

@@ -1,0 +1,121 @@
+// From a call to its UnitId: the toolchain that runs, the normalised arguments, the package, and the constant part of
+// the environment. Nothing here opens a source file.
+import type { Environment, Settings } from '../core/config.ts';
+import type { UnitId } from '../core/ids.ts';
+import { codegenOption, lastOf } from '../rustc/flags.ts';
+import { type Invocation, sourcePath } from '../rustc/invocation.ts';
+import type { PathMap } from '../rustc/path-map.ts';
+import { findProgram, inspectToolchain, isCurrent, throughProxy, type Toolchain, type ToolchainRecord } from '../rustc/toolchain.ts';
+import { canonicalFlags, targetsNativeCpu, unitEnvironment } from '../rustc/unit-parts.ts';
+import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
+import type { Store } from '../store/store.ts';
+import { isOsError, readText } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { outputOf } from '../sys/process.ts';
+import { isClippy } from './bypass.ts';
+
+/** Part of every UnitId: raise it whenever what enters a key changes. */
+const KEY_VERSION = 'kache-key-1';
+
+/** The toolchain behind the compiler of a call; undefined when it is no rustc that answers. */
+export function identifyToolchain(store: Store, invocation: Invocation): Toolchain | undefined {
+  const rustc = invocation.compiler.at(-1) ?? '';
+  const found = findProgram(rustc, invocation.env, invocation.cwd);
+  if (found === undefined) return undefined;
+  const real = throughProxy(found, invocation.env);
+  // Only the proxy knows which toolchain it would start here: ask each time.
+  if (real === undefined) return inspectToolchain(found, outputOf);
+  const known = readMemo<ToolchainRecord>(store, 'toolchain', real);
+  if (known !== undefined && isCurrent(known)) return known;
+  const record = inspectToolchain(real, outputOf);
+  if (record !== undefined) rememberToolchain(store, real, record);
+  return record;
+}
+
+function rememberToolchain(store: Store, path: string, record: ToolchainRecord): void {
+  try {
+    writeMemo(store, 'toolchain', path, record);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+  }
+}
+
+export interface Identified {
+  readonly unit: UnitId;
+  /** The flags as they entered, for explanations. */
+  readonly flags: readonly string[];
+}
+
+/** What the identity of a unit is made of. */
+export interface IdentityParts {
+  readonly invocation: Invocation;
+  readonly settings: Settings;
+  readonly store: Store;
+  readonly toolchain: Toolchain;
+  readonly map: PathMap;
+}
+
+/** The UnitId; undefined when a file the flags name (target spec, profile, clippy) cannot be read. */
+export function identify(parts: IdentityParts): Identified | undefined {
+  const { invocation, settings, map, toolchain } = parts;
+  const files = flagFiles(parts);
+  if (files === undefined) return undefined;
+  const flags = canonicalFlags(invocation, map);
+  const identity = [
+    KEY_VERSION,
+    settings.keySalt,
+    toolchain.identity,
+    flags,
+    files,
+    map.toRooted(sourcePath(invocation)),
+    // What stands in the outputs in place of real paths.
+    map.roots.map((root) => [root.name, root.placeholder ?? null]),
+    unitEnvironment(invocation.env, settings.keyEnvVars),
+    targetsNativeCpu(invocation) ? processorIdentity() : null,
+  ];
+  return { unit: sha256(JSON.stringify(identity)) as UnitId, flags };
+}
+
+/** Content hashes of the files that flags name, and of the driver in front of rustc. */
+function flagFiles({ invocation, store }: IdentityParts): string[] | undefined {
+  const { parsed, compiler, env, cwd } = invocation;
+  const paths: string[] = [];
+  const target = lastOf(parsed, '--target');
+  if (target?.endsWith('.json')) paths.push(target);
+  for (const flag of parsed.flags) {
+    const option = codegenOption(flag);
+    if (option?.name === 'profile-use' && option.value !== undefined) paths.push(option.value);
+  }
+  const program = isClippy(compiler[0]) ? findProgram(compiler[0], env, cwd) : undefined;
+  const driver = program === undefined ? undefined : throughProxy(program, env);
+  if (isClippy(compiler[0])) {
+    if (driver === undefined) return undefined;
+    paths.push(driver, ...clippyConfigs(env));
+  }
+  if (paths.length === 0) return [];
+  const hashes = new SourceHashes(store, `flags ${paths.join(' ')}`);
+  const digests = paths.map((path) => hashes.hash(path.startsWith('/') ? path : `${cwd}/${path}`));
+  hashes.remember(paths);
+  return digests.every((digest) => digest !== undefined) ? digests : undefined;
+}
+
+/** Clippy takes the first `clippy.toml` or `.clippy.toml` from the package upward, and reports it only when there is one. */
+function clippyConfigs(env: Environment): string[] {
+  let dir = env['CLIPPY_CONF_DIR'] ?? env['CARGO_MANIFEST_DIR'] ?? '';
+  const found: string[] = [];
+  while (dir.startsWith('/')) {
+    for (const name of ['.clippy.toml', 'clippy.toml']) {
+      if (readText(`${dir}/${name}`) !== undefined) found.push(`${dir}/${name}`);
+    }
+    if (found.length > 0) return found;
+    dir = dir.slice(0, dir.lastIndexOf('/'));
+  }
+  return found;
+}
+
+/** The processor as far as LLVM's `native` can see it: model and features, from the first block of /proc/cpuinfo. */
+function processorIdentity(): string {
+  const block = (readText('/proc/cpuinfo') ?? '').split('\n\n')[0] ?? '';
+  const telling = /^(vendor_id|cpu family|model|stepping|flags|CPU implementer|CPU architecture|CPU variant|CPU part|Features)\s*:/;
+  return block.split('\n').filter((line) => telling.test(line)).join('\n');
+}

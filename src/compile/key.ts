@@ -1,0 +1,189 @@
+// The cache key: the unit, and the content of everything one closure says it reads, as it is now.
+import { Glob } from 'bun';
+import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
+import { packageDir } from '../rustc/invocation.ts';
+import { nativeArchives } from '../rustc/native-libraries.ts';
+import type { PathMap } from '../rustc/path-map.ts';
+import type { Closure } from '../store/closures.ts';
+import type { EntryInputs } from '../store/entries.ts';
+import { SourceHashes } from '../store/hashes.ts';
+import { listDirectory, readText, stat } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { resolve } from '../sys/paths.ts';
+import { type Call, isMutable } from './call.ts';
+import { type ResolvedExterns } from './externs.ts';
+import { MacroMentions, macroEnvironment, mentionedNames, type Source } from './macros.ts';
+
+/** What the keys of one unit share, whichever closure they are made with. */
+export interface KeyBase {
+  readonly unit: UnitId;
+  readonly flags: readonly string[];
+  readonly externs: ResolvedExterns;
+  /** Present when proc macros can be reached. */
+  readonly macros: MacroMentions | undefined;
+  /** Names of the variables those macros mention. */
+  readonly macroEnv: readonly string[];
+  readonly sources: SourceHashes;
+  /** Identities of everything a linked output takes in; undefined for libraries. */
+  readonly linked: readonly string[] | undefined;
+}
+
+/** Undefined when a macro's library is gone. */
+export function keyBase(
+  call: Call,
+  identified: { unit: UnitId; flags: readonly string[] },
+  resolved: { externs: ResolvedExterns; linked: readonly string[] | undefined },
+): KeyBase | undefined {
+  const { externs, linked } = resolved;
+  const macros = externs.macros.length === 0 ? undefined : MacroMentions.of(call, externs.macros);
+  if (macros === undefined && externs.macros.length > 0) return undefined;
+  return {
+    ...identified,
+    externs,
+    macros,
+    linked,
+    macroEnv: macros === undefined ? [] : macroEnvironment(call, macros),
+    sources: new SourceHashes(call.store, `${identified.unit} ${call.invocation.cwd} ${call.invocation.outDir}`),
+  };
+}
+
+export interface ComputedKey {
+  readonly key: CacheKey;
+  readonly inputs: EntryInputs;
+  /** Absolute paths of the files that were hashed. */
+  readonly paths: readonly string[];
+}
+
+/** Why a closure does not apply here and now. */
+export interface NoKey {
+  readonly why: string;
+}
+
+/** The key of a unit by one of its closures. */
+export function computeKey(call: Call, base: KeyBase, closure: Closure): ComputedKey | NoKey {
+  const { map } = call;
+  const hashed = hashFiles(call, base, [...closure.files, ...closure.observed]);
+  if ('why' in hashed) return hashed;
+  for (const rooted of closure.absent) {
+    const path = here(call, rooted);
+    if (path === undefined || stat(path) !== undefined) return { why: `module-appeared ${rooted}` };
+  }
+  const bound = boundRoots(map, closure.bound);
+  if (bound === undefined) return { why: 'root-missing' };
+  const env = keyedEnv(call, [...closure.env, ...base.macroEnv], map.without(closure.bound));
+  if (env === undefined) return { why: 'env-not-utf8' };
+  const other = otherInputs(call, base, { closure, sources: hashed.sources });
+  if ('why' in other) return other;
+  const files = hashed.files.sort((a, b) => (a[0] < b[0] ? -1 : 1));
+  const key = sha256(
+    JSON.stringify([base.unit, files, env, base.externs.keyed, bound, other.inputs, base.linked ?? null]),
+  ) as CacheKey;
+  const inputs: EntryInputs = {
+    flags: base.flags,
+    files,
+    env: env.map(([name, value]) => [name, value === null ? 'unset' : sha256(value).slice(0, 16)]),
+    externs: base.externs.keyed,
+    other: [...bound, ...other.inputs].map(([name, value]) => [name, sha256(value).slice(0, 16)]),
+  };
+  return { key, inputs, paths: hashed.paths };
+}
+
+/** A rooted path as an absolute one of this checkout. */
+function here(call: Call, rooted: string): string | undefined {
+  const path = call.map.fromRooted(rooted);
+  return path === undefined ? undefined : resolve(call.invocation.cwd, path);
+}
+
+interface HashedFiles {
+  readonly files: [rooted: string, digest: Digest][];
+  readonly paths: string[];
+  readonly sources: Source[];
+}
+
+function hashFiles(call: Call, base: KeyBase, rooted: readonly string[]): HashedFiles | NoKey {
+  const result: HashedFiles = { files: [], paths: [], sources: [] };
+  for (const name of rooted) {
+    const path = here(call, name);
+    const digest = path === undefined ? undefined : base.sources.hash(path);
+    if (path === undefined || digest === undefined) return { why: `file-missing ${name}` };
+    result.files.push([name, digest]);
+    result.paths.push(path);
+    if (name.endsWith('.rs')) result.sources.push([path, digest]);
+  }
+  return result;
+}
+
+/** The real paths a path-bound unit depends on. */
+function boundRoots(map: PathMap, names: readonly string[]): [string, string][] | undefined {
+  const bound: [string, string][] = [];
+  for (const name of [...names].sort()) {
+    const root = map.roots.find((candidate) => candidate.name === name);
+    if (root === undefined) return undefined;
+    bound.push([`root ${name}`, root.path]);
+  }
+  return bound;
+}
+
+/** Names and values, paths of free roots as tokens; unset is null. Undefined when a value is no UTF-8. */
+function keyedEnv(call: Call, names: readonly string[], map: PathMap): [string, string | null][] | undefined {
+  const env: [string, string | null][] = [];
+  for (const name of [...new Set(names)].sort()) {
+    const value = call.invocation.env[name];
+    if (value?.includes('\uFFFD')) return undefined;
+    env.push([name, value === undefined ? null : map.tokenize(value)]);
+  }
+  return env;
+}
+
+type Inputs = { readonly inputs: [name: string, value: string][] };
+
+/** Everything that is neither a reported file nor a variable. */
+function otherInputs(call: Call, base: KeyBase, read: { closure: Closure; sources: Source[] }): Inputs | NoKey {
+  const inputs: [string, string][] = [];
+  for (const rooted of read.closure.listed) {
+    const path = here(call, rooted);
+    const names = path === undefined ? undefined : listDirectory(path)?.map(({ name }) => name);
+    if (names === undefined) return { why: `folder-missing ${rooted}` };
+    inputs.push([`names in ${rooted}`, JSON.stringify(names.sort())]);
+  }
+  if (base.macros !== undefined && isMutable(call)) {
+    const names = mentionedNames(call, base.macros, read.sources);
+    if (names === undefined) return { why: 'too-many-folders' };
+    inputs.push(['names macros may look for', JSON.stringify(names)]);
+  }
+  if (read.closure.natives) {
+    for (const { folder, name, path } of nativeArchives(call.invocation)) {
+      const digest = base.sources.hash(path);
+      if (digest === undefined) return { why: `native-library-missing ${name}` };
+      inputs.push([`native ${folder} ${name}`, digest]);
+    }
+  }
+  const extra = extraInputs(call, base);
+  return 'why' in extra ? extra : { inputs: [...inputs, ...extra.inputs] };
+}
+
+/** Files a package names itself, in `extra_inputs` of its own kache.toml. */
+function extraInputs(call: Call, base: KeyBase): Inputs | NoKey {
+  const home = packageDir(call.invocation);
+  const text = isMutable(call) ? readText(`${home}/kache.toml`) : undefined;
+  if (text === undefined) return { inputs: [] };
+  const patterns = extraPatterns(text);
+  if (patterns === undefined) return { why: 'kache.toml-invalid' };
+  const inputs: [string, string][] = [['kache.toml', sha256(text)]];
+  const names = patterns.flatMap((pattern) => [...new Glob(pattern).scanSync({ cwd: home, dot: true })]);
+  for (const name of [...new Set(names)].sort()) {
+    inputs.push([`extra ${name}`, base.sources.hash(`${home}/${name}`) ?? 'missing']);
+  }
+  return { inputs };
+}
+
+/** Undefined when the file is no TOML or the list no list: then nobody knows what the package meant. */
+function extraPatterns(text: string): string[] | undefined {
+  try {
+    const { extra_inputs: patterns = [] } = Bun.TOML.parse(text) as { extra_inputs?: unknown };
+    return Array.isArray(patterns) && patterns.every((item) => typeof item === 'string') ? patterns : undefined;
+  } catch (error) {
+    if (error instanceof Error) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,139 @@
+// A hit: the outputs of an entry come into the output folder, and what the compiler printed is printed again. No
+// compiler is started.
+import type { RestoredBytes } from '../core/events.ts';
+import { renderDepInfo } from '../rustc/dep-info.ts';
+import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
+import type { PlannedOutput } from '../rustc/outputs.ts';
+import { checkBlob, placeBlob } from '../store/blobs.ts';
+import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
+import { signatureNow } from '../store/hashes.ts';
+import { createFile, isOsError, removeFile, rename, utf8 } from '../sys/files.ts';
+import { printLine } from '../sys/process.ts';
+import type { Call } from './call.ts';
+import { rememberOutputs } from './externs.ts';
+import type { KeyBase } from './key.ts';
+import type { LookUp } from './look-up.ts';
+
+type Found = Extract<LookUp, { kind: 'found' }>;
+
+export type Restored =
+  | { readonly kind: 'restored'; readonly bytes: RestoredBytes; readonly sizeBytes: number }
+  /** The entry is not whole; it has been dropped. */
+  | { readonly kind: 'damaged'; readonly reason: 'blob-missing' | 'blob-damaged' | 'entry-incomplete' };
+
+/**
+ * Restores every output or none: all blobs are proven and placed aside before the first name changes. A failing file
+ * system throws; the output folder then holds nothing half-written.
+ */
+export function restore(call: Call, base: KeyBase, found: Found): Restored {
+  const { store, invocation } = call;
+  const planned = matchOutputs(invocation.outputs.files, found.entry.outputs);
+  if (planned === undefined) return drop(call, found, 'entry-incomplete');
+  const proven: { planned: PlannedOutput; stored: StoredOutput; provenMs: number }[] = [];
+  for (const pair of planned) {
+    const state = checkBlob(store, pair.stored.blob, pair.stored.sizeBytes);
+    if (state.kind !== 'sound') return drop(call, found, `blob-${state.kind}`);
+    proven.push({ ...pair, provenMs: state.provenMs });
+  }
+  const bytes = placeAll(call, proven, found);
+  if (bytes === undefined) return drop(call, found, 'blob-missing');
+  // Before the outputs are announced: whoever depends on them may look at once.
+  rememberRestored(call, base, planned);
+  replay(call, found);
+  touchEntry(store, found.entry.key);
+  return { kind: 'restored', bytes, sizeBytes: planned.reduce((sum, { stored }) => sum + stored.sizeBytes, 0) };
+}
+
+function drop(call: Call, found: Found, reason: Extract<Restored, { kind: 'damaged' }>['reason']): Restored {
+  removeEntry(call.store, found.entry.key);
+  return { kind: 'damaged', reason };
+}
+
+function matchOutputs(
+  planned: readonly PlannedOutput[],
+  stored: readonly StoredOutput[],
+): { planned: PlannedOutput; stored: StoredOutput }[] | undefined {
+  const pairs = planned.map((output) => ({ planned: output, stored: stored.find(({ kind }) => kind === output.kind) }));
+  const whole = (pair: (typeof pairs)[number]): pair is { planned: PlannedOutput; stored: StoredOutput } => pair.stored !== undefined;
+  return pairs.every(whole) ? pairs : undefined;
+}
+
+type Proven = { planned: PlannedOutput; stored: StoredOutput; provenMs: number };
+
+/** Undefined when a blob was evicted at this very moment. */
+function placeAll(call: Call, outputs: readonly Proven[], found: Found): RestoredBytes | undefined {
+  const { store, invocation, settings } = call;
+  const bytes: RestoredBytes = { reflinked: 0, hardlinked: 0, copied: 0 };
+  const moves: { aside: string; target: string }[] = [];
+  try {
+    for (const { planned, stored, provenMs } of outputs) {
+      const move = asideOf(invocation.outDir, planned.name);
+      // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
+      const options = { shared: planned.kind === 'link', mode: stored.mode, linkMode: settings.linkMode, provenMs };
+      bytes[placeBlob(store, stored.blob, move.aside, options)] += stored.sizeBytes;
+      moves.push(move);
+    }
+    const depInfo = asideOf(invocation.outDir, invocation.outputs.depInfo ?? '');
+    createFile(depInfo.aside, utf8(depInfoHere(call, found)));
+    moves.push(depInfo);
+  } catch (error) {
+    for (const { aside } of moves) removeFile(aside);
+    if (isOsError(error, 'ENOENT') && error.path.startsWith(store.layout.root)) return undefined;
+    throw error;
+  }
+  for (const { aside, target } of moves) {
+    rename(aside, target);
+    // rename(2) does nothing when both names are one inode already.
+    removeFile(aside);
+  }
+  return bytes;
+}
+
+/** A hidden name that no `-L dependency` search takes for a library. */
+const asideOf = (dir: string, name: string): { aside: string; target: string } => ({
+  aside: `${dir}/.kache-${process.pid}-${name}`,
+  target: `${dir}/${name}`,
+});
+
+/** The dep-info of this checkout: its paths, its present env values. */
+function depInfoHere(call: Call, { closure }: Found): string {
+  const { invocation, map } = call;
+  const { files, depInfo } = invocation.outputs;
+  return renderDepInfo({
+    targets: [depInfo ?? '', ...files.map(({ name }) => name)].map((name) => `${invocation.outDir}/${name}`),
+    files: closure.files.map((rooted) => map.fromRooted(rooted) ?? rooted),
+    env: closure.env.map((name) => ({ name, value: invocation.env[name] })),
+  });
+}
+
+/** Prints what the compiler printed, with the paths of this checkout. */
+function replay(call: Call, { entry }: Found): void {
+  const { invocation, map } = call;
+  for (const line of entry.stdout) printLine(1, fromTemplate(line, map));
+  for (const line of entry.stderr) {
+    if (!line.startsWith('\0emit ')) {
+      printLine(2, fromTemplate(line, map));
+      continue;
+    }
+    const emit = line.slice('\0emit '.length);
+    const name = emit === 'dep-info' ? invocation.outputs.depInfo : invocation.outputs.files.find(({ kind }) => kind === emit)?.name;
+    if (name !== undefined) printLine(2, artifactLine(`${invocation.outDir}/${name}`, emit));
+  }
+}
+
+function rememberRestored(call: Call, base: KeyBase, outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[]): void {
+  const { invocation, store } = call;
+  const files: Record<string, readonly [string, string]> = {};
+  for (const { planned, stored } of outputs) {
+    const signature = signatureNow(`${invocation.outDir}/${planned.name}`);
+    if (signature !== undefined) files[planned.name] = [signature, stored.blob];
+  }
+  const [first] = outputs;
+  if (first === undefined) return;
+  rememberOutputs(store, `${invocation.outDir}/${first.planned.name}`, {
+    files,
+    macros: base.externs.macros,
+    externs: base.externs.paths,
+    complete: true,
+  });
+}

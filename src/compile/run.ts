@@ -1,0 +1,126 @@
+// The real compiler, started once, with its output streamed as it comes.
+import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
+import { withoutIncremental } from '../rustc/flags.ts';
+import type { Invocation } from '../rustc/invocation.ts';
+import type { PathMap } from '../rustc/path-map.ts';
+import { type FileTime, fileTimeNow, waitPast } from '../sys/clock.ts';
+import { isOsError, lstat, removeFile, writeAll } from '../sys/files.ts';
+import { type ExitStatus, jobserverDescriptors, runChild } from '../sys/process.ts';
+
+export interface Compiled {
+  readonly status: ExitStatus;
+  /** What it printed, as templates; undefined when that cannot be repeated (not UTF-8, or very much). */
+  readonly stderr: readonly string[] | undefined;
+  readonly stdout: readonly string[] | undefined;
+  /** The file clock directly before the start. */
+  readonly startedAt: FileTime;
+  readonly compileMs: number;
+}
+
+/** Nothing that prints more than this is stored. */
+const MAX_CAPTURED_CHARS = 8 * 1024 * 1024;
+
+/**
+ * Output files that share an inode with anything are unlinked, so that no compiler can write into the store through
+ * them. Cheap enough to do before every compile, also those kache does not handle.
+ */
+export function protectStore(invocation: Invocation): void {
+  const { outputs, outDir } = invocation;
+  for (const name of [...outputs.files.map((file) => file.name), outputs.depInfo]) {
+    if (name === undefined) continue;
+    const path = `${outDir}/${name}`;
+    try {
+      if ((lstat(path)?.nlink ?? 1) > 1) removeFile(path);
+    } catch (error) {
+      // What cannot be removed cannot be written either: that is for the compiler to say.
+      if (!isOsError(error)) throw error;
+    }
+  }
+}
+
+/** Compiles with the roots remapped and without incremental compilation; `onArtifact` runs before an output is announced. */
+export async function compile(
+  invocation: Invocation,
+  map: PathMap,
+  onArtifact: (emit: string, file: string) => void,
+): Promise<Compiled> {
+  protectStore(invocation);
+  const argv = [...invocation.compiler, ...map.remapArguments(), ...withoutIncremental(invocation.args)];
+  // A build script may have written into OUT_DIR in this very tick: one tick later its files are told from changed ones.
+  if (invocation.env['OUT_DIR'] !== undefined) waitPast(fileTimeNow());
+  const [stdout, stderr] = [new Relay(1, map, onArtifact), new Relay(2, map, onArtifact)];
+  const startedAt = fileTimeNow();
+  const from = performance.now();
+  const status = await runChild(argv, {
+    descriptors: jobserverDescriptors(invocation.env['CARGO_MAKEFLAGS']),
+    onStdout: (chunk) => stdout.receive(chunk),
+    onStderr: (chunk) => stderr.receive(chunk),
+  });
+  const compileMs = performance.now() - from;
+  return { status, stdout: stdout.end(), stderr: stderr.end(), startedAt, compileMs };
+}
+
+/** Hands lines on as they come, with real paths, and keeps them as templates. */
+class Relay {
+  readonly #fd: 1 | 2;
+  readonly #map: PathMap;
+  readonly #onArtifact: (emit: string, file: string) => void;
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true });
+  #rest: Uint8Array = new Uint8Array();
+  #lines: string[] | undefined = [];
+  #captured = 0;
+
+  constructor(fd: 1 | 2, map: PathMap, onArtifact: (emit: string, file: string) => void) {
+    this.#fd = fd;
+    this.#map = map;
+    this.#onArtifact = onArtifact;
+  }
+
+  receive(chunk: Uint8Array): void {
+    let bytes = chunk;
+    if (this.#rest.length > 0) {
+      bytes = new Uint8Array(this.#rest.length + chunk.length);
+      bytes.set(this.#rest);
+      bytes.set(chunk, this.#rest.length);
+    }
+    let from = 0;
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
+      this.#relay(bytes.subarray(from, end + 1));
+      from = end + 1;
+    }
+    this.#rest = bytes.slice(from);
+  }
+
+  #relay(line: Uint8Array): void {
+    const text = this.#decode(line.subarray(0, -1));
+    if (text === undefined) {
+      this.#lines = undefined;
+      writeAll(this.#fd, line);
+      return;
+    }
+    const parsed = parseLine(text);
+    if (parsed.kind === 'artifact') this.#onArtifact(parsed.emit, parsed.file);
+    const shown = withRealPaths(text, this.#map);
+    writeAll(this.#fd, shown === text ? line : new TextEncoder().encode(`${shown}\n`));
+    this.#captured += text.length;
+    if (this.#captured > MAX_CAPTURED_CHARS) this.#lines = undefined;
+    this.#lines?.push(parsed.kind === 'artifact' ? `\0emit ${parsed.emit}` : toTemplate(text, this.#map));
+  }
+
+  #decode(bytes: Uint8Array): string | undefined {
+    try {
+      const text = this.#decoder.decode(bytes);
+      return text.includes('\0') ? undefined : text;
+    } catch (error) {
+      if (error instanceof TypeError) return undefined;
+      throw error;
+    }
+  }
+
+  /** The captured lines; a last line without its end is handed on but cannot be stored. */
+  end(): readonly string[] | undefined {
+    if (this.#rest.length === 0) return this.#lines;
+    writeAll(this.#fd, this.#rest);
+    return undefined;
+  }
+}

@@ -1,0 +1,159 @@
+// After a compile: its closure, its key, its outputs into the store. Nothing is stored that one could not vouch for.
+import type { BlobId, CacheKey } from '../core/ids.ts';
+import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
+import { publishBlob } from '../store/blobs.ts';
+import { type Closure, recordClosure } from '../store/closures.ts';
+import { type StoredOutput, writeEntry } from '../store/entries.ts';
+import { signatureNow } from '../store/hashes.ts';
+import { touchedSince } from '../sys/clock.ts';
+import { isOsError, readFile, readText, stat } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { basename, resolve } from '../sys/paths.ts';
+import type { Call } from './call.ts';
+import { closureOf, type OutputBytes } from './closure.ts';
+import { rememberOutputs, resolveExterns } from './externs.ts';
+import { type ComputedKey, computeKey, type KeyBase } from './key.ts';
+import type { Observation } from './observe.ts';
+import type { Compiled } from './run.ts';
+
+export type Saved =
+  | { readonly kind: 'stored'; readonly key: CacheKey; readonly isDuplicate: boolean; readonly sizeBytes: number; readonly newBytes: number }
+  | { readonly kind: 'skipped'; readonly reason: string };
+
+export interface Finished {
+  readonly compiled: Compiled;
+  readonly observation: Observation;
+}
+
+/** Stores a successful compile. A store that cannot take it is a reason to skip, never an error. */
+export function save(call: Call, base: KeyBase, finished: Finished): Saved {
+  const { stderr, stdout } = finished.compiled;
+  if (stderr === undefined || stdout === undefined) return { kind: 'skipped', reason: 'output-not-repeatable' };
+  try {
+    const keyed = keyOf(call, base, finished);
+    if ('skip' in keyed) {
+      rememberContents(call, base);
+      return { kind: 'skipped', reason: keyed.skip };
+    }
+    const published = publish(call, keyed.outputs);
+    const entry = {
+      key: keyed.key.key,
+      unit: base.unit,
+      crateName: call.invocation.crateName,
+      crateVersion: call.invocation.env['CARGO_PKG_VERSION'] ?? '',
+      crateTypes: call.invocation.crateTypes.join(','),
+      createdMs: Date.now(),
+      compileMs: Math.round(finished.compiled.compileMs),
+      outputs: published.outputs,
+      stderr,
+      stdout,
+    };
+    writeEntry(call.store, entry, keyed.key.inputs);
+    recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
+    base.sources.remember(keyed.key.paths);
+    call.store.noteWritten(published.newBytes);
+    recordOutputs(call, base, published.identities);
+    const sizeBytes = published.outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
+    return { kind: 'stored', key: keyed.key.key, isDuplicate: published.newBytes === 0, sizeBytes, newBytes: published.newBytes };
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return { kind: 'skipped', reason: `store-failed|${error.code} ${error.operation}` };
+  }
+}
+
+interface Keyed {
+  readonly key: ComputedKey;
+  readonly closure: Closure;
+  readonly outputs: readonly OutputBytes[];
+}
+
+/** The key of a compile that has just ended, if its inputs stood still. */
+export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { readonly skip: string } {
+  const { invocation } = call;
+  const depInfo = readDepInfo(call);
+  if (depInfo === undefined) return { skip: 'no-dep-info' };
+  const outputs: OutputBytes[] = [];
+  for (const { kind, name } of invocation.outputs.files) {
+    const path = `${invocation.outDir}/${name}`;
+    const bytes = readFile(path);
+    if (bytes === undefined) return { skip: `output-missing ${kind}` };
+    outputs.push({ kind, path, bytes });
+  }
+  const closure = closureOf(call, base, { depInfo, outputs, observation: finished.observation });
+  if ('skip' in closure) return closure;
+  base.sources.lookAgain();
+  const key = computeKey(call, base, closure);
+  if ('why' in key) return { skip: `inputs-changed|${key.why}` };
+  const moved = firstTouched(call, closure, finished) ?? changedExtern(call, base);
+  return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
+}
+
+function readDepInfo({ invocation }: Call): DepInfo | undefined {
+  const name = invocation.outputs.depInfo;
+  const text = name === undefined ? undefined : readText(`${invocation.outDir}/${name}`);
+  return text === undefined ? undefined : parseDepInfo(text);
+}
+
+/** The first input with a stamp from after the compiler's start: nobody knows which of its contents was read. */
+function firstTouched(call: Call, closure: Closure, finished: Finished): string | undefined {
+  const { startedAt } = finished.compiled;
+  for (const rooted of [...closure.files, ...closure.observed, ...closure.listed]) {
+    const path = call.map.fromRooted(rooted);
+    const info = path === undefined ? undefined : stat(resolve(call.invocation.cwd, path));
+    if (info === undefined || touchedSince(info, startedAt)) return rooted;
+  }
+  return undefined;
+}
+
+function changedExtern(call: Call, base: KeyBase): string | undefined {
+  const now = resolveExterns(call);
+  return JSON.stringify(now?.keyed) === JSON.stringify(base.externs.keyed) ? undefined : 'extern';
+}
+
+interface Published {
+  readonly outputs: readonly StoredOutput[];
+  readonly identities: Readonly<Record<string, string>>;
+  /** Bytes the store did not have. */
+  readonly newBytes: number;
+}
+
+function publish(call: Call, outputs: readonly OutputBytes[]): Published {
+  let newBytes = 0;
+  const identities: Record<string, string> = {};
+  const stored = outputs.map(({ kind, path, bytes }) => {
+    const blob = sha256(bytes) as BlobId;
+    const mode = 0o644;
+    const { existed } = publishBlob(call.store, blob, path, { shared: kind === 'link', mode, linkMode: call.settings.linkMode });
+    if (!existed) newBytes += bytes.length;
+    identities[path] = blob;
+    return { kind, blob, sizeBytes: bytes.length, mode };
+  });
+  return { outputs: stored, identities, newBytes };
+}
+
+/** Notes what outputs hold that were not stored, so that dependents need not hash them. */
+const rememberContents = (call: Call, base: KeyBase): void =>
+  rememberIdentities(call, base, call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`));
+
+/** Records what output files are: `identity`, or their content. Their signatures are taken now. */
+export function rememberIdentities(call: Call, base: KeyBase, paths: readonly string[], identity?: string): void {
+  const known: Record<string, string> = {};
+  for (const path of paths) {
+    const bytes = identity === undefined ? readFile(path) : undefined;
+    if (identity !== undefined) known[path] = identity;
+    else if (bytes !== undefined) known[path] = sha256(bytes);
+  }
+  recordOutputs(call, base, known);
+}
+
+/** Records identities by path, with what a user of the files has to know of the unit behind them. */
+function recordOutputs(call: Call, base: KeyBase, identities: Readonly<Record<string, string>>): void {
+  const files: Record<string, readonly [string, string]> = {};
+  for (const [path, identity] of Object.entries(identities)) {
+    const signature = signatureNow(path);
+    if (signature !== undefined) files[basename(path)] = [signature, identity];
+  }
+  const [first] = Object.keys(identities);
+  if (first === undefined) return;
+  rememberOutputs(call.store, first, { files, macros: base.externs.macros, externs: base.externs.paths, complete: true });
+}

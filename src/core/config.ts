@@ -1,0 +1,228 @@
+// Settings: environment over config file over default. Pure: the caller passes the environment and the parsed file,
+// and gets settings plus the problems `doctor` reports. A problem never fails a build.
+import { parseSizeBytes } from './quantities.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type LinkMode = 'auto' | 'hardlink' | 'copy';
+export type VerifyMode = 'off' | 'sampled' | 'always';
+
+export interface RemoteSettings {
+  readonly type: 's3' | 'filesystem';
+  readonly bucket: string | undefined;
+  readonly endpoint: string | undefined;
+  readonly region: string;
+  readonly prefix: string;
+  readonly profile: string | undefined;
+  readonly path: string | undefined;
+}
+
+export interface Settings {
+  /** Undefined when neither a setting nor a home directory says where: then there is no store. */
+  readonly cacheDir: string | undefined;
+  /** Undefined: the default, which depends on the disk. */
+  readonly maxSizeBytes: number | undefined;
+  readonly disabled: boolean;
+  readonly cacheExecutables: boolean;
+  readonly localOnly: boolean;
+  readonly remoteReadonly: boolean;
+  readonly keySalt: string;
+  readonly keyEnvVars: readonly string[];
+  readonly baseDirs: readonly string[];
+  readonly exclude: readonly string[];
+  readonly bypassCrates: readonly string[];
+  readonly bypassArgv: readonly string[];
+  readonly bypassEnv: readonly string[];
+  readonly fallback: string | undefined;
+  readonly normalizePaths: boolean;
+  readonly linkMode: LinkMode;
+  readonly verifyRestores: VerifyMode;
+  readonly remote: RemoteSettings | undefined;
+}
+
+/** A setting that was ignored, and why. */
+export interface SettingProblem {
+  /** `KACHE_…` or a dotted TOML key. */
+  readonly name: string;
+  readonly message: string;
+}
+
+export type SettingKind = 'string' | 'boolean' | 'size' | 'strings' | 'number' | 'link-mode' | 'verify-mode' | 'remote-type';
+
+/** One row of the table every reader of settings goes by: `config`, `doctor` and the documentation use it too. */
+export interface SettingSpec {
+  readonly key: string | undefined;
+  readonly variable: string | undefined;
+  readonly kind: SettingKind;
+  readonly default: string;
+  readonly summary: string;
+}
+
+export const SETTINGS = [
+  { key: 'cache.local_store', variable: 'KACHE_CACHE_DIR', kind: 'string', default: "the platform's cache directory + kache", summary: 'where the store is' },
+  { key: 'cache.local_max_size', variable: 'KACHE_MAX_SIZE', kind: 'size', default: '50GiB, at most 10 % of the disk', summary: 'size cap of the store' },
+  { key: undefined, variable: 'KACHE_DISABLED', kind: 'boolean', default: 'false', summary: 'run the compiler and nothing else' },
+  { key: 'cache.cache_executables', variable: 'KACHE_CACHE_EXECUTABLES', kind: 'boolean', default: 'false', summary: 'cache linked outputs too' },
+  { key: 'cache.local_only', variable: 'KACHE_LOCAL_ONLY', kind: 'boolean', default: 'false', summary: 'never use the remote' },
+  { key: 'cache.remote_readonly', variable: 'KACHE_REMOTE_READONLY', kind: 'boolean', default: 'false', summary: 'never upload' },
+  { key: 'cache.key_salt', variable: 'KACHE_KEY_SALT', kind: 'string', default: '', summary: 'part of every key; change it to start afresh' },
+  { key: 'cache.key_env_vars', variable: 'KACHE_KEY_ENV_VARS', kind: 'strings', default: '[]', summary: 'environment variables that are part of every key (trailing * allowed)' },
+  { key: 'paths.base_dirs', variable: 'KACHE_BASE_DIR', kind: 'strings', default: '[]', summary: 'folders whose location does not matter, beside the workspace' },
+  { key: 'cache.exclude', variable: undefined, kind: 'strings', default: '[]', summary: 'globs of source files whose crates are not cached' },
+  { key: 'cache.bypass_crates', variable: undefined, kind: 'strings', default: '[]', summary: 'crates that are not cached' },
+  { key: 'cache.bypass_argv', variable: undefined, kind: 'strings', default: '[]', summary: 'arguments whose presence turns caching off' },
+  { key: 'cache.bypass_env', variable: undefined, kind: 'strings', default: '[]', summary: 'variables (NAME or NAME=VALUE) whose presence turns caching off' },
+  { key: 'cache.fallback', variable: 'KACHE_FALLBACK', kind: 'string', default: '', summary: 'another wrapper for what kache passes through' },
+  { key: undefined, variable: 'KACHE_RUSTC_PATH_NORMALIZE', kind: 'boolean', default: 'true', summary: '0 keeps real paths in the outputs' },
+  { key: 'cache.link_mode', variable: 'KACHE_LINK_MODE', kind: 'link-mode', default: 'auto', summary: 'auto (reflink, hardlink, copy), hardlink or copy' },
+  { key: undefined, variable: 'KACHE_VERIFY_RESTORES', kind: 'verify-mode', default: 'off', summary: 'compile hits again and compare: off, sampled or always' },
+  { key: 'cache.remote.type', variable: undefined, kind: 'remote-type', default: 's3', summary: 's3 or filesystem' },
+  { key: 'cache.remote.bucket', variable: 'KACHE_S3_BUCKET', kind: 'string', default: '', summary: 'bucket of the shared remote' },
+  { key: 'cache.remote.endpoint', variable: 'KACHE_S3_ENDPOINT', kind: 'string', default: '', summary: 'endpoint of an S3-compatible service' },
+  { key: 'cache.remote.region', variable: 'KACHE_S3_REGION', kind: 'string', default: 'us-east-1', summary: 'region' },
+  { key: 'cache.remote.prefix', variable: 'KACHE_S3_PREFIX', kind: 'string', default: 'artifacts', summary: 'prefix of every object' },
+  { key: 'cache.remote.profile', variable: 'KACHE_S3_PROFILE', kind: 'string', default: '', summary: 'named profile of the credentials' },
+  { key: 'cache.remote.path', variable: undefined, kind: 'string', default: '', summary: 'folder of a filesystem remote' },
+] as const satisfies readonly SettingSpec[];
+
+/** Accepted in a file without a warning: sections, and settings of features that are configured ahead of their use. */
+const OTHER_KNOWN_KEYS = new Set([
+  'cache', 'paths', 'cache.remote', 'cache.compression_level', 'cache.s3_concurrency', 'cache.remote_restore_timeout_secs',
+  'cache.prefetch_enabled', 'cache.prefetch_max_keys', 'cache.prefetch_max_bytes', 'cache.daemon_idle_timeout_secs', 'cache.explain_miss',
+]);
+
+type Parsed = string | boolean | number | readonly string[] | undefined;
+
+const LIST = (text: string): string[] => text.split(/[\s,]+/).filter((item) => item !== '');
+
+/** The value of one setting, or undefined with a reason why it cannot be one. */
+function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expected: string } {
+  const text = typeof raw === 'number' || typeof raw === 'boolean' ? String(raw) : raw;
+  if (kind === 'strings') {
+    if (Array.isArray(raw) && raw.every((item) => typeof item === 'string')) return { value: raw };
+    return typeof raw === 'string' ? { value: LIST(raw) } : { expected: 'a list of strings' };
+  }
+  if (typeof text !== 'string') return { expected: `a ${kind}` };
+  switch (kind) {
+    case 'string':
+      return { value: text === '' ? undefined : text };
+    case 'boolean':
+      if (text === '1' || text === 'true') return { value: true };
+      return text === '0' || text === 'false' || text === '' ? { value: false } : { expected: 'true, false, 1 or 0' };
+    case 'size': {
+      const bytes = parseSizeBytes(text);
+      return bytes === undefined ? { expected: 'a size like 10GiB or 500MB' } : { value: bytes };
+    }
+    case 'number':
+      return Number.isFinite(Number(text)) ? { value: Number(text) } : { expected: 'a number' };
+    case 'link-mode':
+      return ['auto', 'hardlink', 'copy'].includes(text) ? { value: text } : { expected: 'auto, hardlink or copy' };
+    case 'verify-mode':
+      return ['off', 'sampled', 'always'].includes(text) ? { value: text } : { expected: 'off, sampled or always' };
+    case 'remote-type':
+      return ['s3', 'filesystem'].includes(text) ? { value: text } : { expected: 's3 or filesystem' };
+    default:
+      return kind satisfies never;
+  }
+}
+
+type Table = Readonly<Record<string, unknown>>;
+const isTable = (value: unknown): value is Table =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The value under a dotted key. */
+export function lookUpKey(table: Table, key: string): unknown {
+  let value: unknown = table;
+  for (const part of key.split('.')) value = isTable(value) ? value[part] : undefined;
+  return value;
+}
+
+/** Dotted keys of a parsed file that no setting goes by. */
+export function unknownKeys(table: Table, prefix = ''): string[] {
+  const known = new Set<string>([...SETTINGS.flatMap((spec) => spec.key ?? []), ...OTHER_KNOWN_KEYS]);
+  return Object.entries(table).flatMap(([name, value]) => {
+    const key = prefix === '' ? name : `${prefix}.${name}`;
+    if (!known.has(key)) return [key];
+    return isTable(value) ? unknownKeys(value, key) : [];
+  });
+}
+
+/** Settings from `env` over `file` (the parsed TOML, or an empty table) over defaults. */
+export function resolveSettings(env: Environment, file: Table): { settings: Settings; problems: SettingProblem[] } {
+  const problems: SettingProblem[] = [];
+  const found = new Map<string, Parsed>();
+  for (const spec of SETTINGS) {
+    const candidates: [string | undefined, unknown][] = [
+      [spec.variable, spec.variable === undefined ? undefined : env[spec.variable]],
+      [spec.key, spec.key === undefined ? undefined : lookUpKey(file, spec.key)],
+    ];
+    for (const [name, raw] of candidates) {
+      if (raw === undefined || name === undefined) continue;
+      const parsed = parseValue(spec.kind, raw);
+      if ('value' in parsed) {
+        found.set(spec.variable ?? spec.key ?? '', parsed.value);
+        break;
+      }
+      problems.push({ name, message: `expected ${parsed.expected}, found ${JSON.stringify(raw)}; the default is used` });
+    }
+  }
+  return { settings: fromFound(found, env), problems };
+}
+
+function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settings {
+  const string = (name: string): string | undefined => found.get(name) as string | undefined;
+  const strings = (name: string): readonly string[] => (found.get(name) as readonly string[] | undefined) ?? [];
+  const flag = (name: string, fallback = false): boolean => (found.get(name) as boolean | undefined) ?? fallback;
+  return {
+    cacheDir: string('KACHE_CACHE_DIR') ?? defaultCacheDir(env),
+    maxSizeBytes: found.get('KACHE_MAX_SIZE') as number | undefined,
+    disabled: flag('KACHE_DISABLED'),
+    cacheExecutables: flag('KACHE_CACHE_EXECUTABLES'),
+    localOnly: flag('KACHE_LOCAL_ONLY'),
+    remoteReadonly: flag('KACHE_REMOTE_READONLY'),
+    keySalt: string('KACHE_KEY_SALT') ?? '',
+    keyEnvVars: strings('KACHE_KEY_ENV_VARS'),
+    baseDirs: strings('KACHE_BASE_DIR'),
+    exclude: strings('cache.exclude'),
+    bypassCrates: strings('cache.bypass_crates'),
+    bypassArgv: strings('cache.bypass_argv'),
+    bypassEnv: strings('cache.bypass_env'),
+    fallback: string('KACHE_FALLBACK'),
+    normalizePaths: flag('KACHE_RUSTC_PATH_NORMALIZE', true),
+    linkMode: (string('KACHE_LINK_MODE') ?? 'auto') as LinkMode,
+    verifyRestores: (string('KACHE_VERIFY_RESTORES') ?? 'off') as VerifyMode,
+    remote: remoteFrom(string),
+  };
+}
+
+function remoteFrom(string: (name: string) => string | undefined): RemoteSettings | undefined {
+  const type = string('cache.remote.type') === 'filesystem' ? 'filesystem' : 's3';
+  const bucket = string('KACHE_S3_BUCKET');
+  const path = string('cache.remote.path');
+  if ((type === 's3' ? bucket : path) === undefined) return undefined;
+  return {
+    type,
+    bucket,
+    path,
+    endpoint: string('KACHE_S3_ENDPOINT'),
+    region: string('KACHE_S3_REGION') ?? 'us-east-1',
+    prefix: string('KACHE_S3_PREFIX') ?? 'artifacts',
+    profile: string('KACHE_S3_PROFILE'),
+  };
+}
+
+/** The home directory's place for caches: XDG's on Linux, Apple's on macOS. */
+function defaultCacheDir(env: Environment): string | undefined {
+  const xdg = env['XDG_CACHE_HOME'];
+  if (xdg?.startsWith('/')) return `${xdg}/kache`;
+  const home = env['HOME'];
+  if (!home?.startsWith('/')) return undefined;
+  return process.platform === 'darwin' ? `${home}/Library/Caches/kache` : `${home}/.cache/kache`;
+}
+
+/** `~/.config/kache/config.toml`, with XDG respected; undefined without a home directory. */
+export function userConfigPath(env: Environment): string | undefined {
+  const xdg = env['XDG_CONFIG_HOME'];
+  if (xdg?.startsWith('/')) return `${xdg}/kache/config.toml`;
+  return env['HOME']?.startsWith('/') ? `${env['HOME']}/.config/kache/config.toml` : undefined;
+}

@@ -1,0 +1,77 @@
+// The event log's vocabulary: one line of JSON per compiler call, whatever happened. Field names and values are read by
+// reports and by users' scripts: never rename, never renumber, only add.
+
+/** How a call ended, in the words of the JSON report. */
+export type EventResult =
+  | 'local_hit'
+  | 'prefetch_hit'
+  | 'remote_hit'
+  | 'dup'
+  | 'miss'
+  | 'error'
+  | 'skipped'
+  | 'passthrough';
+
+/** Where the time of one call went, in milliseconds. Absent: the call did not get there. */
+export interface Phases {
+  key?: number;
+  lookup?: number;
+  lock?: number;
+  restore?: number;
+  compile?: number;
+  store?: number;
+}
+
+/** How the bytes of a hit came into `target/`. */
+export interface RestoredBytes {
+  reflinked: number;
+  hardlinked: number;
+  copied: number;
+}
+
+export interface CompileEvent {
+  /** End of the call, milliseconds since the epoch. */
+  ts: number;
+  result: EventResult;
+  crate_name: string;
+  crate_version?: string;
+  crate_types?: string;
+  /** `category|detail`, only with `passthrough`. */
+  passthrough_reason?: string;
+  /** Why a finished compile was not stored (`skipped`), or why a miss was one. */
+  reason?: string;
+  /** The whole call, start to exit. */
+  elapsed_ms: number;
+  /** What the compiler took, on a hit when the entry was made. */
+  compile_ms?: number;
+  /** How often the real compiler was started. */
+  compiler_runs: number;
+  size_bytes?: number;
+  stored_bytes?: number;
+  cache_key?: string;
+  unit_id?: string;
+  phases?: Phases;
+  restored?: RestoredBytes;
+  /** Process id of the caller, Cargo as a rule: the calls of one build share it. */
+  build_pid?: number;
+  /** The folder that build works in: the workspace root, or the package of a registry crate. */
+  root?: string;
+  /** The folder the outputs go to. */
+  out_dir?: string;
+}
+
+/** A malformed line (a torn write after a power cut) is undefined, not an error. */
+export function parseEvent(line: string): CompileEvent | undefined {
+  if (line === '') return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const event = value as Partial<CompileEvent>;
+  const whole = typeof event.ts === 'number' && typeof event.result === 'string' && typeof event.crate_name === 'string';
+  return whole ? (event as CompileEvent) : undefined;
+}

@@ -1,0 +1,128 @@
+// One call of the compiler as kache sees it: what is asked for, in which package, with which outputs.
+import type { Environment } from '../core/config.ts';
+import { readText } from '../sys/files.ts';
+import { basename, dirname, resolve } from '../sys/paths.ts';
+import {
+  codegenValue,
+  type Extern,
+  lastOf,
+  parseArguments,
+  parseExtern,
+  parseSearchPath,
+  type RustcArguments,
+  valuesOf,
+} from './flags.ts';
+import { type OutputPlan, planOutputs } from './outputs.ts';
+
+export interface Invocation {
+  /** The program to run and what stands before rustc's own arguments: `[rustc]`, or `[clippy-driver, rustc]`. */
+  readonly compiler: readonly [string, ...string[]];
+  /** rustc's arguments as they were given. */
+  readonly args: readonly string[];
+  readonly parsed: RustcArguments;
+  readonly env: Environment;
+  readonly cwd: string;
+  readonly crateName: string;
+  readonly crateTypes: readonly string[];
+  readonly isTest: boolean;
+  /** The crate root as spelled on the command line. */
+  readonly source: string;
+  readonly emit: readonly string[];
+  /** Absolute. */
+  readonly outDir: string;
+  readonly externs: readonly Extern[];
+  readonly searchPaths: readonly { readonly kind: string; readonly dir: string }[];
+  readonly outputs: OutputPlan;
+}
+
+/** Why a call is handed to the compiler as it is; the text before `|` is the category of the event. */
+export interface NotACompile {
+  readonly reason: `not-a-compile|${string}` | `unsupported|${string}`;
+}
+
+/** Variables under which rustc prints what no replay could repeat. */
+const TRACING = ['RUSTC_LOG', 'RUSTC_LOG_ENTRY_EXIT'];
+
+/** Reads one call. `argv` starts with the compiler. Never throws for anything a caller may have written. */
+export function parseInvocation(argv: readonly string[], env: Environment, cwd: string): Invocation | NotACompile {
+  const [program, second] = argv;
+  if (program === undefined) return { reason: 'not-a-compile|no-arguments' };
+  const wrapped = second !== undefined && !second.startsWith('-') && isRustcName(second);
+  const compiler: [string, ...string[]] = wrapped ? [program, second] : [program];
+  const given = argv.slice(compiler.length);
+  if (argv.some((arg) => arg.includes('\uFFFD'))) return { reason: 'unsupported|not-utf8' };
+  const args = expandArgFiles(given);
+  if (args === undefined) return { reason: 'unsupported|argfile' };
+  const parsed = parseArguments(args);
+  if ('unknown' in parsed) return { reason: `unsupported|flag ${parsed.unknown.split('=')[0]}` };
+  return parsedInvocation(parsed, { compiler, args: given, env, cwd });
+}
+
+/** Whether a path names rustc itself, under the names toolchains install it as. */
+export const isRustcName = (path: string): boolean => /^rustc(\.exe)?$/.test(basename(path));
+
+interface Given {
+  compiler: [string, ...string[]];
+  args: readonly string[];
+  env: Environment;
+  cwd: string;
+}
+
+function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | NotACompile {
+  const names = new Set(parsed.flags.map((flag) => flag.name));
+  for (const name of ['-h', '--help', '-V', '--version', '-vV', '-Vv', '--print', '--explain']) {
+    if (names.has(name)) return { reason: `not-a-compile|${name}` };
+  }
+  const [source, ...more] = parsed.inputs;
+  if (source === undefined) return { reason: 'not-a-compile|no-input' };
+  if (source === '-') return { reason: 'not-a-compile|stdin' };
+  if (more.length > 0) return { reason: 'unsupported|several-inputs' };
+  const crateName = lastOf(parsed, '--crate-name');
+  const outDir = lastOf(parsed, '--out-dir');
+  // Cargo always names both; probes of build scripts do not, and their results are thrown away.
+  if (crateName === undefined || outDir === undefined || names.has('-o')) return { reason: 'not-a-compile|no-crate-name-or-out-dir' };
+  if (TRACING.some((name) => given.env[name] !== undefined)) return { reason: 'unsupported|tracing' };
+  const emit = valuesOf(parsed, '--emit').flatMap((value) => value.split(','));
+  const crateTypes = valuesOf(parsed, '--crate-type').flatMap((value) => value.split(','));
+  const base = {
+    ...given,
+    parsed,
+    crateName,
+    crateTypes,
+    isTest: names.has('--test'),
+    source,
+    emit,
+    outDir: resolve(given.cwd, outDir),
+    externs: valuesOf(parsed, '--extern').map(parseExtern),
+    searchPaths: valuesOf(parsed, '-L').map(parseSearchPath),
+  };
+  return { ...base, outputs: planOutputs(base, codegenValue(parsed, 'extra-filename') ?? '') };
+}
+
+/** `@file` arguments replaced by the file's lines, as rustc reads them; undefined when one cannot be read. */
+function expandArgFiles(args: readonly string[]): readonly string[] | undefined {
+  if (!args.some((arg) => arg.startsWith('@'))) return args;
+  const expanded: string[] = [];
+  for (const arg of args) {
+    if (!arg.startsWith('@')) {
+      expanded.push(arg);
+      continue;
+    }
+    const text = readText(arg.slice(1));
+    if (text === undefined || text.includes('\uFFFD')) return undefined;
+    expanded.push(...text.split(/\r?\n/).filter((line) => line !== ''));
+  }
+  return expanded;
+}
+
+/** Where the package's manifest is: what Cargo says, else the folder rustc runs in. */
+export const packageDir = (invocation: Invocation): string => invocation.env['CARGO_MANIFEST_DIR'] ?? invocation.cwd;
+
+/** The crate root, absolute. */
+export const sourcePath = (invocation: Invocation): string => resolve(invocation.cwd, invocation.source);
+
+/** Whether Cargo runs this compile from the workspace root: it then names the crate root relative to it. */
+export const isWorkspaceMember = (invocation: Invocation): boolean => !invocation.source.startsWith('/');
+
+/** The folder that holds the folder of outputs; for Cargo's classic layout `target/<profile>`'s parent. */
+export const targetDir = (invocation: Invocation): string => dirname(dirname(invocation.outDir));

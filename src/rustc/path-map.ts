@@ -1,0 +1,96 @@
+// Named roots, and the translation between the paths of this checkout and forms that are the same in every checkout.
+//
+// A rooted path is a string that cannot be confused: `./x` is relative to the compiler's folder, `<name>/x` lies under
+// the root of that name, `/x` is a path no root covers. Inside longer texts (env values, diagnostics) a root is written
+// as NUL name NUL, which neither can contain.
+import { isWithin } from '../sys/paths.ts';
+
+export interface Root {
+  readonly name: string;
+  readonly path: string;
+  /** What `--remap-path-prefix` puts in its place in outputs; undefined: real paths stay. */
+  readonly placeholder: string | undefined;
+}
+
+export type RootedPath = string & { readonly rooted: true };
+
+export class PathMap {
+  /** Longest first, so that the most specific root claims a path. */
+  readonly roots: readonly Root[];
+
+  constructor(roots: readonly Root[]) {
+    const distinct = new Map(roots.toReversed().map((root) => [root.path, root]));
+    this.roots = [...distinct.values()]
+      .filter((root) => root.path.startsWith('/') && root.path !== '/')
+      .sort((a, b) => b.path.length - a.path.length || (a.name < b.name ? -1 : 1));
+  }
+
+  /** The same map without some roots: their paths stay literal. */
+  without(names: readonly string[]): PathMap {
+    return names.length === 0 ? this : new PathMap(this.roots.filter((root) => !names.includes(root.name)));
+  }
+
+  toRooted(path: string): RootedPath {
+    if (!path.startsWith('/')) return `./${path}` as RootedPath;
+    for (const root of this.roots) {
+      if (isWithin(path, root.path)) return `<${root.name}>${path.slice(root.path.length)}` as RootedPath;
+    }
+    return path as RootedPath;
+  }
+
+  /** The path as it is spelled here; undefined when it lies under a root this call does not have. */
+  fromRooted(rooted: string): string | undefined {
+    if (rooted.startsWith('./')) return rooted.slice(2);
+    if (rooted.startsWith('/')) return rooted;
+    const end = rooted.indexOf('>');
+    const name = rooted.slice(1, end);
+    const root = this.roots.find((candidate) => candidate.name === name);
+    return root === undefined ? undefined : root.path + rooted.slice(end + 1);
+  }
+
+  /** `text` with every root path in it, matched on whole components, replaced by its NUL token. */
+  tokenize(text: string, escape: (path: string) => string = (path) => path): string {
+    let result = text;
+    for (const root of this.roots) result = replacePath(result, escape(root.path), `\0${root.name}\0`);
+    return result;
+  }
+
+  /** The inverse of {@link tokenize} with the roots of this call; a token of an unknown root stays. */
+  detokenize(text: string, escape: (path: string) => string = (path) => path): string {
+    if (!text.includes('\0')) return text;
+    return text.replace(/\0([^\0]*)\0/g, (token, name: string) => {
+      const root = this.roots.find((candidate) => candidate.name === name);
+      return root === undefined ? token : escape(root.path);
+    });
+  }
+
+  /** Names of the roots whose path occurs in `value`. */
+  rootsIn(value: string): string[] {
+    return this.roots.filter((root) => value.includes(root.path)).map((root) => root.name);
+  }
+
+  /** `--remap-path-prefix` arguments, most general first: in rustc the last match wins. */
+  remapArguments(): string[] {
+    return this.roots
+      .toReversed()
+      .flatMap((root) => (root.placeholder === undefined ? [] : [`--remap-path-prefix=${root.path}=${root.placeholder}`]));
+  }
+}
+
+/** Characters that may stand directly before a path inside a text, or directly behind one. */
+const isBoundary = (char: string | undefined): boolean => char === undefined || /[\s"'`=:;,(){}[\]<>|&\0\\]/.test(char);
+
+function replacePath(text: string, path: string, token: string): string {
+  let at = text.indexOf(path);
+  if (at < 0) return text;
+  let result = '';
+  let done = 0;
+  for (; at >= 0; at = text.indexOf(path, at + 1)) {
+    if (at < done) continue;
+    const behind = text[at + path.length];
+    if (!isBoundary(at === 0 ? undefined : text[at - 1]) || (behind !== '/' && !isBoundary(behind))) continue;
+    result += text.slice(done, at) + token;
+    done = at + path.length;
+  }
+  return result + text.slice(done);
+}

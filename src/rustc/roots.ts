@@ -1,0 +1,69 @@
+// Which roots a call has, and what stands in their place in outputs.
+import { stat } from '../sys/files.ts';
+import { dirname, isWithin } from '../sys/paths.ts';
+import { PLACEHOLDER_BASE } from './diagnostics.ts';
+import { codegenOption } from './flags.ts';
+import { type Invocation, isWorkspaceMember, packageDir, targetDir } from './invocation.ts';
+import { PathMap, type Root } from './path-map.ts';
+
+/** What of the settings and the machine the roots depend on. */
+export interface RootOptions {
+  readonly normalizePaths: boolean;
+  readonly baseDirs: readonly string[];
+  readonly sysroot: string;
+}
+
+/** Where the package of a call comes from. Registry, git and vendored packages are immutable by Cargo's contract. */
+export type PackageOrigin = 'workspace' | 'registry' | 'vendored' | 'path';
+
+export function packageOrigin(invocation: Invocation): PackageOrigin {
+  if (isWorkspaceMember(invocation)) return 'workspace';
+  const dir = packageDir(invocation);
+  const home = cargoHome(invocation);
+  if (home !== undefined && (isWithin(dir, `${home}/registry`) || isWithin(dir, `${home}/git`))) return 'registry';
+  return stat(`${dir}/.cargo-checksum.json`) === undefined ? 'path' : 'vendored';
+}
+
+function cargoHome(invocation: Invocation): string | undefined {
+  const set = invocation.env['CARGO_HOME'];
+  if (set?.startsWith('/')) return set;
+  const home = invocation.env['HOME'];
+  return home?.startsWith('/') ? `${home}/.cargo` : undefined;
+}
+
+/** Coverage and profiling tools read the sources by the paths in the output: such builds keep real ones. */
+export const keepsRealPaths = (invocation: Invocation): boolean =>
+  invocation.parsed.flags.some((flag) => {
+    const option = codegenOption(flag)?.name;
+    return option === 'instrument-coverage' || option === 'profile-generate';
+  });
+
+/**
+ * The roots of one call. With real paths wanted there is none: every path is then literal in key and output.
+ * The workspace becomes `.`, as under Cargo's own `trim-paths`: backtraces and diagnostics read as without kache.
+ */
+export function pathMapOf(invocation: Invocation, origin: PackageOrigin, options: RootOptions): PathMap {
+  if (!options.normalizePaths || keepsRealPaths(invocation)) return new PathMap([]);
+  const { env, cwd } = invocation;
+  const roots: Root[] = [];
+  const add = (name: string, path: string | undefined, placeholder?: string): void => {
+    if (path?.startsWith('/')) roots.push({ name, path: path.replace(/\/+$/, ''), placeholder });
+  };
+  if (origin === 'workspace') add('ws', cwd, '.');
+  if (origin === 'path') add('pkg', packageDir(invocation));
+  if (origin === 'vendored') add('vendor', dirname(packageDir(invocation)), `${PLACEHOLDER_BASE}vendor`);
+  const name = `${env['CARGO_PKG_NAME'] ?? invocation.crateName}-${env['CARGO_PKG_VERSION'] ?? '0'}`;
+  add('out', env['OUT_DIR'], `${PLACEHOLDER_BASE}out/${name}`);
+  const home = cargoHome(invocation);
+  add('cargo-home', home, `${PLACEHOLDER_BASE}cargo`);
+  // rustc asks the kernel for its folder and gets it without symbolic links.
+  if (origin === 'registry' && home !== undefined && cwd !== packageDir(invocation)) {
+    const inside = packageDir(invocation).slice(home.length);
+    if (cwd.endsWith(inside)) add('cargo-home-real', cwd.slice(0, -inside.length), `${PLACEHOLDER_BASE}cargo`);
+  }
+  for (const [index, dir] of options.baseDirs.entries()) add(`base${index}`, dir, `${PLACEHOLDER_BASE}base${index}`);
+  add('target', targetDir(invocation));
+  add('sysroot', options.sysroot);
+  add('home', env['HOME']);
+  return new PathMap(roots);
+}

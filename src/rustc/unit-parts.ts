@@ -1,0 +1,74 @@
+// What of a rustc call enters the UnitId, in one spelling. Every part says why it is there, or why it is not.
+import type { Environment } from '../core/config.ts';
+import { codegenOption, type Flag } from './flags.ts';
+import type { Invocation } from './invocation.ts';
+import type { PathMap } from './path-map.ts';
+
+/** Options that say where outputs go or how messages look, or that enter the key by content elsewhere. */
+const NOT_IDENTITY = new Set([
+  '--out-dir', // where, not what
+  '--color', // looks
+  '--diagnostic-width', // looks
+  '-L', // places to search; what is found there is keyed by content
+  '--extern', // keyed by name and content
+  '--remap-path-prefix', // handled below: its left side belongs to this machine
+]);
+
+/** `-C` options that do not reach the outputs' bytes, or that enter the key otherwise. */
+const NOT_IDENTITY_CODEGEN = new Set([
+  'incremental', // never handed to the compiler by kache
+  'extra-filename', // file names only; dependents find each other by hash
+  'profile-use', // a path; its content is keyed
+]);
+
+/** No linker runs for a library. */
+const LINKER_CODEGEN = new Set(['linker', 'linker-flavor', 'link-arg', 'link-args']);
+
+/** The options of a call, normalised, in order: in rustc the last one wins and order can matter. */
+export function canonicalFlags(invocation: Invocation, map: PathMap): string[] {
+  const result: string[] = [];
+  for (const flag of invocation.parsed.flags) {
+    const option = codegenOption(flag);
+    const linkerOnly = option !== undefined && LINKER_CODEGEN.has(option.name) && invocation.outputs.unitKind === 'library';
+    const text = linkerOnly ? undefined : canonicalFlag(flag, map);
+    if (text !== undefined) result.push(text);
+  }
+  return result;
+}
+
+function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
+  if (flag.name === '--remap-path-prefix') return `remap ${map.tokenize(flag.value ?? '')}`;
+  if (NOT_IDENTITY.has(flag.name)) return undefined;
+  const option = codegenOption(flag);
+  if (option !== undefined) {
+    if (NOT_IDENTITY_CODEGEN.has(option.name)) return undefined;
+    return `-C ${option.name}${option.value === undefined ? '' : `=${option.value}`}`;
+  }
+  // The set of outputs matters, the order they are asked for does not.
+  if (flag.name === '--emit') return `--emit ${(flag.value ?? '').split(',').sort().join(',')}`;
+  return flag.value === undefined ? flag.name : `${flag.name} ${flag.value}`;
+}
+
+/** Variables the compiler or every macro may read, that are the same on every machine for the same package. */
+const PORTABLE = /^CARGO_PKG_|^CARGO_MANIFEST_LINKS$|^CARGO_BIN_NAME$/;
+/** Variables that change what the compiler does. */
+const COMPILER = /^(RUSTC_BOOTSTRAP|RUSTC_FORCE_INCREMENTAL|RUSTC_OVERRIDE_VERSION_STRING|SDKROOT|[A-Z]+_DEPLOYMENT_TARGET|CLIPPY_.*)$/;
+
+/** The environment that is part of every unit, sorted by name. `always` are the names (a trailing `*` matches) a user asked for. */
+export function unitEnvironment(env: Environment, always: readonly string[]): (readonly [string, string])[] {
+  const wanted = (name: string): boolean =>
+    PORTABLE.test(name) ||
+    COMPILER.test(name) ||
+    always.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern));
+  return Object.keys(env)
+    .filter(wanted)
+    .sort()
+    .map((name) => [name, env[name] ?? ''] as const);
+}
+
+/** Whether code is generated for the processor this runs on; then the processor is part of the key. */
+export const targetsNativeCpu = (invocation: Invocation): boolean =>
+  invocation.parsed.flags.some((flag) => {
+    const option = codegenOption(flag);
+    return option?.name === 'target-cpu' && option.value === 'native';
+  });

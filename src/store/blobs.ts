@@ -1,0 +1,175 @@
+// Blobs: immutable output files named by their SHA-256, and the seals that show whether one was touched by anyone else.
+import type { BlobId } from '../core/ids.ts';
+import { CANNOT_REFLINK, copy, reflink } from '../sys/clone.ts';
+import {
+  type FileStat,
+  isOsError,
+  isRegular,
+  link,
+  openFile,
+  readFile,
+  readText,
+  removeFile,
+  rename,
+  stat,
+  utf8,
+  writeAll,
+} from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { O } from '../sys/libc.ts';
+import { type Store, withParent } from './store.ts';
+
+/** How content came from one name to another. */
+export type LinkKind = 'reflinked' | 'hardlinked' | 'copied';
+
+/** A blob is hashed again when its last proof is older than this. */
+const PROOF_LASTS_MS = 7 * 24 * 3600 * 1000;
+/** Fixed width, so that a seal is replaced by one write(2) in place. */
+const SEAL_BYTES = 192;
+
+/** The blob's state after kache's own last operation, the boot it was proven in, and when (ms since the epoch). */
+const sealText = (store: Store, info: FileStat, provenMs: number): string =>
+  `${stateOf(info)} ${store.boot} ${provenMs}`.padEnd(SEAL_BYTES - 1).concat('\n');
+
+const stateOf = (info: FileStat): string =>
+  `kache-seal-1 ${info.ino} ${info.size} ${info.mtimeSec}.${info.mtimeNsec} ${info.ctimeSec}.${info.ctimeNsec}`;
+
+function writeSeal(store: Store, id: BlobId, text: string): void {
+  using file = openFile(store.layout.seal(id), O.WRONLY | O.CREAT, 0o600);
+  writeAll(file.fd, utf8(text), store.layout.seal(id));
+}
+
+/** Takes the present state of a blob as its seal; the bytes are vouched for by the caller. */
+function sealNow(store: Store, id: BlobId, provenMs: number): void {
+  const info = stat(store.layout.blob(id));
+  if (info !== undefined) writeSeal(store, id, sealText(store, info, provenMs));
+}
+
+/** When the bytes were last proven, if the seal holds; undefined when the blob has to be hashed again. */
+function provenMs(store: Store, id: BlobId, info: FileStat): number | undefined {
+  const words = readText(store.layout.seal(id))?.trimEnd().split(' ');
+  if (words === undefined || words.slice(0, 5).join(' ') !== stateOf(info) || words[5] !== store.boot) return undefined;
+  const proven = Number(words[6]);
+  const age = Date.now() - proven;
+  return age >= 0 && age < PROOF_LASTS_MS ? proven : undefined;
+}
+
+export type BlobState = { readonly kind: 'sound'; readonly provenMs: number } | { readonly kind: 'missing' } | { readonly kind: 'damaged' };
+
+/**
+ * Whether a blob holds what its name says: by its seal, or by hashing it when the seal is broken, from another boot or
+ * a week old. A damaged blob is removed.
+ */
+export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
+  const path = store.layout.blob(id);
+  const info = stat(path);
+  if (info === undefined) return { kind: 'missing' };
+  if (isRegular(info) && info.size === sizeBytes) {
+    const proven = provenMs(store, id, info);
+    if (proven !== undefined) return { kind: 'sound', provenMs: proven };
+    const bytes = readFile(path);
+    if (bytes === undefined) return { kind: 'missing' };
+    if (sha256(bytes) === id) {
+      const now = Date.now();
+      writeSeal(store, id, sealText(store, info, now));
+      return { kind: 'sound', provenMs: now };
+    }
+  }
+  removeBlob(store, id);
+  return { kind: 'damaged' };
+}
+
+export function removeBlob(store: Store, id: BlobId): void {
+  // What stands in the blob's place may be a folder that someone put there; it can only be left.
+  for (const path of [store.layout.seal(id), store.layout.blob(id)]) {
+    try {
+      removeFile(path);
+    } catch (error) {
+      if (!isOsError(error, 'EISDIR', 'EPERM', 'EACCES', 'EROFS')) throw error;
+    }
+  }
+}
+
+/** What a caller wants of the target file. */
+export interface PlaceOptions {
+  /** Whether the target may be one inode with the blob: true only for files nobody writes to in place. */
+  readonly shared: boolean;
+  readonly mode: number;
+  readonly linkMode: 'auto' | 'hardlink' | 'copy';
+}
+
+/** Strategies in the order they are tried. A reflink is always private, so it serves both kinds of target. */
+function strategies(store: Store, options: PlaceOptions): LinkKind[] {
+  const { linkMode, shared } = options;
+  const kinds: LinkKind[] = [];
+  if (linkMode === 'auto' && store.canReflink) kinds.push('reflinked');
+  if (linkMode !== 'copy' && shared) kinds.push('hardlinked');
+  return [...kinds, 'copied'];
+}
+
+/** Errors after which the next strategy is tried: another file system, no such ability, too many links, protected links. */
+const NEXT_STRATEGY = [...CANNOT_REFLINK, 'EMLINK', 'EACCES'];
+
+function bring(source: string, target: string, order: readonly LinkKind[], mode: number): LinkKind {
+  for (const kind of order) {
+    try {
+      if (kind === 'hardlinked') link(source, target);
+      else if (kind === 'reflinked') reflink(source, target, mode);
+      else copy(source, target, mode);
+      return kind;
+    } catch (error) {
+      if (kind === 'copied' || !isOsError(error, ...NEXT_STRATEGY)) throw error;
+    }
+  }
+  throw new Error('unreachable: copying is always tried');
+}
+
+/**
+ * Makes `target` (a name that does not exist) hold the bytes of a sound blob. A private target is a new file and carries
+ * the kernel's current time. Afterwards the seal covers what the link changed (ctime).
+ */
+export function placeBlob(store: Store, id: BlobId, target: string, options: PlaceOptions & { provenMs: number }): LinkKind {
+  const kind = bring(store.layout.blob(id), target, strategies(store, options), options.mode);
+  if (kind === 'hardlinked') sealNow(store, id, options.provenMs);
+  return kind;
+}
+
+/**
+ * Publishes the file `source`, whose bytes the caller has hashed to `id`, and returns whether the store had them already.
+ * With `shared`, source and blob become one inode: by linking the source in, or by replacing it with a link to the
+ * blob that is there. Safe against another process publishing the same bytes.
+ */
+export function publishBlob(store: Store, id: BlobId, source: string, options: PlaceOptions): { existed: boolean } {
+  const path = store.layout.blob(id);
+  const size = stat(source)?.size ?? -1;
+  const state = stat(path) === undefined ? { kind: 'missing' as const } : checkBlob(store, id, size);
+  if (state.kind === 'sound') {
+    if (options.shared) replaceWithLink(store, id, source, { ...options, provenMs: state.provenMs });
+    return { existed: true };
+  }
+  const aside = store.temporaryPath();
+  bring(source, aside, strategies(store, options), options.mode);
+  store.moveIntoPlace(aside, path);
+  // rename(2) of two names of one inode leaves both: the temporary one must not stay.
+  removeFile(aside);
+  sealNow(store, id, Date.now());
+  return { existed: false };
+}
+
+/** One physical file for equal bytes: `source` gives way to a link to the blob where links or reflinks can be had. */
+function replaceWithLink(store: Store, id: BlobId, source: string, options: PlaceOptions & { provenMs: number }): void {
+  if (stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
+  const order = strategies(store, options).filter((kind) => kind !== 'copied');
+  const aside = `${source}.kache-${process.pid}`;
+  for (const kind of order) {
+    try {
+      bring(store.layout.blob(id), aside, [kind], options.mode);
+    } catch (error) {
+      if (!isOsError(error, ...NEXT_STRATEGY)) throw error;
+      continue;
+    }
+    withParent(source, () => rename(aside, source));
+    if (kind === 'hardlinked') sealNow(store, id, options.provenMs);
+    return;
+  }
+}

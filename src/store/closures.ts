@@ -1,0 +1,55 @@
+// Closures: for each unit, the sets of files and variables that earlier compiles of it read, newest first.
+import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
+import { utf8 } from '../sys/files.ts';
+import { acquireLock } from '../sys/lock.ts';
+import { encodeRecord, parseLine, readRecord } from './records.ts';
+import { type Store, withParent } from './store.ts';
+
+const KIND = 'kache-unit-1';
+
+/** More sets than this per unit are forgotten, oldest first: each costs a look at its files on a miss. */
+const MAX_CLOSURES = 8;
+/** Keys kept per unit, newest first, so that a later miss finds what to compare itself with. */
+const MAX_KEYS = 8;
+
+/** What one compile read. Paths are rooted, so a closure holds in every checkout and on every machine. */
+export interface Closure {
+  /** Reported by the compiler, in its order; the crate root is first. */
+  readonly files: readonly string[];
+  /** Names of variables the compiler reported. */
+  readonly env: readonly string[];
+  /** Roots whose real path is in the outputs: the key then holds that path. */
+  readonly bound: readonly string[];
+  /** Files that must not exist: the other spelling of each module. */
+  readonly absent: readonly string[];
+  /** Files macros opened that the compiler did not report. */
+  readonly observed: readonly string[];
+  /** Folders macros listed. */
+  readonly listed: readonly string[];
+  /** Whether native archives from the `-L` folders went into the outputs. */
+  readonly natives: boolean;
+}
+
+export interface UnitRecord {
+  readonly closures: readonly Closure[];
+  readonly keys: readonly CacheKey[];
+}
+
+/** What is recorded for a unit; nothing when the record is missing or damaged. */
+export const readUnit = (store: Store, unit: UnitId): UnitRecord =>
+  parseLine<UnitRecord>(readRecord(store.layout.unit(unit), KIND)?.[0]) ?? { closures: [], keys: [] };
+
+/**
+ * Puts a closure and its key in front. Two processes recording the same unit take turns; the name of their lock is
+ * the unit's digest spelled backwards, so that it is no build lock.
+ */
+export function recordClosure(store: Store, unit: UnitId, recorded: { closure: Closure; key: CacheKey }): void {
+  const path = store.layout.lock([...unit].reverse().join('') as Digest);
+  using _lock = acquireLock(path);
+  const before = readUnit(store, unit);
+  const text = JSON.stringify(recorded.closure);
+  const closures = [recorded.closure, ...before.closures.filter((closure) => JSON.stringify(closure) !== text)];
+  const keys = [recorded.key, ...before.keys.filter((key) => key !== recorded.key)];
+  const record: UnitRecord = { closures: closures.slice(0, MAX_CLOSURES), keys: keys.slice(0, MAX_KEYS) };
+  withParent(path, () => store.replaceFile(store.layout.unit(unit), utf8(encodeRecord(KIND, [record]))));
+}

@@ -1,0 +1,59 @@
+// Entries: one small file per cache key that says which blobs a compile made and what it printed.
+import type { BlobId, CacheKey, UnitId } from '../core/ids.ts';
+import { removeFile, touch, utf8 } from '../sys/files.ts';
+import { encodeRecord, parseLine, readRecord } from './records.ts';
+import type { Store } from './store.ts';
+
+const KIND = 'kache-entry-1';
+
+export interface StoredOutput {
+  /** What the output is to the compiler: `link`, `metadata`. */
+  readonly kind: string;
+  readonly blob: BlobId;
+  readonly sizeBytes: number;
+  readonly mode: number;
+}
+
+export interface Entry {
+  readonly key: CacheKey;
+  readonly unit: UnitId;
+  readonly crateName: string;
+  readonly crateVersion: string;
+  readonly crateTypes: string;
+  readonly createdMs: number;
+  /** What the compiler took: what a hit saves. */
+  readonly compileMs: number;
+  readonly outputs: readonly StoredOutput[];
+  /** stderr as templates: paths as tokens, announced outputs as `\0emit`. */
+  readonly stderr: readonly string[];
+  readonly stdout: readonly string[];
+}
+
+/** What went into the key, kept for explanations; values of env variables only as short hashes. */
+export interface EntryInputs {
+  readonly flags: readonly string[];
+  readonly files: readonly (readonly [rooted: string, hash: string])[];
+  readonly env: readonly (readonly [name: string, hash: string])[];
+  readonly externs: readonly (readonly [name: string, identity: string])[];
+  readonly other: readonly (readonly [name: string, hash: string])[];
+}
+
+/** The entry under `key`; missing, damaged and foreign ones are undefined. */
+export function readEntry(store: Store, key: CacheKey): Entry | undefined {
+  const entry = parseLine<Entry>(readRecord(store.layout.entry(key), KIND)?.[0]);
+  return entry?.key === key ? entry : undefined;
+}
+
+/** The inputs recorded with an entry. */
+export const readEntryInputs = (store: Store, key: CacheKey): EntryInputs | undefined =>
+  parseLine<EntryInputs>(readRecord(store.layout.entry(key), KIND)?.[1]);
+
+/** Publishes an entry. Its blobs must be in place: whoever sees the entry may restore it at once. */
+export function writeEntry(store: Store, entry: Entry, inputs: EntryInputs): void {
+  store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry, inputs])));
+}
+
+/** Marks an entry as used now: eviction goes by its mtime. */
+export const touchEntry = (store: Store, key: CacheKey): void => touch(store.layout.entry(key));
+
+export const removeEntry = (store: Store, key: CacheKey): boolean => removeFile(store.layout.entry(key));

@@ -1,0 +1,120 @@
+// Memo files: what a path held when kache last looked. Each is valid as long as the stat signature it was taken under,
+// and losing one costs a hash, never a result.
+import type { Digest } from '../core/ids.ts';
+import { type FileStat, isOsError, isRegular, readFile, signatureOf, stat, touchedMs, utf8 } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import type { MemoKind } from './layout.ts';
+import { encodeRecord, parseLine, readRecord } from './records.ts';
+import type { Store } from './store.ts';
+
+const KIND = 'kache-memo-1';
+
+/** The memo called `name`; undefined when there is none, or it is damaged. */
+export function readMemo<T>(store: Store, kind: MemoKind, name: string): T | undefined {
+  const lines = readRecord(store.layout.memo(kind, name), KIND);
+  return parseLine<string>(lines?.[0]) === name ? parseLine<T>(lines?.[1]) : undefined;
+}
+
+/** Replaces a memo. Two processes may do so at once: the later one stays, both are right. */
+export function writeMemo(store: Store, kind: MemoKind, name: string, value: unknown): void {
+  store.replaceFile(store.layout.memo(kind, name), utf8(encodeRecord(KIND, [name, value])));
+}
+
+/** A younger file may be changed again within the clock's granularity without its signature moving. */
+const YOUNG_MS = 2000;
+
+/** Whether a signature taken now will change when the file does. */
+export const isSettled = (info: FileStat, nowMs: number): boolean => {
+  const age = nowMs - touchedMs(info);
+  return age >= YOUNG_MS;
+};
+
+type Known = Record<string, readonly [signature: string, digest: Digest]>;
+
+/** The content hashes of one unit's inputs in one checkout, remembered in a single memo. */
+export class SourceHashes {
+  readonly #store: Store;
+  readonly #name: string;
+  readonly #seen = new Map<string, Digest | undefined>();
+  #known: Known | undefined;
+  #changed = false;
+
+  constructor(store: Store, name: string) {
+    this.#store = store;
+    this.#name = name;
+  }
+
+  /** SHA-256 of the file's present content, or undefined when it is no regular file. Looked at once per process. */
+  hash(path: string): Digest | undefined {
+    if (this.#seen.has(path)) return this.#seen.get(path);
+    const digest = this.#look(path);
+    this.#seen.set(path, digest);
+    return digest;
+  }
+
+  /** Forgets what this process has seen, not what the signatures vouch for. */
+  lookAgain(): void {
+    this.#seen.clear();
+  }
+
+  #look(path: string): Digest | undefined {
+    const info = stat(path);
+    if (info === undefined || !isRegular(info)) return undefined;
+    this.#known ??= readMemo<Known>(this.#store, 'sources', this.#name) ?? {};
+    const signature = signatureOf(info);
+    const known = this.#known[path];
+    if (known?.[0] === signature) return known[1];
+    const bytes = readFile(path);
+    if (bytes === undefined) return undefined;
+    const digest = sha256(bytes);
+    const after = stat(path);
+    if (after !== undefined && signatureOf(after) === signature && isSettled(info, Date.now())) {
+      this.#known[path] = [signature, digest];
+      this.#changed = true;
+    }
+    return digest;
+  }
+
+  /** Writes what was learnt, restricted to `paths`; a full disk is no reason to fail. */
+  remember(paths: readonly string[]): void {
+    if (!this.#changed || this.#known === undefined) return;
+    const kept: Known = {};
+    for (const path of paths) {
+      const known = this.#known[path];
+      if (known !== undefined) kept[path] = known;
+    }
+    try {
+      writeMemo(this.#store, 'sources', this.#name, kept);
+      this.#changed = false;
+    } catch (error) {
+      if (!isOsError(error)) throw error;
+    }
+  }
+}
+
+/** What is known of the files one compile wrote into a target folder. */
+export interface OutputRecord {
+  /** File name to signature and identity: a content hash, or `key:` and the cache key of a compile whose bytes may differ. */
+  readonly files: Readonly<Record<string, readonly [signature: string, identity: string]>>;
+  /** Paths of the dynamic libraries (proc macros) that a user of these files can reach. */
+  readonly macros: readonly string[];
+  /** Paths of the externs this compile was given. */
+  readonly externs: readonly string[];
+  /** Whether `macros` and `externs` were recorded by the compile itself; false for files found lying there. */
+  readonly complete: boolean;
+}
+
+/** The record covers all outputs of a unit: it is found by their path without the extension. */
+const outputName = (path: string): string => path.replace(/\.[a-z]+$/, '');
+
+export const readOutputs = (store: Store, path: string): OutputRecord | undefined =>
+  readMemo<OutputRecord>(store, 'outputs', outputName(path));
+
+export const writeOutputs = (store: Store, path: string, record: OutputRecord): void =>
+  writeMemo(store, 'outputs', outputName(path), record);
+
+/** A signature for a file kache itself has just put in place; undefined when it is gone. */
+export function signatureNow(path: string): string | undefined {
+  const info = stat(path);
+  return info === undefined ? undefined : signatureOf(info);
+}

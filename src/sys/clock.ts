@@ -1,0 +1,35 @@
+// The kernel's coarse clock, the one it stamps files with.
+import { ptr } from 'bun:ffi';
+import type { FileStat } from './files.ts';
+import { linux } from './libc.ts';
+
+const CLOCK_REALTIME_COARSE = 5;
+const time = new BigInt64Array(2);
+const timeAt = ptr(time);
+
+/** A moment of the clock that stamps files, in nanoseconds since the epoch. */
+export type FileTime = bigint & { readonly fileTime: true };
+
+/** The stamp a file written at this instant would carry. Where there is no such clock: half a second ago, which is safe. */
+export function fileTimeNow(): FileTime {
+  if (linux?.clock_gettime(CLOCK_REALTIME_COARSE, timeAt) !== 0) {
+    return ((BigInt(Date.now()) - 500n) * 1_000_000n) as FileTime;
+  }
+  return ((time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n)) as FileTime;
+}
+
+/** Some file systems keep whole or even seconds only. */
+const COARSE_STAMP_NS = 2_000_000_000n;
+
+/** Whether a file may have been written at `since` or later, as far as its stamps can tell. */
+export function touchedSince(info: FileStat, since: FileTime): boolean {
+  const coarse = info.mtimeNsec === 0 && info.ctimeNsec === 0;
+  const limit = coarse ? since - COARSE_STAMP_NS : since;
+  const stamp = (sec: number, nsec: number): bigint => BigInt(sec) * 1_000_000_000n + BigInt(nsec);
+  return stamp(info.mtimeSec, info.mtimeNsec) >= limit || stamp(info.ctimeSec, info.ctimeNsec) >= limit;
+}
+
+/** Waits, at most some milliseconds, until the clock has moved past `moment`: files written before it are then told apart from later ones. */
+export function waitPast(moment: FileTime): void {
+  for (let round = 0; round < 20 && fileTimeNow() <= moment; round++) Bun.sleepSync(1);
+}

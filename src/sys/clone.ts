@@ -1,0 +1,65 @@
+// Bringing the content of one file under another name: reflink, hardlink or copy. Each strategy makes the whole file
+// or throws; none replaces an existing one.
+import { createFile, type OpenFile, openFile, readAll, removeFile } from './files.ts';
+import { cPath, lastError, libc, linux, mac, O } from './libc.ts';
+
+const FICLONE = 0x40049409;
+
+/** The errno values by which a file system says that it cannot share blocks between these two files. */
+export const CANNOT_REFLINK = ['ENOTSUP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS', 'EPERM'] as const;
+
+/**
+ * A copy that shares blocks with `source` (FICLONE on Linux, clonefile on macOS): neither ever sees a write to the other.
+ * The new file carries the kernel's current time. Throws one of {@link CANNOT_REFLINK} where that cannot be had.
+ */
+export function reflink(source: string, target: string, mode = 0o644): void {
+  if (mac !== undefined) {
+    if (mac.clonefile(cPath(source, 0), cPath(target, 1), 0) !== 0) throw lastError('reflink', target);
+    return;
+  }
+  using from = openFile(source, O.RDONLY);
+  using to = openFile(target, O.WRONLY | O.CREAT | O.EXCL, mode);
+  if (linux?.ioctl(to.fd, FICLONE, from.fd) !== 0) {
+    const error = lastError('reflink', target);
+    removeFile(target);
+    throw error;
+  }
+}
+
+/** A second file with the same bytes and the kernel's current time. A failure leaves no file behind. */
+export function copy(source: string, target: string, mode = 0o644): void {
+  using from = openFile(source, O.RDONLY);
+  if (linux === undefined) {
+    createFile(target, readAll(from), mode);
+    return;
+  }
+  using to = openFile(target, O.WRONLY | O.CREAT | O.EXCL, mode);
+  try {
+    copyRange(from, to);
+  } catch (error) {
+    removeFile(target);
+    throw error;
+  }
+}
+
+/** copy_file_range(2) keeps the bytes in the kernel; where it does not apply (two file systems on old kernels) they pass through us. */
+function copyRange(from: OpenFile, to: OpenFile): void {
+  for (let total = 0; ; ) {
+    const count = Number(linux?.copy_file_range(from.fd, null, to.fd, null, 1 << 30, 0) ?? -1);
+    if (count > 0) total += count;
+    else if (count === 0) return;
+    else {
+      const error = lastError('copy', to.path);
+      if (total > 0 || !['EXDEV', 'EINVAL', 'ENOSYS', 'ENOTSUP'].includes(error.code)) throw error;
+      const bytes = readAll(from);
+      for (let offset = 0; offset < bytes.length; ) offset += writeSome(to, bytes.subarray(offset));
+      return;
+    }
+  }
+}
+
+function writeSome(to: OpenFile, bytes: Uint8Array): number {
+  const count = Number(libc.write(to.fd, bytes, bytes.length));
+  if (count < 0) throw lastError('write', to.path);
+  return count;
+}

@@ -1,0 +1,220 @@
+// One compiler call from top to bottom. This is the only file that knows the order of the stages.
+import { type BypassReason, bypassReason } from './compile/bypass.ts';
+import { type Call, describe, timed } from './compile/call.ts';
+import { linkClosure, resolveExterns } from './compile/externs.ts';
+import { identify, identifyToolchain } from './compile/identify.ts';
+import { type KeyBase, keyBase } from './compile/key.ts';
+import { type LookUp, lookUp } from './compile/look-up.ts';
+import { observe } from './compile/observe.ts';
+import { reserve } from './compile/reserve.ts';
+import { type Restored, restore } from './compile/restore.ts';
+import { type Compiled, compile, protectStore } from './compile/run.ts';
+import { keyOf, rememberIdentities, save } from './compile/save.ts';
+import { type EventBody, writeEvent } from './compile/write-event.ts';
+import type { Environment } from './core/config.ts';
+import { parseInvocation } from './rustc/invocation.ts';
+import { isDynamicLibrary } from './rustc/outputs.ts';
+import { packageOrigin, pathMapOf } from './rustc/roots.ts';
+import { findProgram } from './rustc/toolchain.ts';
+import { startEviction } from './store/eviction-trigger.ts';
+import { openStore } from './store/store.ts';
+import { endLike, type ExitStatus, execArguments } from './sys/process.ts';
+import { loadSettings } from './sys/settings.ts';
+
+/** The process as the wrapper sees it. `argv` starts with the compiler. */
+export interface WrapperInput {
+  readonly argv: readonly string[];
+  readonly env: Environment;
+  readonly cwd: string;
+  /** This program, for the helper that evicts. */
+  readonly self: string;
+}
+
+/** The call goes to the compiler as it is. */
+type PassThrough = { readonly kind: 'pass-through'; readonly fallback: string | undefined };
+
+/** How far a call got: what the catch-all needs to know. */
+interface Progress {
+  /** Set as soon as the compiler has ended: it must not be started a second time. */
+  ended?: ExitStatus;
+  fallback?: string | undefined;
+}
+
+/** Runs the call and ends the process as the compiler would have ended it. */
+export async function runWrapper(input: WrapperInput): Promise<never> {
+  const progress: Progress = {};
+  let outcome: ExitStatus | PassThrough;
+  try {
+    outcome = await run(input, progress);
+  } catch {
+    // Whatever went wrong in here is no reason for a build to fail: the compiler decides.
+    outcome = progress.ended ?? { kind: 'pass-through', fallback: progress.fallback };
+  }
+  return outcome.kind === 'pass-through' ? becomeCompiler(input, outcome.fallback) : endLike(outcome);
+}
+
+async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus | PassThrough> {
+  const startedMs = Date.now();
+  const invocation = parseInvocation(input.argv, input.env, input.cwd);
+  const isCompile = !('reason' in invocation);
+  const { settings } = loadSettings(input.env, isCompile ? invocation.outDir : input.cwd);
+  progress.fallback = settings.fallback;
+  const passThrough: PassThrough = { kind: 'pass-through', fallback: settings.fallback };
+  if (isCompile) protectStore(invocation);
+  if (settings.disabled) return passThrough;
+  const store = openStore(settings.cacheDir);
+  if (store.kind === 'problem') return passThrough;
+  if (!isCompile) {
+    const body: EventBody = { crate_name: '', result: 'passthrough', passthrough_reason: invocation.reason, compiler_runs: 1 };
+    writeEvent(store, startedMs, body);
+    return passThrough;
+  }
+  const reason = bypassReason(invocation, settings);
+  const call = reason === undefined || reason === LINKED ? prepare({ invocation, settings, store, startedMs }) : reason;
+  if (typeof call === 'string') {
+    const body = describe({ invocation, startedMs });
+    writeEvent(store, startedMs, { ...body, result: 'passthrough', passthrough_reason: call, compiler_runs: 1 });
+    return passThrough;
+  }
+  if (reason === LINKED) return compileLinked(call, progress);
+  const base = timed(call.phases, 'key', () => baseOf(call));
+  return base === undefined ? passThrough : cached(call, base, { progress, self: input.self });
+}
+
+/** Binaries, tests, dynamic libraries, proc macros: compiled in place by default. */
+const LINKED: BypassReason = 'policy|linked-output';
+
+type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs'>;
+
+function prepare(start: Start): Call | BypassReason {
+  const { invocation, settings, store } = start;
+  const toolchain = identifyToolchain(store, invocation);
+  if (toolchain === undefined) return 'unsupported|toolchain';
+  const origin = packageOrigin(invocation);
+  const options = { normalizePaths: settings.normalizePaths, baseDirs: settings.baseDirs, sysroot: toolchain.sysroot };
+  return { ...start, toolchain, origin, map: pathMapOf(invocation, origin, options), phases: {} };
+}
+
+/** What every key of this call is made of; undefined when something it names cannot be read. */
+function baseOf(call: Call): KeyBase | undefined {
+  const identified = identify(call);
+  const externs = resolveExterns(call);
+  if (identified === undefined || externs === undefined) return undefined;
+  const isLinked = call.invocation.outputs.unitKind === 'linked';
+  const linked = isLinked ? linkClosure(call.store, externs.paths) : undefined;
+  if (isLinked && linked === undefined) return undefined;
+  return keyBase(call, identified, { externs, linked });
+}
+
+interface CachedOptions {
+  readonly progress: Progress;
+  readonly self: string;
+}
+
+/** Look up; on a hit restore; on a miss wait for whoever compiles this already, else compile and store. */
+async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
+  const first = timed(call.phases, 'lookup', () => lookUp(call, base));
+  const hit = tryRestore(call, base, first);
+  if (hit.kind === 'restored') return finishHit(call, base, { found: first, restored: hit });
+  const predicted = first.kind === 'absent' ? first.predicted : first.key.key;
+  using _lock = timed(call.phases, 'lock', () => reserve(call, base, predicted));
+  base.sources.lookAgain();
+  const second = timed(call.phases, 'lookup', () => lookUp(call, base));
+  const late = tryRestore(call, base, second);
+  if (late.kind === 'restored') return finishHit(call, base, { found: second, restored: late });
+  const reason = hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
+  return compileAndSave(call, base, { ...options, reason });
+}
+
+function tryRestore(call: Call, base: KeyBase, found: LookUp): Restored | { kind: 'absent' } {
+  if (found.kind === 'absent') return found;
+  return timed(call.phases, 'restore', () => restore(call, base, found));
+}
+
+function finishHit(call: Call, base: KeyBase, hit: { found: LookUp; restored: Restored }): ExitStatus {
+  const { found, restored } = hit;
+  if (found.kind === 'found' && restored.kind === 'restored') {
+    finish(call, {
+      result: 'local_hit',
+      compiler_runs: 0,
+      compile_ms: found.entry.compileMs,
+      size_bytes: restored.sizeBytes,
+      restored: restored.bytes,
+      cache_key: found.entry.key,
+      unit_id: base.unit,
+    });
+    base.sources.remember(found.key.paths);
+  }
+  return { kind: 'exited', code: 0 };
+}
+
+interface MissOptions extends CachedOptions {
+  readonly reason: string;
+}
+
+async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): Promise<ExitStatus> {
+  const endWatch = observe(call, base.externs.macros);
+  const compiled = await compile(call.invocation, call.map, (emit, file) => {
+    if (emit !== 'metadata') return;
+    // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
+    endWatch();
+    rememberIdentities(call, base, [file]);
+  });
+  options.progress.ended = compiled.status;
+  call.phases.compile = compiled.compileMs;
+  const common = { compiler_runs: 1, compile_ms: compiled.compileMs, unit_id: base.unit };
+  if (!succeeded(compiled)) {
+    finish(call, { ...common, result: 'error' });
+    return compiled.status;
+  }
+  const saved = timed(call.phases, 'store', () => save(call, base, { compiled, observation: endWatch() }));
+  if (saved.kind === 'skipped') {
+    finish(call, { ...common, result: 'skipped', reason: saved.reason });
+    return compiled.status;
+  }
+  finish(call, {
+    ...common,
+    result: saved.isDuplicate ? 'dup' : 'miss',
+    reason: options.reason,
+    cache_key: saved.key,
+    size_bytes: saved.sizeBytes,
+    stored_bytes: saved.newBytes,
+  });
+  startEviction(call.store, options.self, call.settings.maxSizeBytes);
+  return compiled.status;
+}
+
+const succeeded = ({ status }: Compiled): boolean => status.kind === 'exited' && status.code === 0;
+
+/**
+ * Compiles a linked output in place. What others may use as an extern (a proc macro) gets the cache key it would have
+ * as its identity: its bytes differ between checkouts, what it does does not, and everything above it still hits.
+ */
+async function compileLinked(call: Call, progress: Progress): Promise<ExitStatus> {
+  const { invocation } = call;
+  const dependable = invocation.outputs.files.some(({ name }) => isDynamicLibrary(name));
+  const base = dependable ? baseOf(call) : undefined;
+  const endWatch = observe(call, base?.externs.macros ?? []);
+  const compiled = await compile(invocation, call.map, () => {});
+  progress.ended = compiled.status;
+  call.phases.compile = compiled.compileMs;
+  if (base !== undefined && succeeded(compiled)) {
+    const keyed = keyOf(call, base, { compiled, observation: endWatch() });
+    if (!('skip' in keyed)) rememberIdentities(call, base, keyed.outputs.map(({ path }) => path), `key:${keyed.key.key}`);
+  }
+  const result = succeeded(compiled) ? 'passthrough' : 'error';
+  finish(call, { result, passthrough_reason: LINKED, compiler_runs: 1, compile_ms: compiled.compileMs });
+  return compiled.status;
+}
+
+function finish(call: Call, body: Pick<EventBody, 'result' | 'compiler_runs'> & Partial<EventBody>): void {
+  writeEvent(call.store, call.startedMs, { ...describe(call), ...body, phases: call.phases });
+}
+
+/** Hands the process over, byte for byte. A fallback wrapper, when one is set, is put in front. */
+function becomeCompiler({ argv, env, cwd }: WrapperInput, fallback: string | undefined): never {
+  const own = fallback === undefined ? undefined : findProgram(fallback, env, cwd);
+  if (own !== undefined) return execArguments(own, [own]);
+  const program = argv[0] ?? '';
+  return execArguments(findProgram(program, env, cwd) ?? program, []);
+}
