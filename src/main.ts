@@ -3,17 +3,20 @@
 import { runWrapper } from './wrapper.ts';
 
 /** Programs that are compilers when named without a path: as Cargo, rustup and the cc crate call them. */
-const COMPILERS = /^(rustc|clippy-driver|rustdoc|(.+-)?(cc|c\+\+|gcc|g\+\+|clang|clang\+\+|clang-cl)(-\d+)?)(\.exe)?$/;
+const COMPILERS =
+  /^(rustc|clippy-driver|rustdoc|(.+-)?(cc|c\+\+|gcc|g\+\+|clang|clang\+\+|clang-cl)(-\d+)?)(\.exe)?$/;
 
 const argv = process.argv.slice(2);
 const [first] = argv;
 
 if (first !== undefined && (first.includes('/') || COMPILERS.test(first))) {
-  runWrapper({ argv, env: process.env, cwd: process.cwd(), self: process.execPath }).catch((error: unknown) => {
-    // There is no compiler to run: as a shell says it, and with its exit status.
-    console.error(`kache: ${error instanceof Error ? error.message : error}`);
-    process.exit(127);
-  });
+  runWrapper({ argv, env: process.env, cwd: process.cwd(), self: process.execPath }).catch(
+    (error: unknown) => {
+      // There is no compiler to run: as a shell says it, and with its exit status.
+      console.error(`kache: ${error instanceof Error ? error.message : error}`);
+      process.exit(127);
+    },
+  );
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));
 }

@@ -18,7 +18,7 @@ import { packageOrigin, pathMapOf } from './rustc/roots.ts';
 import { findProgram } from './rustc/toolchain.ts';
 import { startEviction } from './store/eviction-trigger.ts';
 import { openStore } from './store/store.ts';
-import { endLike, type ExitStatus, execArguments } from './sys/process.ts';
+import { type ExitStatus, endLike, execArguments } from './sys/process.ts';
 import { loadSettings } from './sys/settings.ts';
 
 /** The process as the wrapper sees it. `argv` starts with the compiler. */
@@ -65,15 +65,26 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   const store = openStore(settings.cacheDir);
   if (store.kind === 'problem') return passThrough;
   if (!isCompile) {
-    const body: EventBody = { crate_name: '', result: 'passthrough', passthrough_reason: invocation.reason, compiler_runs: 1 };
+    const body: EventBody = {
+      crate_name: '',
+      result: 'passthrough',
+      passthrough_reason: invocation.reason,
+      compiler_runs: 1,
+    };
     writeEvent(store, startedMs, body);
     return passThrough;
   }
   const reason = bypassReason(invocation, settings);
-  const call = reason === undefined || reason === LINKED ? prepare({ invocation, settings, store, startedMs }) : reason;
+  const call =
+    reason === undefined || reason === LINKED ? prepare({ invocation, settings, store, startedMs }) : reason;
   if (typeof call === 'string') {
     const body = describe({ invocation, startedMs });
-    writeEvent(store, startedMs, { ...body, result: 'passthrough', passthrough_reason: call, compiler_runs: 1 });
+    writeEvent(store, startedMs, {
+      ...body,
+      result: 'passthrough',
+      passthrough_reason: call,
+      compiler_runs: 1,
+    });
     return passThrough;
   }
   if (reason === LINKED) return compileLinked(call, progress);
@@ -91,7 +102,11 @@ function prepare(start: Start): Call | BypassReason {
   const toolchain = identifyToolchain(store, invocation);
   if (toolchain === undefined) return 'unsupported|toolchain';
   const origin = packageOrigin(invocation);
-  const options = { normalizePaths: settings.normalizePaths, baseDirs: settings.baseDirs, sysroot: toolchain.sysroot };
+  const options = {
+    normalizePaths: settings.normalizePaths,
+    baseDirs: settings.baseDirs,
+    sysroot: toolchain.sysroot,
+  };
   return { ...start, toolchain, origin, map: pathMapOf(invocation, origin, options), phases: {} };
 }
 
@@ -122,7 +137,8 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
   const second = timed(call.phases, 'lookup', () => lookUp(call, base));
   const late = tryRestore(call, base, second);
   if (late.kind === 'restored') return finishHit(call, base, { found: second, restored: late });
-  const reason = hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
+  const reason =
+    hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
   return compileAndSave(call, base, { ...options, reason });
 }
 
@@ -200,7 +216,13 @@ async function compileLinked(call: Call, progress: Progress): Promise<ExitStatus
   call.phases.compile = compiled.compileMs;
   if (base !== undefined && succeeded(compiled)) {
     const keyed = keyOf(call, base, { compiled, observation: endWatch() });
-    if (!('skip' in keyed)) rememberIdentities(call, base, keyed.outputs.map(({ path }) => path), `key:${keyed.key.key}`);
+    if (!('skip' in keyed))
+      rememberIdentities(
+        call,
+        base,
+        keyed.outputs.map(({ path }) => path),
+        `key:${keyed.key.key}`,
+      );
   }
   const result = succeeded(compiled) ? 'passthrough' : 'error';
   finish(call, { result, passthrough_reason: LINKED, compiler_runs: 1, compile_ms: compiled.compileMs });

@@ -9,7 +9,8 @@ import { basename } from '../sys/paths.ts';
 export type BypassReason = `policy|${string}` | `unsupported|${string}`;
 
 /** Options whose effect a replay could not repeat, or that write files kache does not know. */
-const UNREPEATABLE_Z = /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-)/;
+const UNREPEATABLE_Z =
+  /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-)/;
 const UNREPEATABLE_C = new Set(['save-temps', 'remark', 'llvm-args', 'pgo-warn-missing-function']);
 
 /** Crates rustc takes from its own sysroot when an extern has no path. */
@@ -17,7 +18,12 @@ const SYSROOT_CRATES = new Set(['core', 'alloc', 'std', 'proc_macro', 'test']);
 
 /** Why this call is not looked up at all; undefined when it is. */
 export function bypassReason(invocation: Invocation, settings: Settings): BypassReason | undefined {
-  return userReason(invocation, settings) ?? wrapperReason(invocation) ?? flagReason(invocation) ?? outputReason(invocation);
+  return (
+    userReason(invocation, settings) ??
+    wrapperReason(invocation) ??
+    flagReason(invocation) ??
+    outputReason(invocation)
+  );
 }
 
 function userReason(invocation: Invocation, settings: Settings): BypassReason | undefined {
@@ -25,19 +31,27 @@ function userReason(invocation: Invocation, settings: Settings): BypassReason | 
   const argument = settings.bypassArgv.find((item) => invocation.args.includes(item));
   if (argument !== undefined) return `policy|bypass_argv ${argument}`;
   const variable = settings.bypassEnv.find((item) => {
-    const [name, value] = [item.split('=')[0] ?? '', item.includes('=') ? item.slice(item.indexOf('=') + 1) : undefined];
+    const [name, value] = [
+      item.split('=')[0] ?? '',
+      item.includes('=') ? item.slice(item.indexOf('=') + 1) : undefined,
+    ];
     return value === undefined ? invocation.env[name] !== undefined : invocation.env[name] === value;
   });
   if (variable !== undefined) return `policy|bypass_env ${variable.split('=')[0]}`;
   const source = sourcePath(invocation);
-  const glob = settings.exclude.find((item) => new Bun.Glob(item).match(source) || new Bun.Glob(item).match(invocation.source));
+  const glob = settings.exclude.find(
+    (item) => new Bun.Glob(item).match(source) || new Bun.Glob(item).match(invocation.source),
+  );
   return glob === undefined ? undefined : `policy|exclude ${glob}`;
 }
 
 /** clippy-driver is rustc with lints. Another workspace wrapper may do anything, and nobody would see it. */
 function wrapperReason(invocation: Invocation): BypassReason | undefined {
   const [program, second] = invocation.compiler;
-  if (second === undefined) return isRustcName(program) || isClippy(program) ? undefined : `unsupported|compiler ${basename(program)}`;
+  if (second === undefined)
+    return isRustcName(program) || isClippy(program)
+      ? undefined
+      : `unsupported|compiler ${basename(program)}`;
   return isClippy(program) ? undefined : `unsupported|workspace-wrapper ${basename(program)}`;
 }
 
@@ -46,7 +60,8 @@ export const isClippy = (program: string): boolean => /^clippy-driver(\.exe)?$/.
 function flagReason(invocation: Invocation): BypassReason | undefined {
   const { parsed, env } = invocation;
   for (const flag of parsed.flags) {
-    if (flag.name === '-Z' && UNREPEATABLE_Z.test((flag.value ?? '').replaceAll('_', '-'))) return `unsupported|flag -Z ${flag.value}`;
+    if (flag.name === '-Z' && UNREPEATABLE_Z.test((flag.value ?? '').replaceAll('_', '-')))
+      return `unsupported|flag -Z ${flag.value}`;
     const option = codegenOption(flag);
     if (option !== undefined && UNREPEATABLE_C.has(option.name)) return `unsupported|flag -C ${option.name}`;
     if (flag.name === '--sysroot') return 'unsupported|flag --sysroot';
@@ -57,7 +72,9 @@ function flagReason(invocation: Invocation): BypassReason | undefined {
   if (split !== undefined && split !== 'off' && !apple) return 'unsupported|split-debuginfo';
   if (env['RUST_TARGET_PATH'] !== undefined) return 'unsupported|RUST_TARGET_PATH';
   if (targetsNativeCpu(invocation) && process.platform !== 'linux') return 'unsupported|target-cpu=native';
-  const pathless = invocation.externs.find(({ path, name }) => path === undefined && !SYSROOT_CRATES.has(name));
+  const pathless = invocation.externs.find(
+    ({ path, name }) => path === undefined && !SYSROOT_CRATES.has(name),
+  );
   return pathless === undefined ? undefined : `unsupported|extern-without-path ${pathless.name}`;
 }
 

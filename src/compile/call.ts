@@ -33,7 +33,9 @@ export function timed<T>(phases: Phases, phase: keyof Phases, run: () => T): T {
 }
 
 /** The part of an event that is the same however the call ends. */
-export function describe(call: Pick<Call, 'invocation' | 'startedMs'>): Omit<CompileEvent, 'result' | 'ts' | 'elapsed_ms' | 'compiler_runs'> {
+export function describe(
+  call: Pick<Call, 'invocation' | 'startedMs'>,
+): Omit<CompileEvent, 'result' | 'ts' | 'elapsed_ms' | 'compiler_runs'> {
   const { invocation } = call;
   const version = invocation.env['CARGO_PKG_VERSION'];
   return {

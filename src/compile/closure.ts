@@ -28,7 +28,11 @@ export interface FinishedCompile {
 }
 
 /** The closure, or why there can be none that is sure. */
-export function closureOf(call: Call, base: KeyBase, finished: FinishedCompile): Closure | { readonly skip: string } {
+export function closureOf(
+  call: Call,
+  base: KeyBase,
+  finished: FinishedCompile,
+): Closure | { readonly skip: string } {
   const { map, invocation } = call;
   const { depInfo, outputs, observation } = finished;
   if (observation === 'unknown') return { skip: 'macro-reads-unknown' };
@@ -54,7 +58,8 @@ function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): 
 }
 
 /** A thin archive names its members instead of holding them. */
-const isThin = (path: string): boolean => new TextDecoder().decode(readFile(path)?.subarray(0, 8)) === '!<thin>\n';
+const isThin = (path: string): boolean =>
+  new TextDecoder().decode(readFile(path)?.subarray(0, 8)) === '!<thin>\n';
 
 /** The other spelling of every module file that does not exist; the crate root has none. */
 function absentSpellings(call: Call, files: readonly string[]): string[] {
@@ -98,4 +103,5 @@ const sourceTexts = (depInfo: DepInfo, cwd: string): string[] =>
 
 /** Whether every string constant stands in the outputs as plain bytes. */
 const showsLiterals = (invocation: Invocation): boolean =>
-  codegenValue(invocation.parsed, 'linker-plugin-lto') === undefined && !invocation.parsed.flags.some(({ name }) => name === '-Z');
+  codegenValue(invocation.parsed, 'linker-plugin-lto') === undefined &&
+  !invocation.parsed.flags.some(({ name }) => name === '-Z');

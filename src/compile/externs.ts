@@ -27,7 +27,8 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const known = record?.files[name];
   const signature = signatureOf(info);
   if (known?.[0] === signature) return { path, identity: known[1], record };
-  if (known !== undefined && isStillTheBlob(store, known, info.ino, info.size)) return { path, identity: known[1], record };
+  if (known !== undefined && isStillTheBlob(store, known, info.ino, info.size))
+    return { path, identity: known[1], record };
   const bytes = readFile(path);
   if (bytes === undefined) return undefined;
   const identity = sha256(bytes);
@@ -35,7 +36,12 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const valid = known?.[1] === identity ? record : undefined;
   if (isSettled(info, Date.now())) {
     const files = { ...valid?.files, [name]: [signature, identity] as const };
-    rememberOutputs(store, path, { files, macros: valid?.macros ?? [], externs: valid?.externs ?? [], complete: valid?.complete ?? false });
+    rememberOutputs(store, path, {
+      files,
+      macros: valid?.macros ?? [],
+      externs: valid?.externs ?? [],
+      complete: valid?.complete ?? false,
+    });
   }
   return { path, identity, record: valid };
 }
@@ -96,7 +102,11 @@ function allDynamicLibraries({ invocation }: Pick<Call, 'invocation'>): string[]
   return invocation.searchPaths
     .filter(({ kind }) => kind !== 'native' && kind !== 'framework')
     .map(({ dir }) => resolve(invocation.cwd, dir))
-    .flatMap((dir) => (listDirectory(dir) ?? []).filter(({ name }) => isDynamicLibrary(name)).map(({ name }) => `${dir}/${name}`));
+    .flatMap((dir) =>
+      (listDirectory(dir) ?? [])
+        .filter(({ name }) => isDynamicLibrary(name))
+        .map(({ name }) => `${dir}/${name}`),
+    );
 }
 
 /**

@@ -5,7 +5,14 @@ import type { UnitId } from '../core/ids.ts';
 import { codegenOption, lastOf } from '../rustc/flags.ts';
 import { type Invocation, sourcePath } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
-import { findProgram, inspectToolchain, isCurrent, throughProxy, type Toolchain, type ToolchainRecord } from '../rustc/toolchain.ts';
+import {
+  findProgram,
+  inspectToolchain,
+  isCurrent,
+  type Toolchain,
+  type ToolchainRecord,
+  throughProxy,
+} from '../rustc/toolchain.ts';
 import { canonicalFlags, targetsNativeCpu, unitEnvironment } from '../rustc/unit-parts.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
@@ -116,6 +123,10 @@ function clippyConfigs(env: Environment): string[] {
 /** The processor as far as LLVM's `native` can see it: model and features, from the first block of /proc/cpuinfo. */
 function processorIdentity(): string {
   const block = (readText('/proc/cpuinfo') ?? '').split('\n\n')[0] ?? '';
-  const telling = /^(vendor_id|cpu family|model|stepping|flags|CPU implementer|CPU architecture|CPU variant|CPU part|Features)\s*:/;
-  return block.split('\n').filter((line) => telling.test(line)).join('\n');
+  const telling =
+    /^(vendor_id|cpu family|model|stepping|flags|CPU implementer|CPU architecture|CPU variant|CPU part|Features)\s*:/;
+  return block
+    .split('\n')
+    .filter((line) => telling.test(line))
+    .join('\n');
 }

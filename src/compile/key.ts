@@ -11,7 +11,7 @@ import { listDirectory, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
-import { type ResolvedExterns } from './externs.ts';
+import type { ResolvedExterns } from './externs.ts';
 import { MacroMentions, macroEnvironment, mentionedNames, type Source } from './macros.ts';
 
 /** What the keys of one unit share, whichever closure they are made with. */
@@ -43,7 +43,10 @@ export function keyBase(
     macros,
     linked,
     macroEnv: macros === undefined ? [] : macroEnvironment(call, macros),
-    sources: new SourceHashes(call.store, `${identified.unit} ${call.invocation.cwd} ${call.invocation.outDir}`),
+    sources: new SourceHashes(
+      call.store,
+      `${identified.unit} ${call.invocation.cwd} ${call.invocation.outDir}`,
+    ),
   };
 }
 
@@ -138,7 +141,11 @@ function keyedEnv(call: Call, names: readonly string[], map: PathMap): [string, 
 type Inputs = { readonly inputs: [name: string, value: string][] };
 
 /** Everything that is neither a reported file nor a variable. */
-function otherInputs(call: Call, base: KeyBase, read: { closure: Closure; sources: Source[] }): Inputs | NoKey {
+function otherInputs(
+  call: Call,
+  base: KeyBase,
+  read: { closure: Closure; sources: Source[] },
+): Inputs | NoKey {
   const inputs: [string, string][] = [];
   for (const rooted of read.closure.listed) {
     const path = here(call, rooted);
@@ -181,7 +188,9 @@ function extraInputs(call: Call, base: KeyBase): Inputs | NoKey {
 function extraPatterns(text: string): string[] | undefined {
   try {
     const { extra_inputs: patterns = [] } = Bun.TOML.parse(text) as { extra_inputs?: unknown };
-    return Array.isArray(patterns) && patterns.every((item) => typeof item === 'string') ? patterns : undefined;
+    return Array.isArray(patterns) && patterns.every((item) => typeof item === 'string')
+      ? patterns
+      : undefined;
   } catch (error) {
     if (error instanceof Error) return undefined;
     throw error;

@@ -33,5 +33,9 @@ export function lookUp(call: Call, base: KeyBase): LookUp {
     predicted ??= key.key;
   }
   if (closures.length === 0) return { kind: 'absent', predicted, reason: 'never-compiled' };
-  return { kind: 'absent', predicted, reason: why === undefined ? 'inputs-changed' : `inputs-changed|${why}` };
+  return {
+    kind: 'absent',
+    predicted,
+    reason: why === undefined ? 'inputs-changed' : `inputs-changed|${why}`,
+  };
 }

@@ -1,13 +1,13 @@
 // What proc macros read that the compiler does not report: the environment variables their code mentions, and the names
 // of files they may look for.
 import type { Digest } from '../core/ids.ts';
+import { packageDir } from '../rustc/invocation.ts';
 import { literalSections, macroCandidates, mentions } from '../rustc/macro-code.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import { listTree, type Tree } from '../store/trees.ts';
 import { isOsError, readFile, readText } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
-import { packageDir } from '../rustc/invocation.ts';
 import { type Call, isMutable } from './call.ts';
 import { identityOf } from './externs.ts';
 
@@ -40,7 +40,10 @@ export class MacroMentions {
 
   /** Stands for the code of all of them. */
   get identity(): string {
-    return this.#macros.map(({ identity }) => identity).sort().join(' ');
+    return this.#macros
+      .map(({ identity }) => identity)
+      .sort()
+      .join(' ');
   }
 
   /** The names among `names` that some macro mentions. */
@@ -55,7 +58,11 @@ export class MacroMentions {
     return result;
   }
 
-  #search(macro: { path: string; identity: string }, known: Record<string, 0 | 1>, names: readonly string[]): void {
+  #search(
+    macro: { path: string; identity: string },
+    known: Record<string, 0 | 1>,
+    names: readonly string[],
+  ): void {
     const sections = literalSections(readFile(macro.path) ?? new Uint8Array());
     for (const name of names) known[name] = mentions(sections, name) ? 1 : 0;
     try {
@@ -78,7 +85,11 @@ export type Source = readonly [path: string, digest: Digest];
  * The names near a package that a macro could look for without opening anything: those below the package and in the
  * workspace root that the macros' code or the crate's own sources mention. Undefined when there are too many to list.
  */
-export function mentionedNames(call: Call, macros: MacroMentions, sources: readonly Source[]): readonly string[] | undefined {
+export function mentionedNames(
+  call: Call,
+  macros: MacroMentions,
+  sources: readonly Source[],
+): readonly string[] | undefined {
   const { invocation, store } = call;
   const home = packageDir(invocation);
   const options = { skip: skipFolder(invocation.outDir), maxFolders: MAX_FOLDERS, boundary: 'Cargo.toml' };
@@ -122,5 +133,5 @@ function stemOf(name: string): string {
 }
 
 /** Whether what macros read has to be watched: only in packages whose files may change. */
-export const needsWatching = (call: Call, macros: readonly string[]): boolean => macros.length > 0 && isMutable(call);
-
+export const needsWatching = (call: Call, macros: readonly string[]): boolean =>
+  macros.length > 0 && isMutable(call);

@@ -18,7 +18,12 @@ export function observe(call: Call, macros: readonly string[]): () => Observatio
   if (!needsWatching(call, macros)) return () => ({ files: [], folders: [] });
   const { invocation, store } = call;
   const root = isWorkspaceMember(invocation) ? invocation.cwd : packageDir(invocation);
-  const options = { skip: skipFolder(invocation.outDir), maxFolders: MAX_FOLDERS, boundary: undefined, recursive: true };
+  const options = {
+    skip: skipFolder(invocation.outDir),
+    maxFolders: MAX_FOLDERS,
+    boundary: undefined,
+    recursive: true,
+  };
   const tree = listTree(store, root, options);
   const watch = tree === undefined ? undefined : OpenWatch.start(tree.folders);
   if (watch === undefined) return () => wholePackage(call);
@@ -51,7 +56,12 @@ function relevant(call: Call, opened: Opened): Opened {
 function wholePackage(call: Call): Observation {
   const home = packageDir(call.invocation);
   const skip = skipFolder(call.invocation.outDir);
-  const tree = listTree(call.store, home, { skip, maxFolders: MAX_FOLDERS, boundary: 'Cargo.toml', recursive: true });
+  const tree = listTree(call.store, home, {
+    skip,
+    maxFolders: MAX_FOLDERS,
+    boundary: 'Cargo.toml',
+    recursive: true,
+  });
   if (tree === undefined || tree.names.length > MAX_FALLBACK_FILES) return 'unknown';
   const files = tree.names.filter((name) => !name.endsWith('/')).map((name) => `${home}/${name}`);
   return relevant(call, { files, folders: tree.folders });

@@ -1,10 +1,10 @@
 // One process compiles, the others wait and use the result. The lock dies with its holder.
 import type { CacheKey, Digest } from '../core/ids.ts';
 import { sourcePath } from '../rustc/invocation.ts';
+import { withParent } from '../store/store.ts';
 import { isOsError } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { acquireLock, type FileLock } from '../sys/lock.ts';
-import { withParent } from '../store/store.ts';
 import type { Call } from './call.ts';
 import type { KeyBase } from './key.ts';
 
@@ -27,4 +27,6 @@ export function reserve(call: Call, base: KeyBase, predicted: CacheKey | undefin
 }
 
 const firstCompile = (call: Call, base: KeyBase): Digest =>
-  sha256(JSON.stringify([base.unit, base.sources.hash(sourcePath(call.invocation)) ?? null, base.externs.keyed]));
+  sha256(
+    JSON.stringify([base.unit, base.sources.hash(sourcePath(call.invocation)) ?? null, base.externs.keyed]),
+  );

@@ -41,7 +41,11 @@ export function restore(call: Call, base: KeyBase, found: Found): Restored {
   rememberRestored(call, base, planned);
   replay(call, found);
   touchEntry(store, found.entry.key);
-  return { kind: 'restored', bytes, sizeBytes: planned.reduce((sum, { stored }) => sum + stored.sizeBytes, 0) };
+  return {
+    kind: 'restored',
+    bytes,
+    sizeBytes: planned.reduce((sum, { stored }) => sum + stored.sizeBytes, 0),
+  };
 }
 
 function drop(call: Call, found: Found, reason: Extract<Restored, { kind: 'damaged' }>['reason']): Restored {
@@ -53,8 +57,12 @@ function matchOutputs(
   planned: readonly PlannedOutput[],
   stored: readonly StoredOutput[],
 ): { planned: PlannedOutput; stored: StoredOutput }[] | undefined {
-  const pairs = planned.map((output) => ({ planned: output, stored: stored.find(({ kind }) => kind === output.kind) }));
-  const whole = (pair: (typeof pairs)[number]): pair is { planned: PlannedOutput; stored: StoredOutput } => pair.stored !== undefined;
+  const pairs = planned.map((output) => ({
+    planned: output,
+    stored: stored.find(({ kind }) => kind === output.kind),
+  }));
+  const whole = (pair: (typeof pairs)[number]): pair is { planned: PlannedOutput; stored: StoredOutput } =>
+    pair.stored !== undefined;
   return pairs.every(whole) ? pairs : undefined;
 }
 
@@ -69,7 +77,12 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
     for (const { planned, stored, provenMs } of outputs) {
       const move = asideOf(invocation.outDir, planned.name);
       // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
-      const options = { shared: planned.kind === 'link', mode: stored.mode, linkMode: settings.linkMode, provenMs };
+      const options = {
+        shared: planned.kind === 'link',
+        mode: stored.mode,
+        linkMode: settings.linkMode,
+        provenMs,
+      };
       bytes[placeBlob(store, stored.blob, move.aside, options)] += stored.sizeBytes;
       moves.push(move);
     }
@@ -116,12 +129,19 @@ function replay(call: Call, { entry }: Found): void {
       continue;
     }
     const emit = line.slice('\0emit '.length);
-    const name = emit === 'dep-info' ? invocation.outputs.depInfo : invocation.outputs.files.find(({ kind }) => kind === emit)?.name;
+    const name =
+      emit === 'dep-info'
+        ? invocation.outputs.depInfo
+        : invocation.outputs.files.find(({ kind }) => kind === emit)?.name;
     if (name !== undefined) printLine(2, artifactLine(`${invocation.outDir}/${name}`, emit));
   }
 }
 
-function rememberRestored(call: Call, base: KeyBase, outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[]): void {
+function rememberRestored(
+  call: Call,
+  base: KeyBase,
+  outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[],
+): void {
   const { invocation, store } = call;
   const files: Record<string, readonly [string, string]> = {};
   for (const { planned, stored } of outputs) {

@@ -17,7 +17,13 @@ import type { Observation } from './observe.ts';
 import type { Compiled } from './run.ts';
 
 export type Saved =
-  | { readonly kind: 'stored'; readonly key: CacheKey; readonly isDuplicate: boolean; readonly sizeBytes: number; readonly newBytes: number }
+  | {
+      readonly kind: 'stored';
+      readonly key: CacheKey;
+      readonly isDuplicate: boolean;
+      readonly sizeBytes: number;
+      readonly newBytes: number;
+    }
   | { readonly kind: 'skipped'; readonly reason: string };
 
 export interface Finished {
@@ -28,7 +34,8 @@ export interface Finished {
 /** Stores a successful compile. A store that cannot take it is a reason to skip, never an error. */
 export function save(call: Call, base: KeyBase, finished: Finished): Saved {
   const { stderr, stdout } = finished.compiled;
-  if (stderr === undefined || stdout === undefined) return { kind: 'skipped', reason: 'output-not-repeatable' };
+  if (stderr === undefined || stdout === undefined)
+    return { kind: 'skipped', reason: 'output-not-repeatable' };
   try {
     const keyed = keyOf(call, base, finished);
     if ('skip' in keyed) {
@@ -54,7 +61,13 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     call.store.noteWritten(published.newBytes);
     recordOutputs(call, base, published.identities);
     const sizeBytes = published.outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
-    return { kind: 'stored', key: keyed.key.key, isDuplicate: published.newBytes === 0, sizeBytes, newBytes: published.newBytes };
+    return {
+      kind: 'stored',
+      key: keyed.key.key,
+      isDuplicate: published.newBytes === 0,
+      sizeBytes,
+      newBytes: published.newBytes,
+    };
   } catch (error) {
     if (!isOsError(error)) throw error;
     return { kind: 'skipped', reason: `store-failed|${error.code} ${error.operation}` };
@@ -123,7 +136,11 @@ function publish(call: Call, outputs: readonly OutputBytes[]): Published {
   const stored = outputs.map(({ kind, path, bytes }) => {
     const blob = sha256(bytes) as BlobId;
     const mode = 0o644;
-    const { existed } = publishBlob(call.store, blob, path, { shared: kind === 'link', mode, linkMode: call.settings.linkMode });
+    const { existed } = publishBlob(call.store, blob, path, {
+      shared: kind === 'link',
+      mode,
+      linkMode: call.settings.linkMode,
+    });
     if (!existed) newBytes += bytes.length;
     identities[path] = blob;
     return { kind, blob, sizeBytes: bytes.length, mode };
@@ -133,10 +150,19 @@ function publish(call: Call, outputs: readonly OutputBytes[]): Published {
 
 /** Notes what outputs hold that were not stored, so that dependents need not hash them. */
 const rememberContents = (call: Call, base: KeyBase): void =>
-  rememberIdentities(call, base, call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`));
+  rememberIdentities(
+    call,
+    base,
+    call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`),
+  );
 
 /** Records what output files are: `identity`, or their content. Their signatures are taken now. */
-export function rememberIdentities(call: Call, base: KeyBase, paths: readonly string[], identity?: string): void {
+export function rememberIdentities(
+  call: Call,
+  base: KeyBase,
+  paths: readonly string[],
+  identity?: string,
+): void {
   const known: Record<string, string> = {};
   for (const path of paths) {
     const bytes = identity === undefined ? readFile(path) : undefined;
@@ -155,5 +181,10 @@ function recordOutputs(call: Call, base: KeyBase, identities: Readonly<Record<st
   }
   const [first] = Object.keys(identities);
   if (first === undefined) return;
-  rememberOutputs(call.store, first, { files, macros: base.externs.macros, externs: base.externs.paths, complete: true });
+  rememberOutputs(call.store, first, {
+    files,
+    macros: base.externs.macros,
+    externs: base.externs.paths,
+    complete: true,
+  });
 }

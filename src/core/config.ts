@@ -47,7 +47,15 @@ export interface SettingProblem {
   readonly message: string;
 }
 
-export type SettingKind = 'string' | 'boolean' | 'size' | 'strings' | 'number' | 'link-mode' | 'verify-mode' | 'remote-type';
+export type SettingKind =
+  | 'string'
+  | 'boolean'
+  | 'size'
+  | 'strings'
+  | 'number'
+  | 'link-mode'
+  | 'verify-mode'
+  | 'remote-type';
 
 /** One row of the table every reader of settings goes by: `config`, `doctor` and the documentation use it too. */
 export interface SettingSpec {
@@ -59,36 +67,189 @@ export interface SettingSpec {
 }
 
 export const SETTINGS = [
-  { key: 'cache.local_store', variable: 'KACHE_CACHE_DIR', kind: 'string', default: "the platform's cache directory + kache", summary: 'where the store is' },
-  { key: 'cache.local_max_size', variable: 'KACHE_MAX_SIZE', kind: 'size', default: '50GiB, at most 10 % of the disk', summary: 'size cap of the store' },
-  { key: undefined, variable: 'KACHE_DISABLED', kind: 'boolean', default: 'false', summary: 'run the compiler and nothing else' },
-  { key: 'cache.cache_executables', variable: 'KACHE_CACHE_EXECUTABLES', kind: 'boolean', default: 'false', summary: 'cache linked outputs too' },
-  { key: 'cache.local_only', variable: 'KACHE_LOCAL_ONLY', kind: 'boolean', default: 'false', summary: 'never use the remote' },
-  { key: 'cache.remote_readonly', variable: 'KACHE_REMOTE_READONLY', kind: 'boolean', default: 'false', summary: 'never upload' },
-  { key: 'cache.key_salt', variable: 'KACHE_KEY_SALT', kind: 'string', default: '', summary: 'part of every key; change it to start afresh' },
-  { key: 'cache.key_env_vars', variable: 'KACHE_KEY_ENV_VARS', kind: 'strings', default: '[]', summary: 'environment variables that are part of every key (trailing * allowed)' },
-  { key: 'paths.base_dirs', variable: 'KACHE_BASE_DIR', kind: 'strings', default: '[]', summary: 'folders whose location does not matter, beside the workspace' },
-  { key: 'cache.exclude', variable: undefined, kind: 'strings', default: '[]', summary: 'globs of source files whose crates are not cached' },
-  { key: 'cache.bypass_crates', variable: undefined, kind: 'strings', default: '[]', summary: 'crates that are not cached' },
-  { key: 'cache.bypass_argv', variable: undefined, kind: 'strings', default: '[]', summary: 'arguments whose presence turns caching off' },
-  { key: 'cache.bypass_env', variable: undefined, kind: 'strings', default: '[]', summary: 'variables (NAME or NAME=VALUE) whose presence turns caching off' },
-  { key: 'cache.fallback', variable: 'KACHE_FALLBACK', kind: 'string', default: '', summary: 'another wrapper for what kache passes through' },
-  { key: undefined, variable: 'KACHE_RUSTC_PATH_NORMALIZE', kind: 'boolean', default: 'true', summary: '0 keeps real paths in the outputs' },
-  { key: 'cache.link_mode', variable: 'KACHE_LINK_MODE', kind: 'link-mode', default: 'auto', summary: 'auto (reflink, hardlink, copy), hardlink or copy' },
-  { key: undefined, variable: 'KACHE_VERIFY_RESTORES', kind: 'verify-mode', default: 'off', summary: 'compile hits again and compare: off, sampled or always' },
-  { key: 'cache.remote.type', variable: undefined, kind: 'remote-type', default: 's3', summary: 's3 or filesystem' },
-  { key: 'cache.remote.bucket', variable: 'KACHE_S3_BUCKET', kind: 'string', default: '', summary: 'bucket of the shared remote' },
-  { key: 'cache.remote.endpoint', variable: 'KACHE_S3_ENDPOINT', kind: 'string', default: '', summary: 'endpoint of an S3-compatible service' },
-  { key: 'cache.remote.region', variable: 'KACHE_S3_REGION', kind: 'string', default: 'us-east-1', summary: 'region' },
-  { key: 'cache.remote.prefix', variable: 'KACHE_S3_PREFIX', kind: 'string', default: 'artifacts', summary: 'prefix of every object' },
-  { key: 'cache.remote.profile', variable: 'KACHE_S3_PROFILE', kind: 'string', default: '', summary: 'named profile of the credentials' },
-  { key: 'cache.remote.path', variable: undefined, kind: 'string', default: '', summary: 'folder of a filesystem remote' },
+  {
+    key: 'cache.local_store',
+    variable: 'KACHE_CACHE_DIR',
+    kind: 'string',
+    default: "the platform's cache directory + kache",
+    summary: 'where the store is',
+  },
+  {
+    key: 'cache.local_max_size',
+    variable: 'KACHE_MAX_SIZE',
+    kind: 'size',
+    default: '50GiB, at most 10 % of the disk',
+    summary: 'size cap of the store',
+  },
+  {
+    key: undefined,
+    variable: 'KACHE_DISABLED',
+    kind: 'boolean',
+    default: 'false',
+    summary: 'run the compiler and nothing else',
+  },
+  {
+    key: 'cache.cache_executables',
+    variable: 'KACHE_CACHE_EXECUTABLES',
+    kind: 'boolean',
+    default: 'false',
+    summary: 'cache linked outputs too',
+  },
+  {
+    key: 'cache.local_only',
+    variable: 'KACHE_LOCAL_ONLY',
+    kind: 'boolean',
+    default: 'false',
+    summary: 'never use the remote',
+  },
+  {
+    key: 'cache.remote_readonly',
+    variable: 'KACHE_REMOTE_READONLY',
+    kind: 'boolean',
+    default: 'false',
+    summary: 'never upload',
+  },
+  {
+    key: 'cache.key_salt',
+    variable: 'KACHE_KEY_SALT',
+    kind: 'string',
+    default: '',
+    summary: 'part of every key; change it to start afresh',
+  },
+  {
+    key: 'cache.key_env_vars',
+    variable: 'KACHE_KEY_ENV_VARS',
+    kind: 'strings',
+    default: '[]',
+    summary: 'environment variables that are part of every key (trailing * allowed)',
+  },
+  {
+    key: 'paths.base_dirs',
+    variable: 'KACHE_BASE_DIR',
+    kind: 'strings',
+    default: '[]',
+    summary: 'folders whose location does not matter, beside the workspace',
+  },
+  {
+    key: 'cache.exclude',
+    variable: undefined,
+    kind: 'strings',
+    default: '[]',
+    summary: 'globs of source files whose crates are not cached',
+  },
+  {
+    key: 'cache.bypass_crates',
+    variable: undefined,
+    kind: 'strings',
+    default: '[]',
+    summary: 'crates that are not cached',
+  },
+  {
+    key: 'cache.bypass_argv',
+    variable: undefined,
+    kind: 'strings',
+    default: '[]',
+    summary: 'arguments whose presence turns caching off',
+  },
+  {
+    key: 'cache.bypass_env',
+    variable: undefined,
+    kind: 'strings',
+    default: '[]',
+    summary: 'variables (NAME or NAME=VALUE) whose presence turns caching off',
+  },
+  {
+    key: 'cache.fallback',
+    variable: 'KACHE_FALLBACK',
+    kind: 'string',
+    default: '',
+    summary: 'another wrapper for what kache passes through',
+  },
+  {
+    key: undefined,
+    variable: 'KACHE_RUSTC_PATH_NORMALIZE',
+    kind: 'boolean',
+    default: 'true',
+    summary: '0 keeps real paths in the outputs',
+  },
+  {
+    key: 'cache.link_mode',
+    variable: 'KACHE_LINK_MODE',
+    kind: 'link-mode',
+    default: 'auto',
+    summary: 'auto (reflink, hardlink, copy), hardlink or copy',
+  },
+  {
+    key: undefined,
+    variable: 'KACHE_VERIFY_RESTORES',
+    kind: 'verify-mode',
+    default: 'off',
+    summary: 'compile hits again and compare: off, sampled or always',
+  },
+  {
+    key: 'cache.remote.type',
+    variable: undefined,
+    kind: 'remote-type',
+    default: 's3',
+    summary: 's3 or filesystem',
+  },
+  {
+    key: 'cache.remote.bucket',
+    variable: 'KACHE_S3_BUCKET',
+    kind: 'string',
+    default: '',
+    summary: 'bucket of the shared remote',
+  },
+  {
+    key: 'cache.remote.endpoint',
+    variable: 'KACHE_S3_ENDPOINT',
+    kind: 'string',
+    default: '',
+    summary: 'endpoint of an S3-compatible service',
+  },
+  {
+    key: 'cache.remote.region',
+    variable: 'KACHE_S3_REGION',
+    kind: 'string',
+    default: 'us-east-1',
+    summary: 'region',
+  },
+  {
+    key: 'cache.remote.prefix',
+    variable: 'KACHE_S3_PREFIX',
+    kind: 'string',
+    default: 'artifacts',
+    summary: 'prefix of every object',
+  },
+  {
+    key: 'cache.remote.profile',
+    variable: 'KACHE_S3_PROFILE',
+    kind: 'string',
+    default: '',
+    summary: 'named profile of the credentials',
+  },
+  {
+    key: 'cache.remote.path',
+    variable: undefined,
+    kind: 'string',
+    default: '',
+    summary: 'folder of a filesystem remote',
+  },
 ] as const satisfies readonly SettingSpec[];
 
 /** Accepted in a file without a warning: sections, and settings of features that are configured ahead of their use. */
 const OTHER_KNOWN_KEYS = new Set([
-  'cache', 'paths', 'cache.remote', 'cache.compression_level', 'cache.s3_concurrency', 'cache.remote_restore_timeout_secs',
-  'cache.prefetch_enabled', 'cache.prefetch_max_keys', 'cache.prefetch_max_bytes', 'cache.daemon_idle_timeout_secs', 'cache.explain_miss',
+  'cache',
+  'paths',
+  'cache.remote',
+  'cache.compression_level',
+  'cache.s3_concurrency',
+  'cache.remote_restore_timeout_secs',
+  'cache.prefetch_enabled',
+  'cache.prefetch_max_keys',
+  'cache.prefetch_max_bytes',
+  'cache.daemon_idle_timeout_secs',
+  'cache.explain_miss',
 ]);
 
 type Parsed = string | boolean | number | readonly string[] | undefined;
@@ -108,7 +269,9 @@ function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expe
       return { value: text === '' ? undefined : text };
     case 'boolean':
       if (text === '1' || text === 'true') return { value: true };
-      return text === '0' || text === 'false' || text === '' ? { value: false } : { expected: 'true, false, 1 or 0' };
+      return text === '0' || text === 'false' || text === ''
+        ? { value: false }
+        : { expected: 'true, false, 1 or 0' };
     case 'size': {
       const bytes = parseSizeBytes(text);
       return bytes === undefined ? { expected: 'a size like 10GiB or 500MB' } : { value: bytes };
@@ -116,9 +279,13 @@ function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expe
     case 'number':
       return Number.isFinite(Number(text)) ? { value: Number(text) } : { expected: 'a number' };
     case 'link-mode':
-      return ['auto', 'hardlink', 'copy'].includes(text) ? { value: text } : { expected: 'auto, hardlink or copy' };
+      return ['auto', 'hardlink', 'copy'].includes(text)
+        ? { value: text }
+        : { expected: 'auto, hardlink or copy' };
     case 'verify-mode':
-      return ['off', 'sampled', 'always'].includes(text) ? { value: text } : { expected: 'off, sampled or always' };
+      return ['off', 'sampled', 'always'].includes(text)
+        ? { value: text }
+        : { expected: 'off, sampled or always' };
     case 'remote-type':
       return ['s3', 'filesystem'].includes(text) ? { value: text } : { expected: 's3 or filesystem' };
     default:
@@ -148,7 +315,10 @@ export function unknownKeys(table: Table, prefix = ''): string[] {
 }
 
 /** Settings from `env` over `file` (the parsed TOML, or an empty table) over defaults. */
-export function resolveSettings(env: Environment, file: Table): { settings: Settings; problems: SettingProblem[] } {
+export function resolveSettings(
+  env: Environment,
+  file: Table,
+): { settings: Settings; problems: SettingProblem[] } {
   const problems: SettingProblem[] = [];
   const found = new Map<string, Parsed>();
   for (const spec of SETTINGS) {
@@ -163,7 +333,10 @@ export function resolveSettings(env: Environment, file: Table): { settings: Sett
         found.set(spec.variable ?? spec.key ?? '', parsed.value);
         break;
       }
-      problems.push({ name, message: `expected ${parsed.expected}, found ${JSON.stringify(raw)}; the default is used` });
+      problems.push({
+        name,
+        message: `expected ${parsed.expected}, found ${JSON.stringify(raw)}; the default is used`,
+      });
     }
   }
   return { settings: fromFound(found, env), problems };
@@ -171,8 +344,10 @@ export function resolveSettings(env: Environment, file: Table): { settings: Sett
 
 function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settings {
   const string = (name: string): string | undefined => found.get(name) as string | undefined;
-  const strings = (name: string): readonly string[] => (found.get(name) as readonly string[] | undefined) ?? [];
-  const flag = (name: string, fallback = false): boolean => (found.get(name) as boolean | undefined) ?? fallback;
+  const strings = (name: string): readonly string[] =>
+    (found.get(name) as readonly string[] | undefined) ?? [];
+  const flag = (name: string, fallback = false): boolean =>
+    (found.get(name) as boolean | undefined) ?? fallback;
   return {
     cacheDir: string('KACHE_CACHE_DIR') ?? defaultCacheDir(env),
     maxSizeBytes: found.get('KACHE_MAX_SIZE') as number | undefined,

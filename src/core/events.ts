@@ -72,6 +72,7 @@ export function parseEvent(line: string): CompileEvent | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const event = value as Partial<CompileEvent>;
-  const whole = typeof event.ts === 'number' && typeof event.result === 'string' && typeof event.crate_name === 'string';
+  const whole =
+    typeof event.ts === 'number' && typeof event.result === 'string' && typeof event.crate_name === 'string';
   return whole ? (event as CompileEvent) : undefined;
 }

@@ -28,4 +28,10 @@ export function bundlesNativeCode(rlib: Uint8Array): boolean | undefined {
 
 /** Symbol tables, the metadata, and the codegen units rustc wrote. */
 const isOwnMember = (name: string): boolean =>
-  name === '' || name === '/' || name === '//' || name === '/SYM64' || name.startsWith('__.SYMDEF') || name === 'lib.rmeta' || /\.rcgu\.(o|bc)$/.test(name);
+  name === '' ||
+  name === '/' ||
+  name === '//' ||
+  name === '/SYM64' ||
+  name.startsWith('__.SYMDEF') ||
+  name === 'lib.rmeta' ||
+  /\.rcgu\.(o|bc)$/.test(name);

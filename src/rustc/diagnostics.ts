@@ -36,15 +36,17 @@ export const artifactLine = (path: string, emit: string): string =>
 /** A path as it appears inside a JSON string. */
 const inJson = (path: string): string => JSON.stringify(path).slice(1, -1);
 
-const escapeFor = (line: string): ((path: string) => string) => (line.startsWith('{') ? inJson : (path) => path);
+const escapeFor = (line: string): ((path: string) => string) =>
+  line.startsWith('{') ? inJson : (path) => path;
 
 /** A line without the placeholders of `--remap-path-prefix`, as a compile with real paths would have printed it. */
 export function withRealPaths(line: string, map: PathMap): string {
   if (!line.includes(PLACEHOLDER_BASE)) return line;
-  const escape = escapeFor(line);
+  const spell = escapeFor(line);
   let result = line;
   for (const root of map.roots) {
-    if (root.placeholder?.startsWith(PLACEHOLDER_BASE)) result = result.replaceAll(root.placeholder, escape(root.path));
+    if (root.placeholder?.startsWith(PLACEHOLDER_BASE))
+      result = result.replaceAll(root.placeholder, spell(root.path));
   }
   return result;
 }

@@ -51,7 +51,19 @@ const WITH_VALUE: Readonly<Record<string, string>> = {
   '-F': '-F',
 };
 
-const WITHOUT_VALUE = new Set(['-g', '-O', '-v', '--verbose', '--test', '-h', '--help', '-V', '--version', '-vV', '-Vv']);
+const WITHOUT_VALUE = new Set([
+  '-g',
+  '-O',
+  '-v',
+  '--verbose',
+  '--test',
+  '-h',
+  '--help',
+  '-V',
+  '--version',
+  '-vV',
+  '-Vv',
+]);
 
 /** The options and inputs of an argument list, or the first argument that is none rustc documents. */
 export function parseArguments(args: readonly string[]): RustcArguments | { unknown: string } {
@@ -105,7 +117,8 @@ export const valuesOf = (parsed: RustcArguments, name: string): string[] =>
   parsed.flags.flatMap((flag) => (flag.name === name && flag.value !== undefined ? [flag.value] : []));
 
 /** The value that wins for `name`. */
-export const lastOf = (parsed: RustcArguments, name: string): string | undefined => valuesOf(parsed, name).at(-1);
+export const lastOf = (parsed: RustcArguments, name: string): string | undefined =>
+  valuesOf(parsed, name).at(-1);
 
 /** The value that wins for `-C name`; an option given without a value is the empty string. */
 export function codegenValue(parsed: RustcArguments, name: string): string | undefined {

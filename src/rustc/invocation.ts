@@ -44,7 +44,11 @@ export interface NotACompile {
 const TRACING = ['RUSTC_LOG', 'RUSTC_LOG_ENTRY_EXIT'];
 
 /** Reads one call. `argv` starts with the compiler. Never throws for anything a caller may have written. */
-export function parseInvocation(argv: readonly string[], env: Environment, cwd: string): Invocation | NotACompile {
+export function parseInvocation(
+  argv: readonly string[],
+  env: Environment,
+  cwd: string,
+): Invocation | NotACompile {
   const [program, second] = argv;
   if (program === undefined) return { reason: 'not-a-compile|no-arguments' };
   const wrapped = second !== undefined && !second.startsWith('-') && isRustcName(second);
@@ -80,7 +84,8 @@ function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | No
   const crateName = lastOf(parsed, '--crate-name');
   const outDir = lastOf(parsed, '--out-dir');
   // Cargo always names both; probes of build scripts do not, and their results are thrown away.
-  if (crateName === undefined || outDir === undefined || names.has('-o')) return { reason: 'not-a-compile|no-crate-name-or-out-dir' };
+  if (crateName === undefined || outDir === undefined || names.has('-o'))
+    return { reason: 'not-a-compile|no-crate-name-or-out-dir' };
   if (TRACING.some((name) => given.env[name] !== undefined)) return { reason: 'unsupported|tracing' };
   const emit = valuesOf(parsed, '--emit').flatMap((value) => value.split(','));
   const crateTypes = valuesOf(parsed, '--crate-type').flatMap((value) => value.split(','));
@@ -116,7 +121,8 @@ function expandArgFiles(args: readonly string[]): readonly string[] | undefined 
 }
 
 /** Where the package's manifest is: what Cargo says, else the folder rustc runs in. */
-export const packageDir = (invocation: Invocation): string => invocation.env['CARGO_MANIFEST_DIR'] ?? invocation.cwd;
+export const packageDir = (invocation: Invocation): string =>
+  invocation.env['CARGO_MANIFEST_DIR'] ?? invocation.cwd;
 
 /** The crate root, absolute. */
 export const sourcePath = (invocation: Invocation): string => resolve(invocation.cwd, invocation.source);

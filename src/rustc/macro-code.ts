@@ -9,7 +9,8 @@ const SHT_PROGBITS = 1;
 /** The parts of a dynamic library that can hold literals: an ELF64's read-only and initialised data, else all of it. */
 export function literalSections(library: Uint8Array): Uint8Array[] {
   const view = new DataView(library.buffer, library.byteOffset, library.byteLength);
-  const isElf64 = library.length > 64 && view.getUint32(0, false) === 0x7f454c46 && library[4] === 2 && library[5] === 1;
+  const isElf64 =
+    library.length > 64 && view.getUint32(0, false) === 0x7f454c46 && library[4] === 2 && library[5] === 1;
   if (!isElf64) return [library];
   const tableAt = Number(view.getBigUint64(40, true));
   const [size, count] = [view.getUint16(58, true), view.getUint16(60, true)];
@@ -18,7 +19,8 @@ export function literalSections(library: Uint8Array): Uint8Array[] {
   for (let index = 0; index < count; index++) {
     const at = tableAt + index * size;
     const flags = view.getBigUint64(at + 8, true);
-    if (view.getUint32(at + 4, true) !== SHT_PROGBITS || !(flags & SHF_ALLOC) || flags & SHF_EXECINSTR) continue;
+    if (view.getUint32(at + 4, true) !== SHT_PROGBITS || !(flags & SHF_ALLOC) || flags & SHF_EXECINSTR)
+      continue;
     const offset = Number(view.getBigUint64(at + 24, true));
     sections.push(library.subarray(offset, offset + Number(view.getBigUint64(at + 32, true))));
   }
@@ -27,7 +29,9 @@ export function literalSections(library: Uint8Array): Uint8Array[] {
 
 /** Whether any of the sections holds `name`. */
 export function mentions(sections: readonly Uint8Array[], name: string): boolean {
-  return sections.some((section) => Buffer.from(section.buffer, section.byteOffset, section.byteLength).includes(name));
+  return sections.some((section) =>
+    Buffer.from(section.buffer, section.byteOffset, section.byteLength).includes(name),
+  );
 }
 
 /**
@@ -35,9 +39,28 @@ export function mentions(sections: readonly Uint8Array[], name: string): boolean
  * mean, or that the UnitId holds already.
  */
 const NOISE = new Set([
-  'PATH', 'HOME', 'TMPDIR', 'PWD', 'OLDPWD', 'SHLVL', '_', 'RUST_BACKTRACE', 'RUST_LIB_BACKTRACE', 'RUST_MIN_STACK',
-  'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'DYLD_FALLBACK_LIBRARY_PATH', 'CARGO', 'CARGO_MAKEFLAGS', 'MAKEFLAGS', 'MFLAGS',
-  'CARGO_PRIMARY_PACKAGE', 'CARGO_TARGET_DIR', 'CARGO_BUILD_JOBS', 'CARGO_INCREMENTAL', 'NUM_JOBS',
+  'PATH',
+  'HOME',
+  'TMPDIR',
+  'PWD',
+  'OLDPWD',
+  'SHLVL',
+  '_',
+  'RUST_BACKTRACE',
+  'RUST_LIB_BACKTRACE',
+  'RUST_MIN_STACK',
+  'LD_LIBRARY_PATH',
+  'DYLD_LIBRARY_PATH',
+  'DYLD_FALLBACK_LIBRARY_PATH',
+  'CARGO',
+  'CARGO_MAKEFLAGS',
+  'MAKEFLAGS',
+  'MFLAGS',
+  'CARGO_PRIMARY_PACKAGE',
+  'CARGO_TARGET_DIR',
+  'CARGO_BUILD_JOBS',
+  'CARGO_INCREMENTAL',
+  'NUM_JOBS',
 ]);
 
 /** The variables of an environment a macro may be looking for. */

@@ -33,7 +33,8 @@ export function planOutputs(asked: Asked, extraFilename: string): OutputPlan {
   const plain = asked.emit.length > 0 && asked.emit.every((kind) => STORED_EMITS.has(kind));
   const emits = (kind: string): boolean => asked.emit.includes(kind);
   const depInfo = emits('dep-info') ? `${stem}.d` : undefined;
-  const isLibrary = !asked.isTest && asked.crateTypes.length > 0 && asked.crateTypes.every((type) => LIBRARY_TYPES.has(type));
+  const isLibrary =
+    !asked.isTest && asked.crateTypes.length > 0 && asked.crateTypes.every((type) => LIBRARY_TYPES.has(type));
   // Metadata alone involves no linker, whatever the crate type: this is how `cargo check` treats binaries.
   const linked = !isLibrary && emits('link');
   const files: PlannedOutput[] = [];

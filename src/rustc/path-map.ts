@@ -49,18 +49,18 @@ export class PathMap {
   }
 
   /** `text` with every root path in it, matched on whole components, replaced by its NUL token. */
-  tokenize(text: string, escape: (path: string) => string = (path) => path): string {
+  tokenize(text: string, spell: (path: string) => string = (path) => path): string {
     let result = text;
-    for (const root of this.roots) result = replacePath(result, escape(root.path), `\0${root.name}\0`);
+    for (const root of this.roots) result = replacePath(result, spell(root.path), `\0${root.name}\0`);
     return result;
   }
 
   /** The inverse of {@link tokenize} with the roots of this call; a token of an unknown root stays. */
-  detokenize(text: string, escape: (path: string) => string = (path) => path): string {
+  detokenize(text: string, spell: (path: string) => string = (path) => path): string {
     if (!text.includes('\0')) return text;
     return text.replace(/\0([^\0]*)\0/g, (token, name: string) => {
       const root = this.roots.find((candidate) => candidate.name === name);
-      return root === undefined ? token : escape(root.path);
+      return root === undefined ? token : spell(root.path);
     });
   }
 
@@ -73,12 +73,15 @@ export class PathMap {
   remapArguments(): string[] {
     return this.roots
       .toReversed()
-      .flatMap((root) => (root.placeholder === undefined ? [] : [`--remap-path-prefix=${root.path}=${root.placeholder}`]));
+      .flatMap((root) =>
+        root.placeholder === undefined ? [] : [`--remap-path-prefix=${root.path}=${root.placeholder}`],
+      );
   }
 }
 
 /** Characters that may stand directly before a path inside a text, or directly behind one. */
-const isBoundary = (char: string | undefined): boolean => char === undefined || /[\s"'`=:;,(){}[\]<>|&\0\\]/.test(char);
+const isBoundary = (char: string | undefined): boolean =>
+  char === undefined || /[\s"'`=:;,(){}[\]<>|&\0\\]/.test(char);
 
 function replacePath(text: string, path: string, token: string): string {
   let at = text.indexOf(path);

@@ -20,7 +20,8 @@ export function packageOrigin(invocation: Invocation): PackageOrigin {
   if (isWorkspaceMember(invocation)) return 'workspace';
   const dir = packageDir(invocation);
   const home = cargoHome(invocation);
-  if (home !== undefined && (isWithin(dir, `${home}/registry`) || isWithin(dir, `${home}/git`))) return 'registry';
+  if (home !== undefined && (isWithin(dir, `${home}/registry`) || isWithin(dir, `${home}/git`)))
+    return 'registry';
   return stat(`${dir}/.cargo-checksum.json`) === undefined ? 'path' : 'vendored';
 }
 
@@ -59,9 +60,11 @@ export function pathMapOf(invocation: Invocation, origin: PackageOrigin, options
   // rustc asks the kernel for its folder and gets it without symbolic links.
   if (origin === 'registry' && home !== undefined && cwd !== packageDir(invocation)) {
     const inside = packageDir(invocation).slice(home.length);
-    if (cwd.endsWith(inside)) add('cargo-home-real', cwd.slice(0, -inside.length), `${PLACEHOLDER_BASE}cargo`);
+    if (cwd.endsWith(inside))
+      add('cargo-home-real', cwd.slice(0, -inside.length), `${PLACEHOLDER_BASE}cargo`);
   }
-  for (const [index, dir] of options.baseDirs.entries()) add(`base${index}`, dir, `${PLACEHOLDER_BASE}base${index}`);
+  for (const [index, dir] of options.baseDirs.entries())
+    add(`base${index}`, dir, `${PLACEHOLDER_BASE}base${index}`);
   add('target', targetDir(invocation));
   add('sysroot', options.sysroot);
   add('home', env['HOME']);

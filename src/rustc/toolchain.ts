@@ -1,7 +1,15 @@
 // Which compiler really runs. A rustup proxy is looked through, `rustc -vV` is asked once per toolchain and remembered
 // for as long as the compiler's files stay as they are.
 import type { Environment } from '../core/config.ts';
-import { type FileStat, isExecutable, listDirectory, readFile, realPath, signatureOf, stat } from '../sys/files.ts';
+import {
+  type FileStat,
+  isExecutable,
+  listDirectory,
+  readFile,
+  realPath,
+  signatureOf,
+  stat,
+} from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, resolve } from '../sys/paths.ts';
 
@@ -65,7 +73,8 @@ export function inspectToolchain(
   const sysroot = run([rustc, '--print', 'sysroot'])?.trim();
   const host = /^host: (.+)$/m.exec(version ?? '')?.[1];
   const release = /^release: (.+)$/m.exec(version ?? '')?.[1];
-  if (version === undefined || sysroot === undefined || host === undefined || release === undefined) return undefined;
+  if (version === undefined || sysroot === undefined || host === undefined || release === undefined)
+    return undefined;
   const libraries = compilerLibraries(dirname(dirname(rustc)));
   const files = [rustc, ...libraries].map((path) => [path, signature(stat(path))] as const);
   const pinned = /^commit-hash: [0-9a-f]{40}$/m.test(version);

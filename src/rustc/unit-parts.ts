@@ -29,7 +29,8 @@ export function canonicalFlags(invocation: Invocation, map: PathMap): string[] {
   const result: string[] = [];
   for (const flag of invocation.parsed.flags) {
     const option = codegenOption(flag);
-    const linkerOnly = option !== undefined && LINKER_CODEGEN.has(option.name) && invocation.outputs.unitKind === 'library';
+    const linkerOnly =
+      option !== undefined && LINKER_CODEGEN.has(option.name) && invocation.outputs.unitKind === 'library';
     const text = linkerOnly ? undefined : canonicalFlag(flag, map);
     if (text !== undefined) result.push(text);
   }
@@ -52,14 +53,17 @@ function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
 /** Variables the compiler or every macro may read, that are the same on every machine for the same package. */
 const PORTABLE = /^CARGO_PKG_|^CARGO_MANIFEST_LINKS$|^CARGO_BIN_NAME$/;
 /** Variables that change what the compiler does. */
-const COMPILER = /^(RUSTC_BOOTSTRAP|RUSTC_FORCE_INCREMENTAL|RUSTC_OVERRIDE_VERSION_STRING|SDKROOT|[A-Z]+_DEPLOYMENT_TARGET|CLIPPY_.*)$/;
+const COMPILER =
+  /^(RUSTC_BOOTSTRAP|RUSTC_FORCE_INCREMENTAL|RUSTC_OVERRIDE_VERSION_STRING|SDKROOT|[A-Z]+_DEPLOYMENT_TARGET|CLIPPY_.*)$/;
 
 /** The environment that is part of every unit, sorted by name. `always` are the names (a trailing `*` matches) a user asked for. */
 export function unitEnvironment(env: Environment, always: readonly string[]): (readonly [string, string])[] {
   const wanted = (name: string): boolean =>
     PORTABLE.test(name) ||
     COMPILER.test(name) ||
-    always.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern));
+    always.some((pattern) =>
+      pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
+    );
   return Object.keys(env)
     .filter(wanted)
     .sort()

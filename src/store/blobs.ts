@@ -48,13 +48,17 @@ function sealNow(store: Store, id: BlobId, provenMs: number): void {
 /** When the bytes were last proven, if the seal holds; undefined when the blob has to be hashed again. */
 function provenMs(store: Store, id: BlobId, info: FileStat): number | undefined {
   const words = readText(store.layout.seal(id))?.trimEnd().split(' ');
-  if (words === undefined || words.slice(0, 5).join(' ') !== stateOf(info) || words[5] !== store.boot) return undefined;
+  if (words === undefined || words.slice(0, 5).join(' ') !== stateOf(info) || words[5] !== store.boot)
+    return undefined;
   const proven = Number(words[6]);
   const age = Date.now() - proven;
   return age >= 0 && age < PROOF_LASTS_MS ? proven : undefined;
 }
 
-export type BlobState = { readonly kind: 'sound'; readonly provenMs: number } | { readonly kind: 'missing' } | { readonly kind: 'damaged' };
+export type BlobState =
+  | { readonly kind: 'sound'; readonly provenMs: number }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'damaged' };
 
 /**
  * Whether a blob holds what its name says: by its seal, or by hashing it when the seal is broken, from another boot or
@@ -128,7 +132,12 @@ function bring(source: string, target: string, order: readonly LinkKind[], mode:
  * Makes `target` (a name that does not exist) hold the bytes of a sound blob. A private target is a new file and carries
  * the kernel's current time. Afterwards the seal covers what the link changed (ctime).
  */
-export function placeBlob(store: Store, id: BlobId, target: string, options: PlaceOptions & { provenMs: number }): LinkKind {
+export function placeBlob(
+  store: Store,
+  id: BlobId,
+  target: string,
+  options: PlaceOptions & { provenMs: number },
+): LinkKind {
   const kind = bring(store.layout.blob(id), target, strategies(store, options), options.mode);
   if (kind === 'hardlinked') sealNow(store, id, options.provenMs);
   return kind;
@@ -139,7 +148,12 @@ export function placeBlob(store: Store, id: BlobId, target: string, options: Pla
  * With `shared`, source and blob become one inode: by linking the source in, or by replacing it with a link to the
  * blob that is there. Safe against another process publishing the same bytes.
  */
-export function publishBlob(store: Store, id: BlobId, source: string, options: PlaceOptions): { existed: boolean } {
+export function publishBlob(
+  store: Store,
+  id: BlobId,
+  source: string,
+  options: PlaceOptions,
+): { existed: boolean } {
   const path = store.layout.blob(id);
   const size = stat(source)?.size ?? -1;
   const state = stat(path) === undefined ? { kind: 'missing' as const } : checkBlob(store, id, size);
@@ -157,7 +171,12 @@ export function publishBlob(store: Store, id: BlobId, source: string, options: P
 }
 
 /** One physical file for equal bytes: `source` gives way to a link to the blob where links or reflinks can be had. */
-function replaceWithLink(store: Store, id: BlobId, source: string, options: PlaceOptions & { provenMs: number }): void {
+function replaceWithLink(
+  store: Store,
+  id: BlobId,
+  source: string,
+  options: PlaceOptions & { provenMs: number },
+): void {
   if (stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
   const order = strategies(store, options).filter((kind) => kind !== 'copied');
   const aside = `${source}.kache-${process.pid}`;

@@ -43,12 +43,19 @@ export const readUnit = (store: Store, unit: UnitId): UnitRecord =>
  * Puts a closure and its key in front. Two processes recording the same unit take turns; the name of their lock is
  * the unit's digest spelled backwards, so that it is no build lock.
  */
-export function recordClosure(store: Store, unit: UnitId, recorded: { closure: Closure; key: CacheKey }): void {
+export function recordClosure(
+  store: Store,
+  unit: UnitId,
+  recorded: { closure: Closure; key: CacheKey },
+): void {
   const path = store.layout.lock([...unit].reverse().join('') as Digest);
   using _lock = acquireLock(path);
   const before = readUnit(store, unit);
   const text = JSON.stringify(recorded.closure);
-  const closures = [recorded.closure, ...before.closures.filter((closure) => JSON.stringify(closure) !== text)];
+  const closures = [
+    recorded.closure,
+    ...before.closures.filter((closure) => JSON.stringify(closure) !== text),
+  ];
   const keys = [recorded.key, ...before.keys.filter((key) => key !== recorded.key)];
   const record: UnitRecord = { closures: closures.slice(0, MAX_CLOSURES), keys: keys.slice(0, MAX_KEYS) };
   withParent(path, () => store.replaceFile(store.layout.unit(unit), utf8(encodeRecord(KIND, [record]))));

@@ -1,7 +1,16 @@
 // Memo files: what a path held when kache last looked. Each is valid as long as the stat signature it was taken under,
 // and losing one costs a hash, never a result.
 import type { Digest } from '../core/ids.ts';
-import { type FileStat, isOsError, isRegular, readFile, signatureOf, stat, touchedMs, utf8 } from '../sys/files.ts';
+import {
+  type FileStat,
+  isOsError,
+  isRegular,
+  readFile,
+  signatureOf,
+  stat,
+  touchedMs,
+  utf8,
+} from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import type { MemoKind } from './layout.ts';
 import { encodeRecord, parseLine, readRecord } from './records.ts';

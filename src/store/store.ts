@@ -1,6 +1,16 @@
 // Opening a store: its folders, its format version, and what its file system can do.
-import { appendFile, createFile, isOsError, makeDirectory, readText, removeFile, rename, utf8 } from '../sys/files.ts';
+
 import { CANNOT_REFLINK, reflink } from '../sys/clone.ts';
+import {
+  appendFile,
+  createFile,
+  isOsError,
+  makeDirectory,
+  readText,
+  removeFile,
+  rename,
+  utf8,
+} from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
 import { bootId } from '../sys/process.ts';
 import { STORE_VERSION, StoreLayout } from './layout.ts';
@@ -85,7 +95,11 @@ export function openStore(cacheDir: string | undefined): Store | StoreProblem {
     const text = readText(layout.format) ?? createStore(layout);
     const match = FORMAT.exec(text);
     if (Number(match?.[1]) !== STORE_VERSION) {
-      return { kind: 'problem', code: 'unknown-version', detail: `${layout.format} holds ${JSON.stringify(text.slice(0, 60))}` };
+      return {
+        kind: 'problem',
+        code: 'unknown-version',
+        detail: `${layout.format} holds ${JSON.stringify(text.slice(0, 60))}`,
+      };
     }
     return new Store(layout, match?.[2] === 'yes');
   } catch (error) {
@@ -108,7 +122,10 @@ function createStore(layout: StoreLayout): string {
 }
 
 function probeReflink(layout: StoreLayout): boolean {
-  const [source, target] = [layout.temporary(`probe-${process.pid}-a`), layout.temporary(`probe-${process.pid}-b`)];
+  const [source, target] = [
+    layout.temporary(`probe-${process.pid}-a`),
+    layout.temporary(`probe-${process.pid}-b`),
+  ];
   try {
     createFile(source, utf8('probe'));
     reflink(source, target);

@@ -62,7 +62,8 @@ function lookAt(path: string, known: Folder | undefined): { folder: Folder; sett
   if (known?.[0] === signature) return { folder: known, settled: true };
   const entries = listDirectory(path);
   if (entries === undefined) return undefined;
-  const of = (kind: string): string[] => entries.filter((entry) => entry.kind === kind).map((entry) => entry.name);
+  const of = (kind: string): string[] =>
+    entries.filter((entry) => entry.kind === kind).map((entry) => entry.name);
   const folder: Folder = [signature, [...of('file'), ...of('other')].sort(), of('directory').sort()];
   return { folder, settled: isSettled(info, Date.now()) };
 }

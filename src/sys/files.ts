@@ -83,7 +83,9 @@ const emptyAt = ptr(empty);
 
 export function fstat(fd: number): FileStat {
   const failed =
-    linux === undefined ? mac?.fstat(fd, statAt) : linux.statx(fd, emptyAt, AT_EMPTY_PATH, STATX_BASIC, statAt);
+    linux === undefined
+      ? mac?.fstat(fd, statAt)
+      : linux.statx(fd, emptyAt, AT_EMPTY_PATH, STATX_BASIC, statAt);
   if (failed !== 0) throw lastError('stat', `fd ${fd}`);
   return decodeStat();
 }

@@ -7,8 +7,30 @@ export const isMac = process.platform === 'darwin';
 
 /** Flags for {@link openFile} and friends; the values are the kernel's. */
 export const O = isMac
-  ? { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0x200, EXCL: 0x800, TRUNC: 0x400, APPEND: 8, CLOEXEC: 0x1000000, NONBLOCK: 4, DIRECTORY: 0x100000 }
-  : { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRUNC: 0o1000, APPEND: 0o2000, CLOEXEC: 0o2000000, NONBLOCK: 0o4000, DIRECTORY: process.arch === 'arm64' ? 0o40000 : 0o200000 };
+  ? {
+      RDONLY: 0,
+      WRONLY: 1,
+      RDWR: 2,
+      CREAT: 0x200,
+      EXCL: 0x800,
+      TRUNC: 0x400,
+      APPEND: 8,
+      CLOEXEC: 0x1000000,
+      NONBLOCK: 4,
+      DIRECTORY: 0x100000,
+    }
+  : {
+      RDONLY: 0,
+      WRONLY: 1,
+      RDWR: 2,
+      CREAT: 0o100,
+      EXCL: 0o200,
+      TRUNC: 0o1000,
+      APPEND: 0o2000,
+      CLOEXEC: 0o2000000,
+      NONBLOCK: 0o4000,
+      DIRECTORY: process.arch === 'arm64' ? 0o40000 : 0o200000,
+    };
 
 const common = {
   open: { args: ['ptr', 'i32', 'i32'], returns: 'i32' },
@@ -73,8 +95,59 @@ const errnoAt = (linux?.__errno_location() ?? mac?.__error()) as Pointer;
 export const errno = (): number => read.i32(errnoAt, 0);
 
 const NAMES: Record<number, string> = isMac
-  ? { 1: 'EPERM', 2: 'ENOENT', 4: 'EINTR', 13: 'EACCES', 17: 'EEXIST', 18: 'EXDEV', 20: 'ENOTDIR', 21: 'EISDIR', 22: 'EINVAL', 23: 'ENFILE', 24: 'EMFILE', 25: 'ENOTTY', 28: 'ENOSPC', 30: 'EROFS', 31: 'EMLINK', 35: 'EAGAIN', 45: 'ENOTSUP', 62: 'ELOOP', 63: 'ENAMETOOLONG', 66: 'ENOTEMPTY', 69: 'EDQUOT', 70: 'ESTALE' }
-  : { 1: 'EPERM', 2: 'ENOENT', 4: 'EINTR', 5: 'EIO', 11: 'EAGAIN', 12: 'ENOMEM', 13: 'EACCES', 16: 'EBUSY', 17: 'EEXIST', 18: 'EXDEV', 20: 'ENOTDIR', 21: 'EISDIR', 22: 'EINVAL', 23: 'ENFILE', 24: 'EMFILE', 25: 'ENOTTY', 26: 'ETXTBSY', 28: 'ENOSPC', 30: 'EROFS', 31: 'EMLINK', 36: 'ENAMETOOLONG', 38: 'ENOSYS', 39: 'ENOTEMPTY', 40: 'ELOOP', 95: 'ENOTSUP', 116: 'ESTALE', 122: 'EDQUOT' };
+  ? {
+      1: 'EPERM',
+      2: 'ENOENT',
+      4: 'EINTR',
+      13: 'EACCES',
+      17: 'EEXIST',
+      18: 'EXDEV',
+      20: 'ENOTDIR',
+      21: 'EISDIR',
+      22: 'EINVAL',
+      23: 'ENFILE',
+      24: 'EMFILE',
+      25: 'ENOTTY',
+      28: 'ENOSPC',
+      30: 'EROFS',
+      31: 'EMLINK',
+      35: 'EAGAIN',
+      45: 'ENOTSUP',
+      62: 'ELOOP',
+      63: 'ENAMETOOLONG',
+      66: 'ENOTEMPTY',
+      69: 'EDQUOT',
+      70: 'ESTALE',
+    }
+  : {
+      1: 'EPERM',
+      2: 'ENOENT',
+      4: 'EINTR',
+      5: 'EIO',
+      11: 'EAGAIN',
+      12: 'ENOMEM',
+      13: 'EACCES',
+      16: 'EBUSY',
+      17: 'EEXIST',
+      18: 'EXDEV',
+      20: 'ENOTDIR',
+      21: 'EISDIR',
+      22: 'EINVAL',
+      23: 'ENFILE',
+      24: 'EMFILE',
+      25: 'ENOTTY',
+      26: 'ETXTBSY',
+      28: 'ENOSPC',
+      30: 'EROFS',
+      31: 'EMLINK',
+      36: 'ENAMETOOLONG',
+      38: 'ENOSYS',
+      39: 'ENOTEMPTY',
+      40: 'ELOOP',
+      95: 'ENOTSUP',
+      116: 'ESTALE',
+      122: 'EDQUOT',
+    };
 
 /** A failed call of the operating system. `code` is the errno name (`ENOENT`), or `E<number>` for rare ones. */
 export class OsError extends Error {

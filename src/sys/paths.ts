@@ -25,4 +25,5 @@ export function resolve(base: string, path: string): string {
 
 /** Whether `path` is `root` or lies below it; whole components only, so `/a/bc` is not within `/a/b`. */
 export const isWithin = (path: string, root: string): boolean =>
-  path.startsWith(root) && (path.length === root.length || root === '/' || path.charCodeAt(root.length) === 47);
+  path.startsWith(root) &&
+  (path.length === root.length || root === '/' || path.charCodeAt(root.length) === 47);

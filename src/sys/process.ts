@@ -42,9 +42,12 @@ function cStrings(strings: readonly Uint8Array[]): { array: BigUint64Array; keep
 function rawEnvironment(changes: Readonly<Record<string, string>>): Uint8Array[] {
   const raw = linux === undefined ? undefined : readFile('/proc/self/environ');
   const inherited =
-    raw === undefined ? Object.entries(process.env).map(([name, value]) => utf8(`${name}=${value}`)) : splitAtNul(raw);
+    raw === undefined
+      ? Object.entries(process.env).map(([name, value]) => utf8(`${name}=${value}`))
+      : splitAtNul(raw);
   const names = Object.keys(changes).map((name) => utf8(`${name}=`));
-  const replaced = (item: Uint8Array): boolean => names.some((name) => name.every((byte, at) => item[at] === byte));
+  const replaced = (item: Uint8Array): boolean =>
+    names.some((name) => name.every((byte, at) => item[at] === byte));
   const kept = inherited.filter((item) => item.length > 0 && !replaced(item));
   return [...kept, ...Object.entries(changes).map(([name, value]) => utf8(`${name}=${value}`))];
 }
@@ -73,10 +76,17 @@ export const execArguments = (program: string, leading: readonly string[]): neve
   execRaw(program, [...leading.map(utf8), ...rawArguments().slice(1)]);
 
 /** Replaces this process by `program` with `args`, args[0] included. `env` is put over the inherited environment. */
-export const exec = (program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): never =>
-  execRaw(program, args.map(utf8), env);
+export const exec = (
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): never => execRaw(program, args.map(utf8), env);
 
-function execRaw(program: string, args: readonly Uint8Array[], changes: Readonly<Record<string, string>> = {}): never {
+function execRaw(
+  program: string,
+  args: readonly Uint8Array[],
+  changes: Readonly<Record<string, string>> = {},
+): never {
   const [argv, envp] = [cStrings(args), cStrings(rawEnvironment(changes))];
   keepDescriptors();
   for (const signal of [SIGPIPE, SIGXFSZ]) libc.signal(signal, null);
@@ -120,7 +130,11 @@ export async function runChild(argv: readonly string[], options: ChildOptions): 
   const forward = (signal: NodeJS.Signals): void => child.kill(signal);
   const forwarded: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of forwarded) process.on(signal, forward);
-  await Promise.all([pump(child.stdout, options.onStdout), pump(child.stderr, options.onStderr), child.exited]);
+  await Promise.all([
+    pump(child.stdout, options.onStdout),
+    pump(child.stderr, options.onStderr),
+    child.exited,
+  ]);
   for (const signal of forwarded) process.off(signal, forward);
   return child.signalCode === null
     ? { kind: 'exited', code: child.exitCode ?? 1 }
@@ -145,9 +159,23 @@ export function endLike(status: ExitStatus): never {
 }
 
 const SIGNALS: Partial<Record<NodeJS.Signals, number>> = {
-  SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGILL: 4, SIGTRAP: 5, SIGABRT: 6, SIGFPE: 8, SIGKILL: 9, SIGSEGV: 11, SIGPIPE: 13,
-  SIGALRM: 14, SIGTERM: 15, SIGXCPU: 24, SIGXFSZ: 25,
-  SIGBUS: process.platform === 'darwin' ? 10 : 7, SIGUSR1: process.platform === 'darwin' ? 30 : 10, SIGUSR2: process.platform === 'darwin' ? 31 : 12,
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGBUS: process.platform === 'darwin' ? 10 : 7,
+  SIGUSR1: process.platform === 'darwin' ? 30 : 10,
+  SIGUSR2: process.platform === 'darwin' ? 31 : 12,
 };
 
 /** Writes a line to our stdout (1) or stderr (2) at once, without the 6 ms that process.stdout costs. */

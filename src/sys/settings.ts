@@ -1,5 +1,11 @@
 // Finding and reading the configuration file. A file that is missing, unreadable or no TOML never fails a build.
-import { type Environment, resolveSettings, type SettingProblem, type Settings, userConfigPath } from '../core/config.ts';
+import {
+  type Environment,
+  resolveSettings,
+  type SettingProblem,
+  type Settings,
+  userConfigPath,
+} from '../core/config.ts';
 import { isOsError, readText } from './files.ts';
 import { dirname } from './paths.ts';
 
@@ -31,7 +37,11 @@ export function loadSettings(env: Environment, startDir: string): LoadedSettings
   return { settings: resolved.settings, problems: [...problems, ...resolved.problems], path, text };
 }
 
-function findConfig(env: Environment, startDir: string, problems: SettingProblem[]): { path: string | undefined; text: string | undefined } {
+function findConfig(
+  env: Environment,
+  startDir: string,
+  problems: SettingProblem[],
+): { path: string | undefined; text: string | undefined } {
   const read = (path: string): string | undefined => {
     try {
       return readText(path);
