@@ -1,7 +1,8 @@
 // The calls that are compiled in place, each with its reason. Policy is a choice; unsupported is what kache cannot be
 // sure about.
 import type { Settings } from '../core/config.ts';
-import { codegenOption, codegenValue, lastOf } from '../rustc/flags.ts';
+import { findInList } from '../core/lists.ts';
+import { lastOf } from '../rustc/flags.ts';
 import { type Invocation, isRustcName, sourcePath } from '../rustc/invocation.ts';
 import { targetsNativeCpu } from '../rustc/unit-parts.ts';
 import { basename } from '../sys/paths.ts';
@@ -11,10 +12,10 @@ export type BypassReason = `policy|${string}` | `unsupported|${string}`;
 /** Options whose effect a replay could not repeat, or that write files kache does not know. */
 const UNREPEATABLE_Z =
   /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-)/;
-const UNREPEATABLE_C = new Set(['save-temps', 'remark', 'llvm-args', 'pgo-warn-missing-function']);
+const UNREPEATABLE_C = ['save-temps', 'remark', 'llvm-args', 'pgo-warn-missing-function'];
 
 /** Crates rustc takes from its own sysroot when an extern has no path. */
-const SYSROOT_CRATES = new Set(['core', 'alloc', 'std', 'proc_macro', 'test']);
+const SYSROOT_CRATES = ['core', 'alloc', 'std', 'proc_macro', 'test'];
 
 /** Why this call is not looked up at all; undefined when it is. */
 export function bypassReason(invocation: Invocation, settings: Settings): BypassReason | undefined {
@@ -28,9 +29,9 @@ export function bypassReason(invocation: Invocation, settings: Settings): Bypass
 
 function userReason(invocation: Invocation, settings: Settings): BypassReason | undefined {
   if (settings.bypassCrates.includes(invocation.crateName)) return 'policy|bypass_crates';
-  const argument = settings.bypassArgv.find((item) => invocation.args.includes(item));
+  const argument = findInList(settings.bypassArgv, (item) => invocation.args.includes(item));
   if (argument !== undefined) return `policy|bypass_argv ${argument}`;
-  const variable = settings.bypassEnv.find((item) => {
+  const variable = findInList(settings.bypassEnv, (item) => {
     const [name, value] = [
       item.split('=')[0] ?? '',
       item.includes('=') ? item.slice(item.indexOf('=') + 1) : undefined,
@@ -38,6 +39,7 @@ function userReason(invocation: Invocation, settings: Settings): BypassReason | 
     return value === undefined ? invocation.env[name] !== undefined : invocation.env[name] === value;
   });
   if (variable !== undefined) return `policy|bypass_env ${variable.split('=')[0]}`;
+  if (settings.exclude.length === 0) return undefined;
   const source = sourcePath(invocation);
   const glob = settings.exclude.find(
     (item) => new Bun.Glob(item).match(source) || new Bun.Glob(item).match(invocation.source),
@@ -55,28 +57,36 @@ function wrapperReason(invocation: Invocation): BypassReason | undefined {
   return isClippy(program) ? undefined : `unsupported|workspace-wrapper ${basename(program)}`;
 }
 
-export const isClippy = (program: string): boolean => /^clippy-driver(\.exe)?$/.test(basename(program));
+export function isClippy(program: string): boolean {
+  const name = basename(program);
+  return name === 'clippy-driver' || name === 'clippy-driver.exe';
+}
 
 function flagReason(invocation: Invocation): BypassReason | undefined {
   const { parsed, env } = invocation;
   for (const flag of parsed.flags) {
     if (flag.name === '-Z' && UNREPEATABLE_Z.test((flag.value ?? '').replaceAll('_', '-')))
       return `unsupported|flag -Z ${flag.value}`;
-    const option = codegenOption(flag);
-    if (option !== undefined && UNREPEATABLE_C.has(option.name)) return `unsupported|flag -C ${option.name}`;
+    const option = flag.codegen;
+    if (option !== undefined && UNREPEATABLE_C.includes(option.name))
+      return `unsupported|flag -C ${option.name}`;
     if (flag.name === '--sysroot') return 'unsupported|flag --sysroot';
     if (flag.name === '--emit' && flag.value?.includes('=')) return 'unsupported|emit-path';
   }
-  const split = codegenValue(parsed, 'split-debuginfo');
-  const apple = (lastOf(parsed, '--target') ?? process.platform).match(/apple|darwin/) !== null;
-  if (split !== undefined && split !== 'off' && !apple) return 'unsupported|split-debuginfo';
+  const split = parsed.codegen.get('split-debuginfo');
+  if (split !== undefined && split !== 'off' && !isApple(lastOf(parsed, '--target') ?? process.platform))
+    return 'unsupported|split-debuginfo';
   if (env['RUST_TARGET_PATH'] !== undefined) return 'unsupported|RUST_TARGET_PATH';
   if (targetsNativeCpu(invocation) && process.platform !== 'linux') return 'unsupported|target-cpu=native';
-  const pathless = invocation.externs.find(
-    ({ path, name }) => path === undefined && !SYSROOT_CRATES.has(name),
+  const pathless = findInList(
+    invocation.externs,
+
+    ({ path, name }) => path === undefined && !SYSROOT_CRATES.includes(name),
   );
   return pathless === undefined ? undefined : `unsupported|extern-without-path ${pathless.name}`;
 }
+
+const isApple = (target: string): boolean => target.includes('apple') || target.includes('darwin');
 
 function outputReason(invocation: Invocation): BypassReason | undefined {
   const { unitKind, depInfo } = invocation.outputs;

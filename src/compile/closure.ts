@@ -3,7 +3,6 @@
 import { bundlesNativeCode } from '../rustc/archive.ts';
 import type { DepInfo } from '../rustc/dep-info.ts';
 import { envUsage } from '../rustc/env-usage.ts';
-import { codegenValue } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
 import { otherSpelling } from '../rustc/modules.ts';
 import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
@@ -103,5 +102,5 @@ const sourceTexts = (depInfo: DepInfo, cwd: string): string[] =>
 
 /** Whether every string constant stands in the outputs as plain bytes. */
 const showsLiterals = (invocation: Invocation): boolean =>
-  codegenValue(invocation.parsed, 'linker-plugin-lto') === undefined &&
+  !invocation.parsed.codegen.has('linker-plugin-lto') &&
   !invocation.parsed.flags.some(({ name }) => name === '-Z');

@@ -76,7 +76,10 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
   const { invocation, store } = call;
   const keyed: [string, string][] = [];
   const paths: string[] = [];
-  const macros = new Set<string>();
+  const macros: string[] = [];
+  const reach = (macro: string): void => {
+    if (!macros.includes(macro)) macros.push(macro);
+  };
   let unknown = false;
   for (const { options, name, path } of invocation.externs) {
     const label = options === '' ? name : `${options}:${name}`;
@@ -89,12 +92,12 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
     if (found === undefined) return undefined;
     keyed.push([label, found.identity]);
     paths.push(absolute);
-    if (isDynamicLibrary(absolute)) macros.add(absolute);
-    else if (found.record?.complete) for (const macro of found.record.macros) macros.add(macro);
+    if (isDynamicLibrary(absolute)) reach(absolute);
+    else if (found.record?.complete) for (const macro of found.record.macros) reach(macro);
     else unknown = true;
   }
-  if (unknown) for (const macro of allDynamicLibraries(call)) macros.add(macro);
-  return { keyed, paths, macros: [...macros].sort() };
+  if (unknown) for (const macro of allDynamicLibraries(call)) reach(macro);
+  return { keyed, paths, macros: macros.sort() };
 }
 
 /** Every dynamic library a compile could load: what is assumed of externs whose history is unknown. */

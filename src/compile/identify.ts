@@ -2,7 +2,8 @@
 // the environment. Nothing here opens a source file.
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
-import { codegenOption, lastOf } from '../rustc/flags.ts';
+import { mapList } from '../core/lists.ts';
+import { lastOf } from '../rustc/flags.ts';
 import { type Invocation, sourcePath } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import {
@@ -26,22 +27,24 @@ const KEY_VERSION = 'kache-key-1';
 
 /** The toolchain behind the compiler of a call; undefined when it is no rustc that answers. */
 export function identifyToolchain(store: Store, invocation: Invocation): Toolchain | undefined {
-  const rustc = invocation.compiler.at(-1) ?? '';
-  const found = findProgram(rustc, invocation.env, invocation.cwd);
+  const rustc = invocation.compiler[invocation.compiler.length - 1] ?? '';
+  const { env } = invocation;
+  const found = findProgram(rustc, env, invocation.cwd);
   if (found === undefined) return undefined;
-  const real = throughProxy(found, invocation.env);
-  // Only the proxy knows which toolchain it would start here: ask each time.
-  if (real === undefined) return inspectToolchain(found, outputOf);
-  const known = readMemo<ToolchainRecord>(store, 'toolchain', real);
+  // What a proxy starts depends on these two; without the first it depends on files only rustup knows.
+  const memo = `${found} ${env['RUSTUP_TOOLCHAIN'] ?? ''} ${env['RUSTUP_HOME'] ?? ''}`;
+  const known = readMemo<ToolchainRecord>(store, 'toolchain', memo);
   if (known !== undefined && isCurrent(known)) return known;
-  const record = inspectToolchain(real, outputOf);
-  if (record !== undefined) rememberToolchain(store, real, record);
+  const real = throughProxy(found, env);
+  if (real === undefined) return inspectToolchain(found, [], outputOf);
+  const record = inspectToolchain(real, [found], outputOf);
+  if (record !== undefined) rememberToolchain(store, memo, record);
   return record;
 }
 
-function rememberToolchain(store: Store, path: string, record: ToolchainRecord): void {
+function rememberToolchain(store: Store, memo: string, record: ToolchainRecord): void {
   try {
-    writeMemo(store, 'toolchain', path, record);
+    writeMemo(store, 'toolchain', memo, record);
   } catch (error) {
     if (!isOsError(error)) throw error;
   }
@@ -76,7 +79,7 @@ export function identify(parts: IdentityParts): Identified | undefined {
     files,
     map.toRooted(sourcePath(invocation)),
     // What stands in the outputs in place of real paths.
-    map.roots.map((root) => [root.name, root.placeholder ?? null]),
+    mapList(map.roots, (root) => [root.name, root.placeholder ?? null]),
     unitEnvironment(invocation.env, settings.keyEnvVars),
     targetsNativeCpu(invocation) ? processorIdentity() : null,
   ];
@@ -90,7 +93,7 @@ function flagFiles({ invocation, store }: IdentityParts): string[] | undefined {
   const target = lastOf(parsed, '--target');
   if (target?.endsWith('.json')) paths.push(target);
   for (const flag of parsed.flags) {
-    const option = codegenOption(flag);
+    const option = flag.codegen;
     if (option?.name === 'profile-use' && option.value !== undefined) paths.push(option.value);
   }
   const program = isClippy(compiler[0]) ? findProgram(compiler[0], env, cwd) : undefined;

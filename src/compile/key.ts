@@ -1,6 +1,7 @@
 // The cache key: the unit, and the content of everything one closure says it reads, as it is now.
 import { Glob } from 'bun';
 import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
+import { mapList } from '../core/lists.ts';
 import { packageDir } from '../rustc/invocation.ts';
 import { nativeArchives } from '../rustc/native-libraries.ts';
 import type { PathMap } from '../rustc/path-map.ts';
@@ -84,9 +85,9 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
   const inputs: EntryInputs = {
     flags: base.flags,
     files,
-    env: env.map(([name, value]) => [name, value === null ? 'unset' : sha256(value).slice(0, 16)]),
+    env: mapList(env, ([name, value]) => [name, value === null ? 'unset' : sha256(value).slice(0, 16)]),
     externs: base.externs.keyed,
-    other: [...bound, ...other.inputs].map(([name, value]) => [name, sha256(value).slice(0, 16)]),
+    other: mapList([...bound, ...other.inputs], ([name, value]) => [name, sha256(value).slice(0, 16)]),
   };
   return { key, inputs, paths: hashed.paths };
 }
@@ -120,7 +121,7 @@ function hashFiles(call: Call, base: KeyBase, rooted: readonly string[]): Hashed
 function boundRoots(map: PathMap, names: readonly string[]): [string, string][] | undefined {
   const bound: [string, string][] = [];
   for (const name of [...names].sort()) {
-    const root = map.roots.find((candidate) => candidate.name === name);
+    const root = map.rootCalled(name);
     if (root === undefined) return undefined;
     bound.push([`root ${name}`, root.path]);
   }
@@ -130,7 +131,8 @@ function boundRoots(map: PathMap, names: readonly string[]): [string, string][] 
 /** Names and values, paths of free roots as tokens; unset is null. Undefined when a value is no UTF-8. */
 function keyedEnv(call: Call, names: readonly string[], map: PathMap): [string, string | null][] | undefined {
   const env: [string, string | null][] = [];
-  for (const name of [...new Set(names)].sort()) {
+  for (const name of [...names].sort()) {
+    if (env[env.length - 1]?.[0] === name) continue;
     const value = call.invocation.env[name];
     if (value?.includes('\uFFFD')) return undefined;
     env.push([name, value === undefined ? null : map.tokenize(value)]);

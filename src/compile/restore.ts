@@ -1,6 +1,7 @@
 // A hit: the outputs of an entry come into the output folder, and what the compiler printed is printed again. No
 // compiler is started.
 import type { RestoredBytes } from '../core/events.ts';
+import { findInList, mapList } from '../core/lists.ts';
 import { renderDepInfo } from '../rustc/dep-info.ts';
 import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import type { PlannedOutput } from '../rustc/outputs.ts';
@@ -41,10 +42,12 @@ export function restore(call: Call, base: KeyBase, found: Found): Restored {
   rememberRestored(call, base, planned);
   replay(call, found);
   touchEntry(store, found.entry.key);
+  let sizeBytes = 0;
+  for (const { stored } of planned) sizeBytes += stored.sizeBytes;
   return {
     kind: 'restored',
     bytes,
-    sizeBytes: planned.reduce((sum, { stored }) => sum + stored.sizeBytes, 0),
+    sizeBytes: sizeBytes,
   };
 }
 
@@ -57,13 +60,13 @@ function matchOutputs(
   planned: readonly PlannedOutput[],
   stored: readonly StoredOutput[],
 ): { planned: PlannedOutput; stored: StoredOutput }[] | undefined {
-  const pairs = planned.map((output) => ({
-    planned: output,
-    stored: stored.find(({ kind }) => kind === output.kind),
-  }));
-  const whole = (pair: (typeof pairs)[number]): pair is { planned: PlannedOutput; stored: StoredOutput } =>
-    pair.stored !== undefined;
-  return pairs.every(whole) ? pairs : undefined;
+  const pairs: { planned: PlannedOutput; stored: StoredOutput }[] = [];
+  for (const output of planned) {
+    const found = findInList(stored, ({ kind }) => kind === output.kind);
+    if (found === undefined) return undefined;
+    pairs.push({ planned: output, stored: found });
+  }
+  return pairs;
 }
 
 type Proven = { planned: PlannedOutput; stored: StoredOutput; provenMs: number };
@@ -113,9 +116,12 @@ function depInfoHere(call: Call, { closure }: Found): string {
   const { invocation, map } = call;
   const { files, depInfo } = invocation.outputs;
   return renderDepInfo({
-    targets: [depInfo ?? '', ...files.map(({ name }) => name)].map((name) => `${invocation.outDir}/${name}`),
-    files: closure.files.map((rooted) => map.fromRooted(rooted) ?? rooted),
-    env: closure.env.map((name) => ({ name, value: invocation.env[name] })),
+    targets: mapList(
+      [depInfo ?? '', ...mapList(files, ({ name }) => name)],
+      (name) => `${invocation.outDir}/${name}`,
+    ),
+    files: mapList(closure.files, (rooted) => map.fromRooted(rooted) ?? rooted),
+    env: mapList(closure.env, (name) => ({ name, value: invocation.env[name] })),
   });
 }
 
@@ -132,7 +138,7 @@ function replay(call: Call, { entry }: Found): void {
     const name =
       emit === 'dep-info'
         ? invocation.outputs.depInfo
-        : invocation.outputs.files.find(({ kind }) => kind === emit)?.name;
+        : findInList(invocation.outputs.files, ({ kind }) => kind === emit)?.name;
     if (name !== undefined) printLine(2, artifactLine(`${invocation.outDir}/${name}`, emit));
   }
 }

@@ -321,23 +321,22 @@ export function resolveSettings(
 ): { settings: Settings; problems: SettingProblem[] } {
   const problems: SettingProblem[] = [];
   const found = new Map<string, Parsed>();
-  for (const spec of SETTINGS) {
-    const candidates: [string | undefined, unknown][] = [
-      [spec.variable, spec.variable === undefined ? undefined : env[spec.variable]],
-      [spec.key, spec.key === undefined ? undefined : lookUpKey(file, spec.key)],
-    ];
-    for (const [name, raw] of candidates) {
-      if (raw === undefined || name === undefined) continue;
-      const parsed = parseValue(spec.kind, raw);
-      if ('value' in parsed) {
-        found.set(spec.variable ?? spec.key ?? '', parsed.value);
-        break;
-      }
+  const consider = (spec: SettingSpec, name: string | undefined, raw: unknown): boolean => {
+    if (raw === undefined || name === undefined) return false;
+    const parsed = parseValue(spec.kind, raw);
+    if ('value' in parsed) found.set(spec.variable ?? spec.key ?? '', parsed.value);
+    else
       problems.push({
         name,
         message: `expected ${parsed.expected}, found ${JSON.stringify(raw)}; the default is used`,
       });
-    }
+    return 'value' in parsed;
+  };
+  const hasFile = Object.keys(file).length > 0;
+  for (const spec of SETTINGS as readonly SettingSpec[]) {
+    const fromEnv = spec.variable === undefined ? undefined : env[spec.variable];
+    if (consider(spec, spec.variable, fromEnv) || !hasFile || spec.key === undefined) continue;
+    consider(spec, spec.key, lookUpKey(file, spec.key));
   }
   return { settings: fromFound(found, env), problems };
 }

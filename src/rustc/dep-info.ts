@@ -1,5 +1,7 @@
 // The Makefile fragment rustc writes for `--emit=dep-info`: which files and environment variables a compile read.
 
+import { mapList } from '../core/lists.ts';
+
 export interface DepInfo {
   /** The files whose rules the fragment holds, in order: the `.d` itself and the other outputs. */
   readonly targets: readonly string[];
@@ -53,10 +55,11 @@ function parseRule(line: string): { target: string; files: string[] } | undefine
 
 /** The same fragment as text. */
 export function renderDepInfo(info: DepInfo): string {
-  const files = info.files.map((file) => file.replaceAll(' ', '\\ '));
-  const rules = info.targets.map((target) => `${target}: ${files.join(' ')}\n`);
-  const phony = files.map((file) => `${file}:\n`).join('');
-  const env = info.env.map(
+  const files = mapList(info.files, (file) => file.replaceAll(' ', '\\ '));
+  const rules = mapList(info.targets, (target) => `${target}: ${files.join(' ')}\n`);
+  const phony = mapList(files, (file) => `${file}:\n`).join('');
+  const env = mapList(
+    info.env,
     ({ name, value }) => `# env-dep:${escapeEnv(name)}${value === undefined ? '' : `=${escapeEnv(value)}`}\n`,
   );
   return `${rules.join('\n')}\n${phony}${env.length === 0 ? '' : `\n${env.join('')}`}`;

@@ -4,12 +4,18 @@
 export interface Flag {
   readonly name: string;
   readonly value: string | undefined;
+  /** For `-C name=value`: the name with dashes, and the value. */
+  readonly codegen: { readonly name: string; readonly value: string | undefined } | undefined;
 }
 
 export interface RustcArguments {
   readonly flags: readonly Flag[];
   /** Arguments that are not options: the source file, as a rule exactly one. */
   readonly inputs: readonly string[];
+  /** The values of each option, in order; an option without a value has an empty list. */
+  readonly values: ReadonlyMap<string, readonly string[]>;
+  /** The value that wins for each `-C` option; the empty string for one given without a value. */
+  readonly codegen: ReadonlyMap<string, string>;
 }
 
 /** Options that take a value, by every spelling, with the name they are known by here. */
@@ -51,83 +57,78 @@ const WITH_VALUE: Readonly<Record<string, string>> = {
   '-F': '-F',
 };
 
-const WITHOUT_VALUE = new Set([
-  '-g',
-  '-O',
-  '-v',
-  '--verbose',
-  '--test',
-  '-h',
-  '--help',
-  '-V',
-  '--version',
-  '-vV',
-  '-Vv',
-]);
+const WITHOUT_VALUE: Readonly<Record<string, true>> = {
+  '-g': true,
+  '-O': true,
+  '-v': true,
+  '--verbose': true,
+  '--test': true,
+  '-h': true,
+  '--help': true,
+  '-V': true,
+  '--version': true,
+  '-vV': true,
+  '-Vv': true,
+};
 
 /** The options and inputs of an argument list, or the first argument that is none rustc documents. */
 export function parseArguments(args: readonly string[]): RustcArguments | { unknown: string } {
   const flags: Flag[] = [];
   const inputs: string[] = [];
+  const values = new Map<string, string[]>();
+  const codegen = new Map<string, string>();
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] ?? '';
     if (!arg.startsWith('-') || arg === '-') {
       inputs.push(arg);
       continue;
     }
-    if (WITHOUT_VALUE.has(arg)) {
-      flags.push({ name: arg, value: undefined });
-      continue;
-    }
-    const name = WITH_VALUE[arg];
+    let name = WITH_VALUE[arg];
+    let value: string | undefined;
     if (name !== undefined) {
-      const value = args[++at];
+      value = args[++at];
       if (value === undefined) return { unknown: arg };
-      flags.push({ name, value });
-      continue;
+    } else if (WITHOUT_VALUE[arg]) {
+      name = arg;
+    } else {
+      // `--flag=value` and `-Xvalue`.
+      const end = arg.startsWith('--') ? arg.indexOf('=') : 2;
+      name = end < 0 ? undefined : WITH_VALUE[arg.slice(0, end)];
+      if (name === undefined) return { unknown: arg };
+      value = arg.slice(arg.startsWith('--') ? end + 1 : end);
     }
-    const attached = parseAttached(arg);
-    if (attached === undefined) return { unknown: arg };
-    flags.push(attached);
+    const option = name === '-C' && value !== undefined ? codegenOption(value) : undefined;
+    flags.push({ name, value, codegen: option });
+    if (option !== undefined) codegen.set(option.name, option.value ?? '');
+    const known = values.get(name);
+    if (known === undefined) values.set(name, value === undefined ? [] : [value]);
+    else if (value !== undefined) known.push(value);
   }
-  return { flags, inputs };
+  return { flags, inputs, values, codegen };
 }
 
-/** `--flag=value` and `-Xvalue`. */
-function parseAttached(arg: string): Flag | undefined {
-  if (arg.startsWith('--')) {
-    const equals = arg.indexOf('=');
-    const name = equals < 0 ? undefined : WITH_VALUE[arg.slice(0, equals)];
-    return name === undefined ? undefined : { name, value: arg.slice(equals + 1) };
-  }
-  const name = WITH_VALUE[arg.slice(0, 2)];
-  return name === undefined ? undefined : { name, value: arg.slice(2) };
-}
-
-/** The value of `-C name=value`; underscores and dashes are the same to rustc. */
-export function codegenOption(flag: Flag): { name: string; value: string | undefined } | undefined {
-  if (flag.name !== '-C' || flag.value === undefined) return undefined;
-  const equals = flag.value.indexOf('=');
-  const name = (equals < 0 ? flag.value : flag.value.slice(0, equals)).replaceAll('_', '-');
-  return { name, value: equals < 0 ? undefined : flag.value.slice(equals + 1) };
+/** `name=value` of a `-C`; underscores and dashes are the same to rustc. */
+function codegenOption(text: string): { name: string; value: string | undefined } {
+  const equals = text.indexOf('=');
+  const name = (equals < 0 ? text : text.slice(0, equals)).replaceAll('_', '-');
+  return { name, value: equals < 0 ? undefined : text.slice(equals + 1) };
 }
 
 /** Every value given for `name`, in order. */
-export const valuesOf = (parsed: RustcArguments, name: string): string[] =>
-  parsed.flags.flatMap((flag) => (flag.name === name && flag.value !== undefined ? [flag.value] : []));
+export const valuesOf = (parsed: RustcArguments, name: string): readonly string[] =>
+  parsed.values.get(name) ?? [];
 
 /** The value that wins for `name`. */
-export const lastOf = (parsed: RustcArguments, name: string): string | undefined =>
-  valuesOf(parsed, name).at(-1);
+export function lastOf(parsed: RustcArguments, name: string): string | undefined {
+  const values = valuesOf(parsed, name);
+  return values[values.length - 1];
+}
 
-/** The value that wins for `-C name`; an option given without a value is the empty string. */
-export function codegenValue(parsed: RustcArguments, name: string): string | undefined {
-  let found: string | undefined;
-  for (const flag of parsed.flags) {
-    const option = codegenOption(flag);
-    if (option?.name === name) found = option.value ?? '';
-  }
-  return found;
+/** The items of every comma-separated value given for `name`. */
+export function itemsOf(parsed: RustcArguments, name: string): string[] {
+  const items: string[] = [];
+  for (const value of valuesOf(parsed, name)) for (const item of value.split(',')) items.push(item);
+  return items;
 }
 
 /** `[options:]name[=path]` of one `--extern`. */
@@ -148,10 +149,15 @@ export function parseExtern(value: string): Extern {
   };
 }
 
+const SEARCH_KINDS = ['dependency', 'crate', 'native', 'framework', 'all'];
+
 /** `kind=dir` of one `-L`; without a kind, `all`. */
 export function parseSearchPath(value: string): { kind: string; dir: string } {
-  const match = /^(dependency|crate|native|framework|all)=(.*)$/s.exec(value);
-  return { kind: match?.[1] ?? 'all', dir: match?.[2] ?? value };
+  for (const kind of SEARCH_KINDS) {
+    if (value.startsWith(kind) && value[kind.length] === '=')
+      return { kind, dir: value.slice(kind.length + 1) };
+  }
+  return { kind: 'all', dir: value };
 }
 
 /** The same arguments without `-C incremental`, in any spelling: an incremental compile is neither cached nor repeatable. */

@@ -1,10 +1,11 @@
 // One call of the compiler as kache sees it: what is asked for, in which package, with which outputs.
 import type { Environment } from '../core/config.ts';
+import { findInList, mapList, someInList } from '../core/lists.ts';
 import { readText } from '../sys/files.ts';
 import { basename, dirname, resolve } from '../sys/paths.ts';
 import {
-  codegenValue,
   type Extern,
+  itemsOf,
   lastOf,
   parseArguments,
   parseExtern,
@@ -54,7 +55,7 @@ export function parseInvocation(
   const wrapped = second !== undefined && !second.startsWith('-') && isRustcName(second);
   const compiler: [string, ...string[]] = wrapped ? [program, second] : [program];
   const given = argv.slice(compiler.length);
-  if (argv.some((arg) => arg.includes('\uFFFD'))) return { reason: 'unsupported|not-utf8' };
+  if (argv.join(' ').includes('\uFFFD')) return { reason: 'unsupported|not-utf8' };
   const args = expandArgFiles(given);
   if (args === undefined) return { reason: 'unsupported|argfile' };
   const parsed = parseArguments(args);
@@ -63,7 +64,10 @@ export function parseInvocation(
 }
 
 /** Whether a path names rustc itself, under the names toolchains install it as. */
-export const isRustcName = (path: string): boolean => /^rustc(\.exe)?$/.test(basename(path));
+export function isRustcName(path: string): boolean {
+  const name = basename(path);
+  return name === 'rustc' || name === 'rustc.exe';
+}
 
 interface Given {
   compiler: [string, ...string[]];
@@ -72,11 +76,13 @@ interface Given {
   cwd: string;
 }
 
+/** Options that ask rustc something instead of having it compile. */
+const QUESTIONS = ['-h', '--help', '-V', '--version', '-vV', '-Vv', '--print', '--explain'];
+
 function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | NotACompile {
-  const names = new Set(parsed.flags.map((flag) => flag.name));
-  for (const name of ['-h', '--help', '-V', '--version', '-vV', '-Vv', '--print', '--explain']) {
-    if (names.has(name)) return { reason: `not-a-compile|${name}` };
-  }
+  const names = parsed.values;
+  const question = findInList(QUESTIONS, (name) => names.has(name));
+  if (question !== undefined) return { reason: `not-a-compile|${question}` };
   const [source, ...more] = parsed.inputs;
   if (source === undefined) return { reason: 'not-a-compile|no-input' };
   if (source === '-') return { reason: 'not-a-compile|stdin' };
@@ -86,9 +92,9 @@ function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | No
   // Cargo always names both; probes of build scripts do not, and their results are thrown away.
   if (crateName === undefined || outDir === undefined || names.has('-o'))
     return { reason: 'not-a-compile|no-crate-name-or-out-dir' };
-  if (TRACING.some((name) => given.env[name] !== undefined)) return { reason: 'unsupported|tracing' };
-  const emit = valuesOf(parsed, '--emit').flatMap((value) => value.split(','));
-  const crateTypes = valuesOf(parsed, '--crate-type').flatMap((value) => value.split(','));
+  if (someInList(TRACING, (name) => given.env[name] !== undefined)) return { reason: 'unsupported|tracing' };
+  const emit = itemsOf(parsed, '--emit');
+  const crateTypes = itemsOf(parsed, '--crate-type');
   const base = {
     ...given,
     parsed,
@@ -98,15 +104,15 @@ function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | No
     source,
     emit,
     outDir: resolve(given.cwd, outDir),
-    externs: valuesOf(parsed, '--extern').map(parseExtern),
-    searchPaths: valuesOf(parsed, '-L').map(parseSearchPath),
+    externs: mapList(valuesOf(parsed, '--extern'), parseExtern),
+    searchPaths: mapList(valuesOf(parsed, '-L'), parseSearchPath),
   };
-  return { ...base, outputs: planOutputs(base, codegenValue(parsed, 'extra-filename') ?? '') };
+  return { ...base, outputs: planOutputs(base, parsed.codegen.get('extra-filename') ?? '') };
 }
 
 /** `@file` arguments replaced by the file's lines, as rustc reads them; undefined when one cannot be read. */
 function expandArgFiles(args: readonly string[]): readonly string[] | undefined {
-  if (!args.some((arg) => arg.startsWith('@'))) return args;
+  if (!someInList(args, (arg) => arg.startsWith('@'))) return args;
   const expanded: string[] = [];
   for (const arg of args) {
     if (!arg.startsWith('@')) {

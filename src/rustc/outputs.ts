@@ -1,5 +1,7 @@
 // Which files a call writes, by name, and what kind of unit that makes it.
 
+import { mapList, someInList } from '../core/lists.ts';
+
 export type OutputKind = 'link' | 'metadata';
 
 export interface PlannedOutput {
@@ -24,35 +26,33 @@ interface Asked {
   readonly emit: readonly string[];
 }
 
-const LIBRARY_TYPES = new Set(['lib', 'rlib']);
-const STORED_EMITS = new Set(['dep-info', 'metadata', 'link']);
+const isLibraryType = (type: string): boolean => type === 'lib' || type === 'rlib';
+const isStoredEmit = (kind: string): boolean => kind === 'dep-info' || kind === 'metadata' || kind === 'link';
 
 /** The outputs of a call, by rustc's naming rules (`lib<name><extra>.rlib`). */
 export function planOutputs(asked: Asked, extraFilename: string): OutputPlan {
+  const { emit, crateTypes } = asked;
   const stem = `${asked.crateName}${extraFilename}`;
-  const plain = asked.emit.length > 0 && asked.emit.every((kind) => STORED_EMITS.has(kind));
-  const emits = (kind: string): boolean => asked.emit.includes(kind);
-  const depInfo = emits('dep-info') ? `${stem}.d` : undefined;
-  const isLibrary =
-    !asked.isTest && asked.crateTypes.length > 0 && asked.crateTypes.every((type) => LIBRARY_TYPES.has(type));
+  const plain = emit.length > 0 && !someInList(emit, (kind) => !isStoredEmit(kind));
+  const depInfo = emit.includes('dep-info') ? `${stem}.d` : undefined;
+  const onlyLibraries = crateTypes.length > 0 && !someInList(crateTypes, (type) => !isLibraryType(type));
   // Metadata alone involves no linker, whatever the crate type: this is how `cargo check` treats binaries.
-  const linked = !isLibrary && emits('link');
+  const linked = (asked.isTest || !onlyLibraries) && emit.includes('link');
   const files: PlannedOutput[] = [];
-  if (emits('link')) files.push(...linkNames(asked, stem).map((name) => ({ kind: 'link' as const, name })));
-  if (emits('metadata')) files.push({ kind: 'metadata', name: `lib${stem}.rmeta` });
+  if (emit.includes('link')) for (const name of linkNames(asked, stem)) files.push({ kind: 'link', name });
+  if (emit.includes('metadata')) files.push({ kind: 'metadata', name: `lib${stem}.rmeta` });
   return { unitKind: !plain ? 'other' : linked ? 'linked' : 'library', files, depInfo };
 }
 
 function linkNames(asked: Asked, stem: string): string[] {
   if (asked.isTest) return [stem];
-  const dynamic = process.platform === 'darwin' ? 'dylib' : 'so';
-  return asked.crateTypes.flatMap((type) => {
-    if (LIBRARY_TYPES.has(type)) return [`lib${stem}.rlib`];
-    if (type === 'bin') return [stem];
-    if (type === 'staticlib') return [`lib${stem}.a`];
-    return [`lib${stem}.${dynamic}`];
+  return mapList(asked.crateTypes, (type) => {
+    if (isLibraryType(type)) return `lib${stem}.rlib`;
+    if (type === 'bin') return stem;
+    return `lib${stem}.${type === 'staticlib' ? 'a' : process.platform === 'darwin' ? 'dylib' : 'so'}`;
   });
 }
 
 /** Whether a file is a dynamic library by its name: as an extern, a proc macro as a rule. */
-export const isDynamicLibrary = (path: string): boolean => /\.(so|dylib|dll)$/.test(path);
+export const isDynamicLibrary = (path: string): boolean =>
+  path.endsWith('.so') || path.endsWith('.dylib') || path.endsWith('.dll');

@@ -3,6 +3,7 @@
 // A rooted path is a string that cannot be confused: `./x` is relative to the compiler's folder, `<name>/x` lies under
 // the root of that name, `/x` is a path no root covers. Inside longer texts (env values, diagnostics) a root is written
 // as NUL name NUL, which neither can contain.
+import { filterList, findInList, someInList, sortShort } from '../core/lists.ts';
 import { isWithin } from '../sys/paths.ts';
 
 export interface Root {
@@ -18,16 +19,27 @@ export class PathMap {
   /** Longest first, so that the most specific root claims a path. */
   readonly roots: readonly Root[];
 
+  /** Of two roots at the same path the first given counts. */
   constructor(roots: readonly Root[]) {
-    const distinct = new Map(roots.toReversed().map((root) => [root.path, root]));
-    this.roots = [...distinct.values()]
-      .filter((root) => root.path.startsWith('/') && root.path !== '/')
-      .sort((a, b) => b.path.length - a.path.length || (a.name < b.name ? -1 : 1));
+    const distinct: Root[] = [];
+    for (const root of roots) {
+      const usable = root.path.startsWith('/') && root.path !== '/';
+      if (usable && !someInList(distinct, ({ path }) => path === root.path)) distinct.push(root);
+    }
+    this.roots = sortShort(distinct, (a, b) =>
+      a.path.length === b.path.length ? a.name < b.name : a.path.length > b.path.length,
+    );
   }
 
   /** The same map without some roots: their paths stay literal. */
   without(names: readonly string[]): PathMap {
-    return names.length === 0 ? this : new PathMap(this.roots.filter((root) => !names.includes(root.name)));
+    return names.length === 0
+      ? this
+      : new PathMap(filterList(this.roots, (root) => !names.includes(root.name)));
+  }
+
+  rootCalled(name: string): Root | undefined {
+    return findInList(this.roots, (candidate) => candidate.name === name);
   }
 
   toRooted(path: string): RootedPath {
@@ -44,7 +56,7 @@ export class PathMap {
     if (rooted.startsWith('/')) return rooted;
     const end = rooted.indexOf('>');
     const name = rooted.slice(1, end);
-    const root = this.roots.find((candidate) => candidate.name === name);
+    const root = this.rootCalled(name);
     return root === undefined ? undefined : root.path + rooted.slice(end + 1);
   }
 
@@ -59,14 +71,16 @@ export class PathMap {
   detokenize(text: string, spell: (path: string) => string = (path) => path): string {
     if (!text.includes('\0')) return text;
     return text.replace(/\0([^\0]*)\0/g, (token, name: string) => {
-      const root = this.roots.find((candidate) => candidate.name === name);
+      const root = this.rootCalled(name);
       return root === undefined ? token : spell(root.path);
     });
   }
 
   /** Names of the roots whose path occurs in `value`. */
   rootsIn(value: string): string[] {
-    return this.roots.filter((root) => value.includes(root.path)).map((root) => root.name);
+    const found: string[] = [];
+    for (const root of this.roots) if (value.includes(root.path)) found.push(root.name);
+    return found;
   }
 
   /** `--remap-path-prefix` arguments, most general first: in rustc the last match wins. */

@@ -2,7 +2,6 @@
 import { stat } from '../sys/files.ts';
 import { dirname, isWithin } from '../sys/paths.ts';
 import { PLACEHOLDER_BASE } from './diagnostics.ts';
-import { codegenOption } from './flags.ts';
 import { type Invocation, isWorkspaceMember, packageDir, targetDir } from './invocation.ts';
 import { PathMap, type Root } from './path-map.ts';
 
@@ -33,11 +32,8 @@ function cargoHome(invocation: Invocation): string | undefined {
 }
 
 /** Coverage and profiling tools read the sources by the paths in the output: such builds keep real ones. */
-export const keepsRealPaths = (invocation: Invocation): boolean =>
-  invocation.parsed.flags.some((flag) => {
-    const option = codegenOption(flag)?.name;
-    return option === 'instrument-coverage' || option === 'profile-generate';
-  });
+export const keepsRealPaths = ({ parsed }: Invocation): boolean =>
+  parsed.codegen.has('instrument-coverage') || parsed.codegen.has('profile-generate');
 
 /**
  * The roots of one call. With real paths wanted there is none: every path is then literal in key and output.
@@ -48,7 +44,7 @@ export function pathMapOf(invocation: Invocation, origin: PackageOrigin, options
   const { env, cwd } = invocation;
   const roots: Root[] = [];
   const add = (name: string, path: string | undefined, placeholder?: string): void => {
-    if (path?.startsWith('/')) roots.push({ name, path: path.replace(/\/+$/, ''), placeholder });
+    if (path?.startsWith('/')) roots.push({ name, path: withoutEndSlashes(path), placeholder });
   };
   if (origin === 'workspace') add('ws', cwd, '.');
   if (origin === 'path') add('pkg', packageDir(invocation));
@@ -69,4 +65,10 @@ export function pathMapOf(invocation: Invocation, origin: PackageOrigin, options
   add('sysroot', options.sysroot);
   add('home', env['HOME']);
   return new PathMap(roots);
+}
+
+function withoutEndSlashes(path: string): string {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === '/') end--;
+  return path.slice(0, end);
 }

@@ -1,6 +1,7 @@
 // Which compiler really runs. A rustup proxy is looked through, `rustc -vV` is asked once per toolchain and remembered
 // for as long as the compiler's files stay as they are.
 import type { Environment } from '../core/config.ts';
+import { someInList } from '../core/lists.ts';
 import {
   type FileStat,
   isExecutable,
@@ -59,14 +60,15 @@ const signature = (info: FileStat | undefined): string => (info === undefined ? 
 
 /** Whether every file a record was read from is as it was. */
 export const isCurrent = (record: ToolchainRecord): boolean =>
-  record.files.every(([path, state]) => signature(stat(path)) === state);
+  !someInList(record.files, ([path, state]) => signature(stat(path)) !== state);
 
 /**
- * Asks a compiler for what it is. `rustc` is the real binary; `run` starts it and returns its stdout, or undefined when
- * that failed. The result is undefined when this is no rustc.
+ * Asks a compiler for what it is. `rustc` is the real binary, `links` are the names it was found by; `run` starts it and
+ * returns its stdout, or undefined when that failed. The result is undefined when this is no rustc.
  */
 export function inspectToolchain(
   rustc: string,
+  links: readonly string[],
   run: (argv: readonly string[]) => string | undefined,
 ): ToolchainRecord | undefined {
   const version = run([rustc, '-vV']);
@@ -76,7 +78,7 @@ export function inspectToolchain(
   if (version === undefined || sysroot === undefined || host === undefined || release === undefined)
     return undefined;
   const libraries = compilerLibraries(dirname(dirname(rustc)));
-  const files = [rustc, ...libraries].map((path) => [path, signature(stat(path))] as const);
+  const files = [...links, rustc, ...libraries].map((path) => [path, signature(stat(path))] as const);
   const pinned = /^commit-hash: [0-9a-f]{40}$/m.test(version);
   // A compiler built from a working tree says "unknown": then only its bytes, and those of its std, tell it apart.
   const contents = pinned ? [] : [rustc, ...libraries, ...standardLibraries(sysroot, host)];

@@ -1,6 +1,7 @@
 // What of a rustc call enters the UnitId, in one spelling. Every part says why it is there, or why it is not.
 import type { Environment } from '../core/config.ts';
-import { codegenOption, type Flag } from './flags.ts';
+import { someInList } from '../core/lists.ts';
+import type { Flag } from './flags.ts';
 import type { Invocation } from './invocation.ts';
 import type { PathMap } from './path-map.ts';
 
@@ -28,7 +29,7 @@ const LINKER_CODEGEN = new Set(['linker', 'linker-flavor', 'link-arg', 'link-arg
 export function canonicalFlags(invocation: Invocation, map: PathMap): string[] {
   const result: string[] = [];
   for (const flag of invocation.parsed.flags) {
-    const option = codegenOption(flag);
+    const option = flag.codegen;
     const linkerOnly =
       option !== undefined && LINKER_CODEGEN.has(option.name) && invocation.outputs.unitKind === 'library';
     const text = linkerOnly ? undefined : canonicalFlag(flag, map);
@@ -40,7 +41,7 @@ export function canonicalFlags(invocation: Invocation, map: PathMap): string[] {
 function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
   if (flag.name === '--remap-path-prefix') return `remap ${map.tokenize(flag.value ?? '')}`;
   if (NOT_IDENTITY.has(flag.name)) return undefined;
-  const option = codegenOption(flag);
+  const option = flag.codegen;
   if (option !== undefined) {
     if (NOT_IDENTITY_CODEGEN.has(option.name)) return undefined;
     return `-C ${option.name}${option.value === undefined ? '' : `=${option.value}`}`;
@@ -51,28 +52,34 @@ function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
 }
 
 /** Variables the compiler or every macro may read, that are the same on every machine for the same package. */
-const PORTABLE = /^CARGO_PKG_|^CARGO_MANIFEST_LINKS$|^CARGO_BIN_NAME$/;
+const isPortable = (name: string): boolean =>
+  name.startsWith('CARGO_PKG_') || name === 'CARGO_MANIFEST_LINKS' || name === 'CARGO_BIN_NAME';
+
 /** Variables that change what the compiler does. */
-const COMPILER =
-  /^(RUSTC_BOOTSTRAP|RUSTC_FORCE_INCREMENTAL|RUSTC_OVERRIDE_VERSION_STRING|SDKROOT|[A-Z]+_DEPLOYMENT_TARGET|CLIPPY_.*)$/;
+const changesCompiler = (name: string): boolean =>
+  name === 'RUSTC_BOOTSTRAP' ||
+  name === 'RUSTC_FORCE_INCREMENTAL' ||
+  name === 'RUSTC_OVERRIDE_VERSION_STRING' ||
+  name === 'SDKROOT' ||
+  name.startsWith('CLIPPY_') ||
+  name.endsWith('_DEPLOYMENT_TARGET');
 
 /** The environment that is part of every unit, sorted by name. `always` are the names (a trailing `*` matches) a user asked for. */
 export function unitEnvironment(env: Environment, always: readonly string[]): (readonly [string, string])[] {
   const wanted = (name: string): boolean =>
-    PORTABLE.test(name) ||
-    COMPILER.test(name) ||
-    always.some((pattern) =>
+    isPortable(name) ||
+    changesCompiler(name) ||
+    someInList(always, (pattern) =>
       pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
     );
-  return Object.keys(env)
-    .filter(wanted)
-    .sort()
-    .map((name) => [name, env[name] ?? ''] as const);
+  const result: (readonly [string, string])[] = [];
+  for (const name of Object.keys(env).sort()) if (wanted(name)) result.push([name, env[name] ?? '']);
+  return result;
 }
 
 /** Whether code is generated for the processor this runs on; then the processor is part of the key. */
 export const targetsNativeCpu = (invocation: Invocation): boolean =>
-  invocation.parsed.flags.some((flag) => {
-    const option = codegenOption(flag);
-    return option?.name === 'target-cpu' && option.value === 'native';
-  });
+  someInList(
+    invocation.parsed.flags,
+    ({ codegen }) => codegen?.name === 'target-cpu' && codegen.value === 'native',
+  );
