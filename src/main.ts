@@ -6,11 +6,20 @@ import { runWrapper } from './wrapper.ts';
 const COMPILERS =
   /^(rustc|clippy-driver|rustdoc|(.+-)?(cc|c\+\+|gcc|g\+\+|clang|clang\+\+|clang-cl)(-\d+)?)(\.exe)?$/;
 
+/** A folder that was removed under our feet is no reason not to run the compiler. */
+function currentDir(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '/';
+  }
+}
+
 const argv = process.argv.slice(2);
 const [first] = argv;
 
 if (first !== undefined && (first.includes('/') || COMPILERS.test(first))) {
-  runWrapper({ argv, env: process.env, cwd: process.cwd(), self: process.execPath }).catch(
+  runWrapper({ argv, env: process.env, cwd: currentDir(), self: process.execPath }).catch(
     (error: unknown) => {
       // There is no compiler to run: as a shell says it, and with its exit status.
       console.error(`kache: ${error instanceof Error ? error.message : error}`);

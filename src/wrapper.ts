@@ -89,7 +89,16 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   }
   if (reason === LINKED) return compileLinked(call, progress);
   const base = timed(call.phases, 'key', () => baseOf(call));
-  return base === undefined ? passThrough : cached(call, base, { progress, self: input.self });
+  if (base !== undefined) return cached(call, base, { progress, self: input.self });
+  // An extern or a file that a flag names is not there: the compiler will say so.
+  const body = describe(call);
+  writeEvent(store, startedMs, {
+    ...body,
+    result: 'passthrough',
+    passthrough_reason: 'unsupported|input-missing',
+    compiler_runs: 1,
+  });
+  return passThrough;
 }
 
 /** Binaries, tests, dynamic libraries, proc macros: compiled in place by default. */

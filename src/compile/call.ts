@@ -22,13 +22,16 @@ export interface Call {
 export const isMutable = (call: { readonly origin: PackageOrigin }): boolean =>
   call.origin === 'workspace' || call.origin === 'path';
 
+/** Milliseconds with three digits, as events hold them. */
+export const toMicroseconds = (durationMs: number): number => Math.round(durationMs * 1000) / 1000;
+
 /** Runs one phase and notes how long it took, in milliseconds. */
 export function timed<T>(phases: Phases, phase: keyof Phases, run: () => T): T {
   const from = performance.now();
   try {
     return run();
   } finally {
-    phases[phase] = (phases[phase] ?? 0) + performance.now() - from;
+    phases[phase] = toMicroseconds((phases[phase] ?? 0) + performance.now() - from);
   }
 }
 

@@ -3,7 +3,7 @@
 import { isDynamicLibrary } from '../rustc/outputs.ts';
 import { isSettled, type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
-import { isOsError, listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
+import { listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
@@ -36,7 +36,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const valid = known?.[1] === identity ? record : undefined;
   if (isSettled(info, Date.now())) {
     const files = { ...valid?.files, [name]: [signature, identity] as const };
-    rememberOutputs(store, path, {
+    writeOutputs(store, path, {
       files,
       macros: valid?.macros ?? [],
       externs: valid?.externs ?? [],
@@ -52,14 +52,6 @@ function isStillTheBlob(store: Store, known: readonly [string, string], ino: big
   const blob = stat(`${store.layout.root}/blobs/${known[1].slice(0, 2)}/${known[1]}`);
   const [recordedIno, recordedSize] = known[0].split(':');
   return blob?.ino === ino && `${ino}` === recordedIno && `${size}` === recordedSize;
-}
-
-export function rememberOutputs(store: Store, path: string, record: OutputRecord): void {
-  try {
-    writeOutputs(store, path, record);
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-  }
 }
 
 export interface ResolvedExterns {

@@ -17,7 +17,7 @@ import {
 import { canonicalFlags, targetsNativeCpu, unitEnvironment } from '../rustc/unit-parts.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
-import { isOsError, readText } from '../sys/files.ts';
+import { readText } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { outputOf } from '../sys/process.ts';
 import { isClippy } from './bypass.ts';
@@ -38,16 +38,8 @@ export function identifyToolchain(store: Store, invocation: Invocation): Toolcha
   const real = throughProxy(found, env);
   if (real === undefined) return inspectToolchain(found, [], outputOf);
   const record = inspectToolchain(real, [found], outputOf);
-  if (record !== undefined) rememberToolchain(store, memo, record);
+  if (record !== undefined) writeMemo(store, 'toolchain', memo, record);
   return record;
-}
-
-function rememberToolchain(store: Store, memo: string, record: ToolchainRecord): void {
-  try {
-    writeMemo(store, 'toolchain', memo, record);
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-  }
 }
 
 export interface Identified {

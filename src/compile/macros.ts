@@ -5,7 +5,7 @@ import { packageDir } from '../rustc/invocation.ts';
 import { literalSections, macroCandidates, mentions } from '../rustc/macro-code.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import { listTree, type Tree } from '../store/trees.ts';
-import { isOsError, readFile, readText } from '../sys/files.ts';
+import { readFile, readText } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
@@ -65,11 +65,7 @@ export class MacroMentions {
   ): void {
     const sections = literalSections(readFile(macro.path) ?? new Uint8Array());
     for (const name of names) known[name] = mentions(sections, name) ? 1 : 0;
-    try {
-      writeMemo(this.#call.store, 'macros', macro.identity, known);
-    } catch (error) {
-      if (!isOsError(error)) throw error;
-    }
+    writeMemo(this.#call.store, 'macros', macro.identity, known);
   }
 }
 
@@ -117,11 +113,7 @@ function filterMentioned(
   const texts = asked.sources.map(([path]) => readText(resolve(invocation.cwd, path)) ?? '');
   for (const stem of stems) if (texts.some((text) => text.includes(stem))) mentioned.add(stem);
   const names = asked.names.filter((name) => mentioned.has(stemOf(name)));
-  try {
-    writeMemo(store, 'trees', memo, { input, names });
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-  }
+  writeMemo(store, 'trees', memo, { input, names });
   return names;
 }
 

@@ -7,11 +7,9 @@ import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import type { PlannedOutput } from '../rustc/outputs.ts';
 import { checkBlob, placeBlob } from '../store/blobs.ts';
 import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
-import { signatureNow } from '../store/hashes.ts';
-import { createFile, isOsError, removeFile, rename, utf8 } from '../sys/files.ts';
-import { printLine } from '../sys/process.ts';
+import { signatureNow, writeOutputs } from '../store/hashes.ts';
+import { bestEffort, createFile, isOsError, removeFile, rename, utf8, writeAll } from '../sys/files.ts';
 import type { Call } from './call.ts';
-import { rememberOutputs } from './externs.ts';
 import type { KeyBase } from './key.ts';
 import type { LookUp } from './look-up.ts';
 
@@ -86,14 +84,14 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
         linkMode: settings.linkMode,
         provenMs,
       };
-      bytes[placeBlob(store, stored.blob, move.aside, options)] += stored.sizeBytes;
       moves.push(move);
+      bytes[placeBlob(store, stored.blob, move.aside, options)] += stored.sizeBytes;
     }
     const depInfo = asideOf(invocation.outDir, invocation.outputs.depInfo ?? '');
-    createFile(depInfo.aside, utf8(depInfoHere(call, found)));
     moves.push(depInfo);
+    createFile(depInfo.aside, utf8(depInfoHere(call, found)));
   } catch (error) {
-    for (const { aside } of moves) removeFile(aside);
+    for (const { aside } of moves) bestEffort(() => removeFile(aside));
     if (isOsError(error, 'ENOENT') && error.path.startsWith(store.layout.root)) return undefined;
     throw error;
   }
@@ -127,20 +125,30 @@ function depInfoHere(call: Call, { closure }: Found): string {
 
 /** Prints what the compiler printed, with the paths of this checkout. */
 function replay(call: Call, { entry }: Found): void {
-  const { invocation, map } = call;
-  for (const line of entry.stdout) printLine(1, fromTemplate(line, map));
+  const { map } = call;
+  print(
+    1,
+    mapList(entry.stdout, (line) => fromTemplate(line, map)),
+  );
+  const lines: string[] = [];
   for (const line of entry.stderr) {
-    if (!line.startsWith('\0emit ')) {
-      printLine(2, fromTemplate(line, map));
-      continue;
-    }
-    const emit = line.slice('\0emit '.length);
-    const name =
-      emit === 'dep-info'
-        ? invocation.outputs.depInfo
-        : findInList(invocation.outputs.files, ({ kind }) => kind === emit)?.name;
-    if (name !== undefined) printLine(2, artifactLine(`${invocation.outDir}/${name}`, emit));
+    const shown = line.startsWith('\0emit ')
+      ? announcement(call, line.slice('\0emit '.length))
+      : fromTemplate(line, map);
+    if (shown !== undefined) lines.push(shown);
   }
+  print(2, lines);
+}
+
+const print = (fd: 1 | 2, lines: readonly string[]): void => {
+  if (lines.length > 0) writeAll(fd, utf8(`${lines.join('\n')}\n`));
+};
+
+/** The line by which rustc announces an output of this call; undefined for one that was not asked for. */
+function announcement({ invocation }: Call, emit: string): string | undefined {
+  const { depInfo, files } = invocation.outputs;
+  const name = emit === 'dep-info' ? depInfo : findInList(files, ({ kind }) => kind === emit)?.name;
+  return name === undefined ? undefined : artifactLine(`${invocation.outDir}/${name}`, emit);
 }
 
 function rememberRestored(
@@ -156,7 +164,7 @@ function rememberRestored(
   }
   const [first] = outputs;
   if (first === undefined) return;
-  rememberOutputs(store, `${invocation.outDir}/${first.planned.name}`, {
+  writeOutputs(store, `${invocation.outDir}/${first.planned.name}`, {
     files,
     macros: base.externs.macros,
     externs: base.externs.paths,

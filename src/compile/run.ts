@@ -1,11 +1,13 @@
 // The real compiler, started once, with its output streamed as it comes.
+
 import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
 import { withoutIncremental } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { type FileTime, fileTimeNow, waitPast } from '../sys/clock.ts';
-import { isOsError, lstat, removeFile, writeAll } from '../sys/files.ts';
+import { bestEffort, lstat, removeFile, writeAll } from '../sys/files.ts';
 import { type ExitStatus, jobserverDescriptors, runChild } from '../sys/process.ts';
+import { toMicroseconds } from './call.ts';
 
 export interface Compiled {
   readonly status: ExitStatus;
@@ -29,12 +31,10 @@ export function protectStore(invocation: Invocation): void {
   for (const name of [...outputs.files.map((file) => file.name), outputs.depInfo]) {
     if (name === undefined) continue;
     const path = `${outDir}/${name}`;
-    try {
+    // What cannot be removed cannot be written either: that is for the compiler to say.
+    bestEffort(() => {
       if ((lstat(path)?.nlink ?? 1) > 1) removeFile(path);
-    } catch (error) {
-      // What cannot be removed cannot be written either: that is for the compiler to say.
-      if (!isOsError(error)) throw error;
-    }
+    });
   }
 }
 
@@ -56,7 +56,7 @@ export async function compile(
     onStdout: (chunk) => stdout.receive(chunk),
     onStderr: (chunk) => stderr.receive(chunk),
   });
-  const compileMs = performance.now() - from;
+  const compileMs = toMicroseconds(performance.now() - from);
   return { status, stdout: stdout.end(), stderr: stderr.end(), startedAt, compileMs };
 }
 

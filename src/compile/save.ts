@@ -4,14 +4,14 @@ import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { type StoredOutput, writeEntry } from '../store/entries.ts';
-import { signatureNow } from '../store/hashes.ts';
+import { signatureNow, writeOutputs } from '../store/hashes.ts';
 import { touchedSince } from '../sys/clock.ts';
-import { isOsError, readFile, readText, stat } from '../sys/files.ts';
+import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 import { closureOf, type OutputBytes } from './closure.ts';
-import { rememberOutputs, resolveExterns } from './externs.ts';
+import { resolveExterns } from './externs.ts';
 import { type ComputedKey, computeKey, type KeyBase } from './key.ts';
 import type { Observation } from './observe.ts';
 import type { Compiled } from './run.ts';
@@ -58,7 +58,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     writeEntry(call.store, entry, keyed.key.inputs);
     recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
     base.sources.remember(keyed.key.paths);
-    call.store.noteWritten(published.newBytes);
+    bestEffort(() => call.store.noteWritten(published.newBytes));
     recordOutputs(call, base, published.identities);
     const sizeBytes = published.outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
     return {
@@ -181,7 +181,7 @@ function recordOutputs(call: Call, base: KeyBase, identities: Readonly<Record<st
   }
   const [first] = Object.keys(identities);
   if (first === undefined) return;
-  rememberOutputs(call.store, first, {
+  writeOutputs(call.store, first, {
     files,
     macros: base.externs.macros,
     externs: base.externs.paths,

@@ -53,6 +53,7 @@ export function parseInvocation(
   const [program, second] = argv;
   if (program === undefined) return { reason: 'not-a-compile|no-arguments' };
   const wrapped = second !== undefined && !second.startsWith('-') && isRustcName(second);
+  if (!wrapped && isCCompiler(program)) return { reason: 'not-a-compile|c-compiler' };
   const compiler: [string, ...string[]] = wrapped ? [program, second] : [program];
   const given = argv.slice(compiler.length);
   if (argv.join(' ').includes('\uFFFD')) return { reason: 'unsupported|not-utf8' };
@@ -68,6 +69,11 @@ export function isRustcName(path: string): boolean {
   const name = basename(path);
   return name === 'rustc' || name === 'rustc.exe';
 }
+
+/** The cc crate calls C compilers through the wrapper once it knows its name. */
+const isCCompiler = (program: string): boolean =>
+  !isRustcName(program) &&
+  /(^|-)(cc|c\+\+|gcc|g\+\+|clang|clang\+\+|clang-cl|cl|nvcc)(-[\d.]+)?(\.exe)?$/.test(basename(program));
 
 interface Given {
   compiler: [string, ...string[]];

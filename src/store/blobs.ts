@@ -2,6 +2,7 @@
 import type { BlobId } from '../core/ids.ts';
 import { CANNOT_REFLINK, copy, reflink } from '../sys/clone.ts';
 import {
+  bestEffort,
   type FileStat,
   isOsError,
   isRegular,
@@ -34,9 +35,12 @@ const sealText = (store: Store, info: FileStat, provenMs: number): string =>
 const stateOf = (info: FileStat): string =>
   `kache-seal-1 ${info.ino} ${info.size} ${info.mtimeSec}.${info.mtimeNsec} ${info.ctimeSec}.${info.ctimeNsec}`;
 
+/** A seal that cannot be written costs a hash at the next use. */
 function writeSeal(store: Store, id: BlobId, text: string): void {
-  using file = openFile(store.layout.seal(id), O.WRONLY | O.CREAT, 0o600);
-  writeAll(file.fd, utf8(text), store.layout.seal(id));
+  bestEffort(() => {
+    using file = openFile(store.layout.seal(id), O.WRONLY | O.CREAT, 0o600);
+    writeAll(file.fd, utf8(text), store.layout.seal(id));
+  });
 }
 
 /** Takes the present state of a blob as its seal; the bytes are vouched for by the caller. */
@@ -84,14 +88,8 @@ export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobStat
 }
 
 export function removeBlob(store: Store, id: BlobId): void {
-  // What stands in the blob's place may be a folder that someone put there; it can only be left.
-  for (const path of [store.layout.seal(id), store.layout.blob(id)]) {
-    try {
-      removeFile(path);
-    } catch (error) {
-      if (!isOsError(error, 'EISDIR', 'EPERM', 'EACCES', 'EROFS')) throw error;
-    }
-  }
+  // A folder that someone put in the blob's place can only be left there.
+  for (const path of [store.layout.seal(id), store.layout.blob(id)]) bestEffort(() => removeFile(path));
 }
 
 /** What a caller wants of the target file. */

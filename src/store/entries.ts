@@ -1,6 +1,6 @@
 // Entries: one small file per cache key that says which blobs a compile made and what it printed.
 import type { BlobId, CacheKey, UnitId } from '../core/ids.ts';
-import { removeFile, touch, utf8 } from '../sys/files.ts';
+import { bestEffort, removeFile, touch, utf8 } from '../sys/files.ts';
 import { encodeRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
@@ -54,6 +54,11 @@ export function writeEntry(store: Store, entry: Entry, inputs: EntryInputs): voi
 }
 
 /** Marks an entry as used now: eviction goes by its mtime. */
-export const touchEntry = (store: Store, key: CacheKey): void => touch(store.layout.entry(key));
+export const touchEntry = (store: Store, key: CacheKey): boolean =>
+  bestEffort(() => touch(store.layout.entry(key)));
 
-export const removeEntry = (store: Store, key: CacheKey): boolean => removeFile(store.layout.entry(key));
+/** Removes an entry; false when it was not there or may not be removed. */
+export const removeEntry = (store: Store, key: CacheKey): boolean =>
+  bestEffort(() => {
+    removeFile(store.layout.entry(key));
+  });

@@ -1,5 +1,5 @@
 // Deciding, without a daemon, that eviction is due: by the bytes written since its last run.
-import { isOsError, stat } from '../sys/files.ts';
+import { bestEffort, stat } from '../sys/files.ts';
 import { startDetached } from '../sys/process.ts';
 import { type Store, WRITTEN_UNIT_BYTES } from './store.ts';
 
@@ -10,15 +10,10 @@ const DEFAULT_STEP_BYTES = 512 * 1024 * 1024;
 const stepBytes = (maxSizeBytes: number | undefined): number =>
   maxSizeBytes === undefined ? DEFAULT_STEP_BYTES : Math.min(DEFAULT_STEP_BYTES, maxSizeBytes / 20);
 
-/** Starts an eviction run in a process of its own when one is due; `self` is this program. Returns whether it did. */
-export function startEviction(store: Store, self: string, maxSizeBytes: number | undefined): boolean {
-  try {
+/** Starts an eviction run in a process of its own when one is due; `self` is this program. */
+export function startEviction(store: Store, self: string, maxSizeBytes: number | undefined): void {
+  bestEffort(() => {
     const written = (stat(store.layout.written)?.size ?? 0) * WRITTEN_UNIT_BYTES;
-    if (written < stepBytes(maxSizeBytes)) return false;
-    startDetached([self, 'gc', '--background']);
-    return true;
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-    return false;
-  }
+    if (written >= stepBytes(maxSizeBytes)) startDetached([self, 'gc', '--background']);
+  });
 }

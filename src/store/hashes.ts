@@ -2,8 +2,8 @@
 // and losing one costs a hash, never a result.
 import type { Digest } from '../core/ids.ts';
 import {
+  bestEffort,
   type FileStat,
-  isOsError,
   isRegular,
   readFile,
   signatureOf,
@@ -24,10 +24,9 @@ export function readMemo<T>(store: Store, kind: MemoKind, name: string): T | und
   return parseLine<string>(lines?.[0]) === name ? parseLine<T>(lines?.[1]) : undefined;
 }
 
-/** Replaces a memo. Two processes may do so at once: the later one stays, both are right. */
-export function writeMemo(store: Store, kind: MemoKind, name: string, value: unknown): void {
-  store.replaceFile(store.layout.memo(kind, name), utf8(encodeRecord(KIND, [name, value])));
-}
+/** Replaces a memo, if the store can take it. Two processes may do so at once: the later one stays, both are right. */
+export const writeMemo = (store: Store, kind: MemoKind, name: string, value: unknown): boolean =>
+  bestEffort(() => store.replaceFile(store.layout.memo(kind, name), utf8(encodeRecord(KIND, [name, value]))));
 
 /** A younger file may be changed again within the clock's granularity without its signature moving. */
 const YOUNG_MS = 2000;
@@ -84,7 +83,7 @@ export class SourceHashes {
     return digest;
   }
 
-  /** Writes what was learnt, restricted to `paths`; a full disk is no reason to fail. */
+  /** Writes what was learnt, restricted to `paths`. */
   remember(paths: readonly string[]): void {
     if (!this.#changed || this.#known === undefined) return;
     const kept: Known = {};
@@ -92,12 +91,7 @@ export class SourceHashes {
       const known = this.#known[path];
       if (known !== undefined) kept[path] = known;
     }
-    try {
-      writeMemo(this.#store, 'sources', this.#name, kept);
-      this.#changed = false;
-    } catch (error) {
-      if (!isOsError(error)) throw error;
-    }
+    this.#changed = !writeMemo(this.#store, 'sources', this.#name, kept);
   }
 }
 
@@ -119,7 +113,7 @@ const outputName = (path: string): string => path.replace(/\.[a-z]+$/, '');
 export const readOutputs = (store: Store, path: string): OutputRecord | undefined =>
   readMemo<OutputRecord>(store, 'outputs', outputName(path));
 
-export const writeOutputs = (store: Store, path: string, record: OutputRecord): void =>
+export const writeOutputs = (store: Store, path: string, record: OutputRecord): boolean =>
   writeMemo(store, 'outputs', outputName(path), record);
 
 /** A signature for a file kache itself has just put in place; undefined when it is gone. */

@@ -1,6 +1,6 @@
 // The names in a folder tree, remembered per folder: a folder's signature changes when a name in it comes or goes, so
 // a second look costs one stat a folder and opens none (an open would look like a macro listing it).
-import { isDirectory, isOsError, listDirectory, signatureOf, stat } from '../sys/files.ts';
+import { isDirectory, listDirectory, signatureOf, stat } from '../sys/files.ts';
 import { isSettled, readMemo, writeMemo } from './hashes.ts';
 import type { Store } from './store.ts';
 
@@ -51,7 +51,7 @@ export function listTree(store: Store, root: string, options: TreeOptions): Tree
       if (options.recursive) pending.push(`${below}${name}/`);
     }
   }
-  if (changed) remember(store, memo, seen);
+  if (changed) writeMemo(store, 'trees', memo, seen);
   return { folders, names: names.sort() };
 }
 
@@ -66,12 +66,4 @@ function lookAt(path: string, known: Folder | undefined): { folder: Folder; sett
     entries.filter((entry) => entry.kind === kind).map((entry) => entry.name);
   const folder: Folder = [signature, [...of('file'), ...of('other')].sort(), of('directory').sort()];
   return { folder, settled: isSettled(info, Date.now()) };
-}
-
-function remember(store: Store, memo: string, seen: Record<string, Folder>): void {
-  try {
-    writeMemo(store, 'trees', memo, seen);
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-  }
 }

@@ -321,3 +321,17 @@ function listPortably(path: string): DirectoryEntry[] {
 /** Whether an error says that the file system, not kache, is at its limit or closed to us. */
 export const isOsError = (error: unknown, ...codes: string[]): error is OsError =>
   error instanceof OsError && (codes.length === 0 || codes.includes(error.code));
+
+/**
+ * Runs something the result does not depend on (a memo, a seal, a time stamp): a file system that refuses it is no
+ * reason to fail. Returns whether it was done.
+ */
+export function bestEffort(operation: () => void): boolean {
+  try {
+    operation();
+    return true;
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return false;
+  }
+}

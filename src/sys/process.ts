@@ -1,6 +1,6 @@
 // Processes: becoming the real compiler, running it as a child, and ending as it ended.
 import { ptr } from 'bun:ffi';
-import { listDirectory, readFile, readText, utf8, writeAll } from './files.ts';
+import { listDirectory, readFile, readText, utf8 } from './files.ts';
 import { cPath, lastError, libc, linux } from './libc.ts';
 
 const F_SETFD = 2;
@@ -177,9 +177,6 @@ const SIGNALS: Partial<Record<NodeJS.Signals, number>> = {
   SIGUSR1: process.platform === 'darwin' ? 30 : 10,
   SIGUSR2: process.platform === 'darwin' ? 31 : 12,
 };
-
-/** Writes a line to our stdout (1) or stderr (2) at once, without the 6 ms that process.stdout costs. */
-export const printLine = (fd: 1 | 2, line: string): void => writeAll(fd, utf8(`${line}\n`));
 
 /** Runs a short program and returns its stdout; undefined when it cannot be started or fails. */
 export function outputOf(argv: readonly string[]): string | undefined {
