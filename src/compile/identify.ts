@@ -71,7 +71,7 @@ export function identify(parts: IdentityParts): Identified | undefined {
     files,
     map.toRooted(sourcePath(invocation)),
     // What stands in the outputs in place of real paths.
-    mapList(map.roots, (root) => [root.name, root.placeholder ?? null]),
+    mapList(map.roots, (root) => `${root.name} ${root.placeholder ?? ''}`).sort(),
     unitEnvironment(invocation.env, settings.keyEnvVars),
     targetsNativeCpu(invocation) ? processorIdentity() : null,
   ];

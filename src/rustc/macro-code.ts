@@ -65,4 +65,9 @@ const NOISE = new Set([
 
 /** The variables of an environment a macro may be looking for. */
 export const macroCandidates = (names: readonly string[]): string[] =>
-  names.filter((name) => !NOISE.has(name) && !name.startsWith('CARGO_PKG_') && !name.startsWith('KACHE_'));
+  names.filter(
+    (name) =>
+      !NOISE.has(name) &&
+      (!name.startsWith('CARGO_PKG_') || name === 'CARGO_PKG_README') &&
+      !name.startsWith('KACHE_'),
+  );

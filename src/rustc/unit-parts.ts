@@ -51,9 +51,14 @@ function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
   return flag.value === undefined ? flag.name : `${flag.name} ${flag.value}`;
 }
 
-/** Variables the compiler or every macro may read, that are the same on every machine for the same package. */
+/**
+ * Variables any code may read that are the same on every machine for the same package. Not the name of the README:
+ * Cargo sets it by looking whether there is one, and who reads it is known from the dep-info and the macros' code.
+ */
 const isPortable = (name: string): boolean =>
-  name.startsWith('CARGO_PKG_') || name === 'CARGO_MANIFEST_LINKS' || name === 'CARGO_BIN_NAME';
+  (name.startsWith('CARGO_PKG_') && name !== 'CARGO_PKG_README') ||
+  name === 'CARGO_MANIFEST_LINKS' ||
+  name === 'CARGO_BIN_NAME';
 
 /** Variables that change what the compiler does. */
 const changesCompiler = (name: string): boolean =>
