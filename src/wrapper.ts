@@ -148,7 +148,8 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
   if (late.kind === 'restored') return finishHit(call, base, { found: second, restored: late });
   const reason =
     hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
-  return compileAndSave(call, base, { ...options, reason });
+  // Awaited here: the lock is held to the end of this scope.
+  return await compileAndSave(call, base, { ...options, reason });
 }
 
 function tryRestore(call: Call, base: KeyBase, found: LookUp): Restored | { kind: 'absent' } {

@@ -1,5 +1,6 @@
 // What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
 // proc macros can be reached through them.
+import type { BlobId } from '../core/ids.ts';
 import { isDynamicLibrary } from '../rustc/outputs.ts';
 import { isSettled, type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
@@ -27,7 +28,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const known = record?.files[name];
   const signature = signatureOf(info);
   if (known?.[0] === signature) return { path, identity: known[1], record };
-  if (known !== undefined && isStillTheBlob(store, known, info.ino, info.size))
+  if (known !== undefined && isOnlyLinked(store, known, { signature, ino: info.ino }))
     return { path, identity: known[1], record };
   const bytes = readFile(path);
   if (bytes === undefined) return undefined;
@@ -46,12 +47,18 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   return { path, identity, record: valid };
 }
 
-/** A hardlink of a blob: its ctime moves whenever another checkout links or unlinks it, its inode does not. */
-function isStillTheBlob(store: Store, known: readonly [string, string], ino: bigint, size: number): boolean {
-  if (known[1].startsWith('key:')) return false;
-  const blob = stat(`${store.layout.root}/blobs/${known[1].slice(0, 2)}/${known[1]}`);
-  const [recordedIno, recordedSize] = known[0].split(':');
-  return blob?.ino === ino && `${ino}` === recordedIno && `${size}` === recordedSize;
+/**
+ * Whether a file differs from what was recorded only by its ctime, which moves whenever a link to it comes or goes:
+ * Cargo links proc macros into the folder above, other checkouts link the blob this file is.
+ */
+function isOnlyLinked(
+  store: Store,
+  known: readonly [string, string],
+  now: { signature: string; ino: bigint },
+): boolean {
+  const withoutCtime = (signature: string): string => signature.slice(0, signature.lastIndexOf(':'));
+  if (withoutCtime(known[0]) !== withoutCtime(now.signature)) return false;
+  return known[1].startsWith('key:') || stat(store.layout.blob(known[1] as BlobId))?.ino === now.ino;
 }
 
 export interface ResolvedExterns {
