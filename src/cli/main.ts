@@ -1,4 +1,108 @@
-// The command line.
+// The command line: which commands there are, their options, and their exit status (0 done, 1 failed, 2 wrong usage).
+import { Command, CommanderError } from 'commander';
+import { version } from './binary.ts';
+import { cargo } from './cargo.ts';
+import { configGet, configList, configPath, configSet, configUnset } from './config.ts';
+import { doctor } from './doctor.ts';
+import { gc, list, purge } from './entries.ts';
+import { init } from './init.ts';
+import { report, stats } from './report.ts';
+import { reportError } from './terminal.ts';
+
+/** Runs one command and ends the process with its status. */
 export async function runCli(argv: readonly string[]): Promise<void> {
-  console.log('kache', argv.join(' '));
+  // Everything behind `cargo` is Cargo's, also --help and --version.
+  if (argv[0] === 'cargo') return settle(() => cargo(argv.slice(1)));
+  const program = commands();
+  if (argv.length === 0) {
+    program.outputHelp();
+    return;
+  }
+  await settle(() => program.parseAsync([...argv], { from: 'user' }));
+}
+
+async function settle(run: () => unknown): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else process.exitCode = reportError(error);
+  }
+}
+
+const example = (text: string): string => `\nExample:\n  ${text}\n`;
+
+function commands(): Command {
+  const program = new Command('kache')
+    .description('A content-addressed build cache for Rust')
+    .version(version())
+    .exitOverride()
+    .addHelpText('after', '\nAs a compiler wrapper:\n  RUSTC_WRAPPER=kache cargo build\n');
+  const add = (usage: string, summary: string, sample: string): Command =>
+    program.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+
+  add('cargo [args...]', 'run cargo once with kache in front', 'kache cargo build --release');
+  add('init', "put kache into Cargo's configuration", 'kache init -y')
+    .option('-y, --yes', 'do not ask')
+    .option('--check', 'change nothing; exit 1 when something would change')
+    .option('--no-service', 'install no background service')
+    .action(async (options) => {
+      process.exitCode = await init(options);
+    });
+  add('stats', 'one snapshot: hit rate, time saved, store use', 'kache stats --since 7d')
+    .option('--since <duration>', 'how far back (30m, 24h, 7d)')
+    .option('--json', 'as JSON')
+    .action((options) => stats(options));
+  add('report', 'what recent builds did', 'kache report --format json --output report.json')
+    .option('--format <format>', 'text or json')
+    .option('--since <duration>', 'how far back (30m, 24h, 7d)')
+    .option('--root <dir>', 'only builds below this folder')
+    .option('--output <file>', 'write to a file')
+    .option('--top <n>', 'how many crates to name')
+    .action((options) => report(options));
+  add('list [crate]', 'the entries of the store', 'kache list serde --sort size')
+    .option('--sort <by>', 'name, size, hits or age')
+    .option('--json', 'as JSON')
+    .action((crate, options) => list(crate, options));
+  add('gc', 'evict now', 'kache gc --max-age 30d')
+    .option('--max-age <duration>', 'also what was not used for so long')
+    .option('--background', 'say nothing')
+    .action((options) => gc(options));
+  add('purge', 'empty the store, or forget one crate', 'kache purge --crate-name serde')
+    .option('--crate-name <crate>', 'only this crate')
+    .action((options) => purge(options));
+  add('doctor', 'check binary, wrapper, configuration and store', 'kache doctor --verify')
+    .option('--fix', 'mend what is safe to mend')
+    .option('--verify', 'check every entry and the presence of its blobs')
+    .option('--checksums', 'hash every blob')
+    .option('--repair', 'remove what --verify or --checksums find damaged')
+    .option('--json', 'as JSON')
+    .action((options) => {
+      process.exitCode = doctor(options);
+    });
+  addConfig(program);
+  return program;
+}
+
+function addConfig(program: Command): void {
+  const config = program
+    .command('config')
+    .description('read and edit settings, comments kept')
+    .exitOverride()
+    .addHelpText('after', example('kache config set cache.local_max_size 20GiB'));
+  const add = (usage: string, summary: string, sample: string): Command =>
+    config.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  add('get <setting>', 'the value that holds', 'kache config get cache.local_store').action((name) =>
+    configGet(name),
+  );
+  add('set <setting> <value>', 'write a value', 'kache config set cache.link_mode copy').action(
+    (name, value) => configSet(name, value),
+  );
+  add('unset <setting>', 'go back to the default', 'kache config unset cache.key_salt').action((name) =>
+    configUnset(name),
+  );
+  add('list', 'every setting, its value and where it comes from', 'kache config list').action(() =>
+    configList(),
+  );
+  add('path', 'the file that is read and edited', 'kache config path').action(() => configPath());
 }

@@ -1,0 +1,124 @@
+// `list`, `gc` and `purge`: what is in the store, and taking it out again.
+import { KacheError } from '../core/errors.ts';
+import type { CompileEvent } from '../core/events.ts';
+import { collect } from '../store/budget.ts';
+import { removeEntry } from '../store/entries.ts';
+import { readEvents } from '../store/event-log.ts';
+import { type StoredEntry, takeInventory } from '../store/inventory.ts';
+import { capBytes, durationMs, openHere, settingsHere } from './open.ts';
+import { isHit } from './summary.ts';
+import { formatBytes, formatMs, print, printJson, table } from './terminal.ts';
+
+interface Row {
+  readonly crate: string;
+  readonly version: string;
+  readonly key: string;
+  readonly size_bytes: number;
+  readonly hits: number;
+  readonly compile_ms: number;
+  readonly created_ms: number;
+  readonly used_ms: number;
+}
+
+const SORTS: Readonly<Record<string, (a: Row, b: Row) => number>> = {
+  name: (a, b) => a.crate.localeCompare(b.crate) || a.version.localeCompare(b.version),
+  size: (a, b) => b.size_bytes - a.size_bytes,
+  hits: (a, b) => b.hits - a.hits,
+  age: (a, b) => a.used_ms - b.used_ms,
+};
+
+/** `kache list [crate] [--sort …] [--json]`. */
+export function list(crate: string | undefined, options: { sort?: string; json?: boolean }): void {
+  const sort = SORTS[options.sort ?? 'name'];
+  if (sort === undefined)
+    throw new KacheError(
+      'usage',
+      `Cannot sort by "${options.sort}": expected one of ${Object.keys(SORTS).join(', ')}.`,
+    );
+  const store = openHere();
+  const hits = hitCounts(readEvents(store));
+  const rows = takeInventory(store)
+    .entries.flatMap((stored) => rowOf(stored, hits))
+    .filter((row) => crate === undefined || row.crate === crate.replaceAll('-', '_'))
+    .sort(sort);
+  if (options.json === true) {
+    printJson(rows);
+    return;
+  }
+  if (rows.length === 0) {
+    print(crate === undefined ? 'The store is empty.' : `No entry of "${crate}".`);
+    return;
+  }
+  const now = Date.now();
+  const lines = rows.map((row) => [
+    row.crate,
+    row.version,
+    formatBytes(row.size_bytes),
+    `${row.hits}`,
+    formatMs(row.compile_ms),
+    formatMs(Math.max(0, now - row.used_ms)),
+    row.key.slice(0, 12),
+  ]);
+  print(table([['crate', 'version', 'size', 'hits', 'compile', 'last use', 'key'], ...lines], [2, 3, 4, 5]));
+}
+
+function hitCounts(events: readonly CompileEvent[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const event of events) {
+    if (isHit(event) && event.cache_key !== undefined)
+      counts.set(event.cache_key, (counts.get(event.cache_key) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function rowOf({ key, entry, usedMs }: StoredEntry, hits: ReadonlyMap<string, number>): Row[] {
+  if (entry === undefined) return [];
+  return [
+    {
+      crate: entry.crateName,
+      version: entry.crateVersion,
+      key,
+      size_bytes: entry.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      hits: hits.get(key) ?? 0,
+      compile_ms: entry.compileMs,
+      created_ms: entry.createdMs,
+      used_ms: usedMs,
+    },
+  ];
+}
+
+/** `kache gc [--max-age D]`; with `background` as the wrapper starts it: silent. */
+export function gc(options: { maxAge?: string; background?: boolean }): void {
+  const loaded = settingsHere();
+  const store = openHere(loaded);
+  const maxAgeMs = options.maxAge === undefined ? undefined : durationMs(options.maxAge);
+  const collected = collect(store, { maxBytes: capBytes(loaded, store), maxAgeMs, nowMs: Date.now() });
+  if (options.background === true) return;
+  if (collected === undefined) {
+    print('Another eviction is running.');
+    return;
+  }
+  print(
+    `Removed ${collected.entriesRemoved} entries and ${collected.blobsRemoved} blobs; ${formatBytes(collected.freedBytes)} freed.`,
+  );
+  print(
+    `The store occupies ${formatBytes(collected.bytesAfter)} of ${formatBytes(capBytes(loaded, store))}.`,
+  );
+}
+
+/** `kache purge [--crate-name C]`: forgets everything, or one crate. Builds under way go on: a missing blob is a miss. */
+export function purge(options: { crateName?: string }): void {
+  const loaded = settingsHere();
+  const store = openHere(loaded);
+  const wanted = options.crateName?.replaceAll('-', '_');
+  const doomed = takeInventory(store).entries.filter(
+    ({ entry }) => wanted === undefined || entry?.crateName === wanted,
+  );
+  for (const { key } of doomed) removeEntry(store, key);
+  const maxAgeMs = wanted === undefined ? -1 : undefined;
+  const collected = collect(store, { maxBytes: capBytes(loaded, store), maxAgeMs, nowMs: Date.now() });
+  const entries = doomed.length + (collected?.entriesRemoved ?? 0);
+  print(
+    `Removed ${entries} entries and ${collected?.blobsRemoved ?? 0} blobs; ${formatBytes(collected?.freedBytes ?? 0)} freed.`,
+  );
+}

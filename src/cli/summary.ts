@@ -1,0 +1,132 @@
+// From events to figures: the one place where rates and sums are defined. Field names are those of the JSON report.
+import type { CompileEvent } from '../core/events.ts';
+import { percent } from './terminal.ts';
+
+export interface Summary {
+  readonly hit_rate_pct: number;
+  readonly weighted_hit_rate_pct: number;
+  readonly time_saved_ms: number;
+  readonly total_crates: number;
+  readonly local_hits: number;
+  readonly prefetch_hits: number;
+  readonly remote_hits: number;
+  readonly dups: number;
+  readonly misses: number;
+  readonly errors: number;
+  readonly passthroughs: number;
+  readonly probes: number;
+  readonly skipped: number;
+  readonly store_failures: number;
+  readonly fallbacks: number;
+  readonly total_duration_ms: number;
+  readonly cache_efficiency_pct: number;
+}
+
+export const isHit = (event: CompileEvent): boolean => event.result.endsWith('_hit');
+export const isProbe = (event: CompileEvent): boolean =>
+  event.passthrough_reason?.startsWith('not-a-compile|') === true;
+
+const sum = (events: readonly CompileEvent[], of: (event: CompileEvent) => number | undefined): number =>
+  Math.round(events.reduce((total, event) => total + (of(event) ?? 0), 0));
+
+/** total_crates is hits, dups and misses; rates are over it, plain and weighted by what the compiler took. */
+export function summarize(events: readonly CompileEvent[]): Summary {
+  const count = (result: CompileEvent['result']): number =>
+    events.filter((event) => event.result === result).length;
+  const hits = events.filter(isHit);
+  const compiled = events.filter(({ result }) => result === 'dup' || result === 'miss');
+  const total = hits.length + compiled.length;
+  const hitCompileMs = sum(hits, (event) => event.compile_ms);
+  const missCompileMs = sum(compiled, (event) => event.compile_ms);
+  const saved = sum(hits, (event) => Math.max(0, (event.compile_ms ?? 0) - event.elapsed_ms));
+  const passed = events.filter(({ result }) => result === 'passthrough');
+  const skipped = events.filter(({ result }) => result === 'skipped');
+  return {
+    hit_rate_pct: percent(hits.length, total),
+    weighted_hit_rate_pct: percent(hitCompileMs, hitCompileMs + missCompileMs),
+    time_saved_ms: saved,
+    total_crates: total,
+    local_hits: count('local_hit'),
+    prefetch_hits: count('prefetch_hit'),
+    remote_hits: count('remote_hit'),
+    dups: count('dup'),
+    misses: count('miss'),
+    errors: count('error'),
+    passthroughs: passed.filter((event) => !isProbe(event)).length,
+    probes: passed.filter(isProbe).length,
+    skipped: skipped.length,
+    store_failures: skipped.filter(({ reason }) => reason?.startsWith('store-failed')).length,
+    fallbacks: 0,
+    total_duration_ms: sum(events, (event) => event.elapsed_ms),
+    cache_efficiency_pct: percent(saved, saved + sum(events, (event) => event.elapsed_ms)),
+  };
+}
+
+export interface Timing {
+  readonly avg_hit_ms: number;
+  readonly avg_miss_ms: number;
+  readonly avg_key_ms: number;
+  readonly avg_lookup_ms: number;
+  readonly avg_restore_ms: number;
+  readonly avg_store_ms: number;
+  readonly total_hit_ms: number;
+  readonly total_miss_ms: number;
+  readonly total_key_ms: number;
+  readonly total_lookup_ms: number;
+  readonly total_restore_ms: number;
+  readonly total_store_ms: number;
+}
+
+/** Where the time went, in milliseconds; averages are over the calls that had the phase. */
+export function timingOf(events: readonly CompileEvent[]): Timing {
+  const values = (of: (event: CompileEvent) => number | undefined): number[] =>
+    events.flatMap((event) => of(event) ?? []);
+  const total = (list: readonly number[]): number => Math.round(list.reduce((a, b) => a + b, 0) * 100) / 100;
+  const average = (list: readonly number[]): number =>
+    list.length === 0 ? 0 : Math.round((total(list) / list.length) * 100) / 100;
+  const hit = values((event) => (isHit(event) ? event.elapsed_ms : undefined));
+  const miss = values((event) =>
+    event.result === 'miss' || event.result === 'dup' ? event.elapsed_ms : undefined,
+  );
+  const key = values((event) => event.phases?.key);
+  const lookup = values((event) => event.phases?.lookup);
+  const restore = values((event) => event.phases?.restore);
+  const store = values((event) => event.phases?.store);
+  return {
+    avg_hit_ms: average(hit),
+    avg_miss_ms: average(miss),
+    avg_key_ms: average(key),
+    avg_lookup_ms: average(lookup),
+    avg_restore_ms: average(restore),
+    avg_store_ms: average(store),
+    total_hit_ms: total(hit),
+    total_miss_ms: total(miss),
+    total_key_ms: total(key),
+    total_lookup_ms: total(lookup),
+    total_restore_ms: total(restore),
+    total_store_ms: total(store),
+  };
+}
+
+export interface Storage {
+  readonly reflinked_bytes: number;
+  readonly hardlinked_bytes: number;
+  readonly copied_bytes: number;
+  readonly restored_bytes: number;
+  readonly zero_copy_pct: number;
+}
+
+/** How the bytes of hits came into target folders. */
+export function storageOf(events: readonly CompileEvent[]): Storage {
+  const reflinked = sum(events, (event) => event.restored?.reflinked);
+  const hardlinked = sum(events, (event) => event.restored?.hardlinked);
+  const copied = sum(events, (event) => event.restored?.copied);
+  const restored = reflinked + hardlinked + copied;
+  return {
+    reflinked_bytes: reflinked,
+    hardlinked_bytes: hardlinked,
+    copied_bytes: copied,
+    restored_bytes: restored,
+    zero_copy_pct: percent(reflinked + hardlinked, restored),
+  };
+}

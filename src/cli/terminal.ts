@@ -1,0 +1,52 @@
+// How the command line speaks: tables, colour where a person looks, errors with a remedy.
+import { KacheError } from '../core/errors.ts';
+import { formatBytes, formatMs } from '../core/quantities.ts';
+import { OsError } from '../sys/libc.ts';
+
+export { formatBytes, formatMs };
+
+const colour = process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
+const paint = (code: number) => (text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
+export const style = { bold: paint(1), dim: paint(2), red: paint(31), green: paint(32), yellow: paint(33) };
+
+export function print(line = ''): void {
+  console.log(line);
+}
+
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, null, 2));
+}
+
+/** Columns padded to their widest cell; those named in `right` are aligned to the right. */
+export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export const percent = (part: number, whole: number): number =>
+  whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;
+
+/** Prints an error for a person and returns the exit status for it. */
+export function reportError(error: unknown): number {
+  if (error instanceof KacheError) {
+    console.error(`kache: ${error.message}`);
+    if (error.hint !== undefined) console.error(`       ${error.hint}`);
+    return error.code === 'usage' ? 2 : 1;
+  }
+  if (error instanceof OsError) {
+    console.error(`kache: ${error.message}.`);
+    return 1;
+  }
+  throw error;
+}

@@ -1,0 +1,181 @@
+// Keeping the store within its cap: which entries go, and the order in which they are taken away.
+import { type BlobId, type CacheKey, type Digest, parseDigest } from '../core/ids.ts';
+import { bestEffort, listDirectory, lstat, openFile, removeFile, touchedMs } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { O } from '../sys/libc.ts';
+import { tryLock } from '../sys/lock.ts';
+import { removeBlob } from './blobs.ts';
+import { removeEntry } from './entries.ts';
+import { rotateEvents } from './event-log.ts';
+import { filesBelow, occupiedBytes, storeBytes, takeInventory } from './inventory.ts';
+import { MEMO_KINDS } from './layout.ts';
+import type { Store } from './store.ts';
+
+/** One entry as eviction sees it. */
+export interface Candidate {
+  readonly key: CacheKey;
+  /** Last use, milliseconds since the epoch. */
+  readonly usedMs: number;
+  /** What the compiler took. */
+  readonly compileMs: number;
+  readonly blobs: readonly { readonly id: BlobId; readonly sizeBytes: number }[];
+  readonly recordBytes: number;
+}
+
+export interface Plan {
+  readonly evict: readonly CacheKey[];
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/** Eviction goes this far below the cap, so that the next store does not start it again. */
+const HYSTERESIS = 0.9;
+/** Each factor of ten in compile time per byte counts like this much more recent a use. */
+const WORTH_PER_DECADE_MS = 24 * 3600 * 1000;
+
+/**
+ * The moment of last use, moved forward by what a hit saves: one day for each factor of ten in compile time per
+ * megabyte. An entry that is dear and small outlives one that is cheap and large, but not for ever.
+ */
+export function worth(candidate: Candidate): number {
+  const sizeBytes = candidate.blobs.reduce((sum, blob) => sum + blob.sizeBytes, candidate.recordBytes);
+  const msPerMegabyte = (candidate.compileMs + 1) / (sizeBytes / 1e6 + 1e-3);
+  return candidate.usedMs + Math.log10(msPerMegabyte) * WORTH_PER_DECADE_MS;
+}
+
+/** Chooses what to evict so that the store fits `maxBytes`; pure. A blob counts once and goes with its last entry. */
+export function planEviction(candidates: readonly Candidate[], maxBytes: number): Plan {
+  const users = new Map<BlobId, { count: number; sizeBytes: number }>();
+  let bytes = 0;
+  for (const candidate of candidates) {
+    bytes += candidate.recordBytes;
+    for (const { id, sizeBytes } of candidate.blobs) {
+      const known = users.get(id);
+      if (known === undefined) bytes += sizeBytes;
+      users.set(id, { count: (known?.count ?? 0) + 1, sizeBytes });
+    }
+  }
+  const bytesBefore = bytes;
+  const evict: CacheKey[] = [];
+  const order =
+    bytes <= maxBytes ? [] : candidates.toSorted((a, b) => worth(a) - worth(b) || (a.key < b.key ? -1 : 1));
+  for (const candidate of order) {
+    if (bytes <= maxBytes * HYSTERESIS) break;
+    evict.push(candidate.key);
+    bytes -= candidate.recordBytes;
+    for (const { id } of candidate.blobs) {
+      const user = users.get(id);
+      if (user === undefined) continue;
+      user.count--;
+      if (user.count === 0) bytes -= user.sizeBytes;
+    }
+  }
+  return { evict, bytesBefore, bytesAfter: bytes };
+}
+
+export interface Collected {
+  readonly entriesRemoved: number;
+  readonly blobsRemoved: number;
+  /** Bytes whose last name is gone; blobs still linked into checkouts free nothing until those are cleaned. */
+  readonly freedBytes: number;
+  readonly bytesAfter: number;
+}
+
+export interface CollectOptions {
+  readonly maxBytes: number;
+  /** Entries not used for longer go too. */
+  readonly maxAgeMs: number | undefined;
+  readonly nowMs: number;
+}
+
+/** Younger files belong to a publication that may still be under way. */
+const IN_FLIGHT_MS = 3600 * 1000;
+/** Memos and unit records that nothing has rewritten for so long are forgotten. */
+const MEMO_LASTS_MS = 30 * 24 * 3600 * 1000;
+
+/**
+ * Evicts and sweeps. Undefined when another run is at it. Entries go before the blobs only they used: killed at any
+ * moment, what is left over is garbage for the next run, never an entry without its blobs.
+ */
+export function collect(store: Store, options: CollectOptions): Collected | undefined {
+  using lock = tryLock(store.layout.lock(sha256('kache gc')));
+  if (lock === undefined) return undefined;
+  bestEffort(() => openFile(store.layout.written, O.WRONLY | O.CREAT | O.TRUNC, 0o600)[Symbol.dispose]());
+  const inventory = takeInventory(store);
+  const candidates: Candidate[] = [];
+  const doomed: CacheKey[] = [];
+  for (const { key, entry, usedMs, recordBytes } of inventory.entries) {
+    const tooOld = options.maxAgeMs !== undefined && options.nowMs - usedMs > options.maxAgeMs;
+    if (entry === undefined || tooOld) doomed.push(key);
+    else
+      candidates.push({
+        key,
+        usedMs,
+        recordBytes,
+        compileMs: entry.compileMs,
+        blobs: sizesOf(entry.outputs, inventory.blobs),
+      });
+  }
+  doomed.push(...planEviction(candidates, options.maxBytes).evict);
+  for (const key of doomed) removeEntry(store, key);
+  const swept = sweepBlobs(store, new Set(doomed), options.nowMs);
+  sweepLeftovers(store, options.nowMs);
+  rotateEvents(store);
+  return { entriesRemoved: doomed.length, ...swept, bytesAfter: storeBytes(takeInventory(store)) };
+}
+
+function sizesOf(
+  outputs: readonly { blob: BlobId }[],
+  blobs: ReadonlyMap<BlobId, { info: Parameters<typeof occupiedBytes>[0] }>,
+): Candidate['blobs'] {
+  return outputs.map(({ blob }) => {
+    const known = blobs.get(blob);
+    return { id: blob, sizeBytes: known === undefined ? 0 : occupiedBytes(known.info) };
+  });
+}
+
+/** Removes blobs no entry refers to. A young one may be waiting for its entry, unless its entry has just been evicted. */
+function sweepBlobs(
+  store: Store,
+  evicted: ReadonlySet<CacheKey>,
+  nowMs: number,
+): { blobsRemoved: number; freedBytes: number } {
+  const now = takeInventory(store);
+  const used = new Set(now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []));
+  let [blobsRemoved, freedBytes] = [0, 0];
+  for (const { id, info } of now.blobs.values()) {
+    if (used.has(id) || (evicted.size === 0 && nowMs - touchedMs(info) < IN_FLIGHT_MS)) continue;
+    if (info.nlink === 1) freedBytes += occupiedBytes(info);
+    removeBlob(store, id);
+    blobsRemoved++;
+  }
+  return { blobsRemoved, freedBytes };
+}
+
+/** What crashed processes left, and memos nobody needs. */
+function sweepLeftovers(store: Store, nowMs: number): void {
+  const { root } = store.layout;
+  sweepFolder(`${root}/tmp`, nowMs - IN_FLIGHT_MS);
+  for (const kind of MEMO_KINDS) sweepFolder(`${root}/hashes/${kind}`, nowMs - MEMO_LASTS_MS);
+  for (const { path, info } of filesBelow(`${root}/units`)) {
+    if (info.mtimeSec * 1000 < nowMs - MEMO_LASTS_MS) bestEffort(() => removeFile(path));
+  }
+  for (const { path, name } of filesBelow(`${root}/blobs`)) {
+    const blob = name.endsWith('.seal') ? parseDigest<Digest>(name.slice(0, -'.seal'.length)) : undefined;
+    if (blob !== undefined && lstat(path.slice(0, -'.seal'.length)) === undefined)
+      bestEffort(() => removeFile(path));
+  }
+  for (const { name } of listDirectory(`${root}/locks`) ?? []) {
+    // Disposing a lock one got removes its file; one that is held is in use.
+    if (`${root}/locks/${name}` !== store.layout.lock(sha256('kache gc')))
+      bestEffort(() => tryLock(`${root}/locks/${name}`)?.[Symbol.dispose]());
+  }
+}
+
+function sweepFolder(folder: string, olderThanMs: number): void {
+  for (const { name } of listDirectory(folder) ?? []) {
+    const info = lstat(`${folder}/${name}`);
+    if (info !== undefined && info.mtimeSec * 1000 < olderThanMs)
+      bestEffort(() => removeFile(`${folder}/${name}`));
+  }
+}

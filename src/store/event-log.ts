@@ -1,0 +1,28 @@
+// Reading the event log, and keeping it from growing without end: above a size it becomes the previous generation.
+import { type CompileEvent, parseEvent } from '../core/events.ts';
+import { bestEffort, readText, rename, stat } from '../sys/files.ts';
+import type { Store } from './store.ts';
+
+/** Two generations of this size are kept: some hundred thousand events. */
+const MAX_LOG_BYTES = 32 * 1024 * 1024;
+
+const previous = (store: Store): string => `${store.layout.events}.1`;
+
+/** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
+export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
+  const events: CompileEvent[] = [];
+  for (const path of [previous(store), store.layout.events]) {
+    for (const line of (readText(path) ?? '').split('\n')) {
+      const event = parseEvent(line);
+      if (event !== undefined && event.ts >= sinceMs) events.push(event);
+    }
+  }
+  return events;
+}
+
+/** Starts a new generation when the log has grown. A writer that still has the old one open loses nothing. */
+export function rotateEvents(store: Store): void {
+  bestEffort(() => {
+    if ((stat(store.layout.events)?.size ?? 0) > MAX_LOG_BYTES) rename(store.layout.events, previous(store));
+  });
+}

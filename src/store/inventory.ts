@@ -1,0 +1,70 @@
+// Walking the whole store: which entries there are, which blobs, and what they occupy. Cold: for the command line and
+// for eviction only.
+import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
+import { type FileStat, listDirectory, lstat } from '../sys/files.ts';
+import { type Entry, readEntry } from './entries.ts';
+import type { Store } from './store.ts';
+
+export interface StoredEntry {
+  readonly key: CacheKey;
+  /** Undefined when the record is damaged. */
+  readonly entry: Entry | undefined;
+  readonly usedMs: number;
+  readonly recordBytes: number;
+}
+
+export interface StoredBlob {
+  readonly id: BlobId;
+  readonly info: FileStat;
+}
+
+export interface Inventory {
+  readonly entries: readonly StoredEntry[];
+  readonly blobs: ReadonlyMap<BlobId, StoredBlob>;
+}
+
+/** What a file occupies on the disk, in bytes. */
+export const occupiedBytes = (info: FileStat): number => info.blocks * 512;
+
+/** Every file two levels below a folder of the store. */
+function* filesBelow(folder: string): Generator<{ path: string; name: string; info: FileStat }> {
+  for (const prefix of listDirectory(folder) ?? []) {
+    if (prefix.kind !== 'directory') continue;
+    for (const { name } of listDirectory(`${folder}/${prefix.name}`) ?? []) {
+      const path = `${folder}/${prefix.name}/${name}`;
+      const info = lstat(path);
+      if (info !== undefined) yield { path, name, info };
+    }
+  }
+}
+
+/** Takes stock. Files that come or go meanwhile may be missing from it. */
+export function takeInventory(store: Store): Inventory {
+  const entries: StoredEntry[] = [];
+  const blobs = new Map<BlobId, StoredBlob>();
+  for (const { name, info } of filesBelow(`${store.layout.root}/entries`)) {
+    const key = parseDigest<CacheKey>(name);
+    if (key === undefined) continue;
+    entries.push({
+      key,
+      entry: readEntry(store, key),
+      usedMs: info.mtimeSec * 1000,
+      recordBytes: occupiedBytes(info),
+    });
+  }
+  for (const { name, info } of filesBelow(`${store.layout.root}/blobs`)) {
+    const id = parseDigest<BlobId>(name);
+    if (id !== undefined) blobs.set(id, { id, info });
+  }
+  return { entries, blobs };
+}
+
+/** Bytes of all blobs, each counted once however many entries and checkouts use it, and of the records. */
+export function storeBytes(inventory: Inventory): number {
+  let total = 0;
+  for (const { info } of inventory.blobs.values()) total += occupiedBytes(info);
+  for (const { recordBytes } of inventory.entries) total += recordBytes;
+  return total;
+}
+
+export { filesBelow };
