@@ -2,7 +2,6 @@
 import { KacheError } from '../core/errors.ts';
 import type { CompileEvent } from '../core/events.ts';
 import { collect } from '../store/budget.ts';
-import { removeEntry } from '../store/entries.ts';
 import { readEvents } from '../store/event-log.ts';
 import { type StoredEntry, takeInventory } from '../store/inventory.ts';
 import { capBytes, durationMs, openHere, settingsHere } from './open.ts';
@@ -91,8 +90,10 @@ function rowOf({ key, entry, usedMs }: StoredEntry, hits: ReadonlyMap<string, nu
 export function gc(options: { maxAge?: string; background?: boolean }): void {
   const loaded = settingsHere();
   const store = openHere(loaded);
-  const maxAgeMs = options.maxAge === undefined ? undefined : durationMs(options.maxAge);
-  const collected = collect(store, { maxBytes: capBytes(loaded, store), maxAgeMs, nowMs: Date.now() });
+  const maxAgeMs = options.maxAge === undefined ? Number.POSITIVE_INFINITY : durationMs(options.maxAge);
+  const nowMs = Date.now();
+  const isDoomed = ({ usedMs }: StoredEntry): boolean => nowMs - usedMs > maxAgeMs;
+  const collected = collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs });
   if (options.background === true) return;
   if (collected === undefined) {
     print('Another eviction is running.');
@@ -111,14 +112,11 @@ export function purge(options: { crateName?: string }): void {
   const loaded = settingsHere();
   const store = openHere(loaded);
   const wanted = options.crateName?.replaceAll('-', '_');
-  const doomed = takeInventory(store).entries.filter(
-    ({ entry }) => wanted === undefined || entry?.crateName === wanted,
-  );
-  for (const { key } of doomed) removeEntry(store, key);
-  const maxAgeMs = wanted === undefined ? -1 : undefined;
-  const collected = collect(store, { maxBytes: capBytes(loaded, store), maxAgeMs, nowMs: Date.now() });
-  const entries = doomed.length + (collected?.entriesRemoved ?? 0);
+  const isDoomed = ({ entry }: StoredEntry): boolean => wanted === undefined || entry?.crateName === wanted;
+  const collected = collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs: Date.now() });
+  if (collected === undefined)
+    throw new KacheError('busy', 'Cannot purge the store: an eviction is running.', { hint: 'Try again.' });
   print(
-    `Removed ${entries} entries and ${collected?.blobsRemoved ?? 0} blobs; ${formatBytes(collected?.freedBytes ?? 0)} freed.`,
+    `Removed ${collected.entriesRemoved} entries and ${collected.blobsRemoved} blobs; ${formatBytes(collected.freedBytes)} freed.`,
   );
 }

@@ -131,7 +131,7 @@ export function report(options: ReportOptions): void {
     format === 'json'
       ? `${JSON.stringify(jsonReport(store, events, options), null, 2)}\n`
       : textReport(events, top);
-  if (options.output === undefined) process.stdout.write(text);
+  if (options.output === undefined) print(text.trimEnd());
   else writeFileSync(options.output, text);
 }
 

@@ -5,9 +5,16 @@ import { sha256 } from '../sys/hash.ts';
 import { O } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
 import { removeBlob } from './blobs.ts';
-import { removeEntry } from './entries.ts';
+import { type Entry, removeEntry } from './entries.ts';
 import { rotateEvents } from './event-log.ts';
-import { filesBelow, occupiedBytes, storeBytes, takeInventory } from './inventory.ts';
+import {
+  filesBelow,
+  type Inventory,
+  occupiedBytes,
+  type StoredEntry,
+  storeBytes,
+  takeInventory,
+} from './inventory.ts';
 import { MEMO_KINDS } from './layout.ts';
 import type { Store } from './store.ts';
 
@@ -83,8 +90,8 @@ export interface Collected {
 
 export interface CollectOptions {
   readonly maxBytes: number;
-  /** Entries not used for longer go too. */
-  readonly maxAgeMs: number | undefined;
+  /** Entries that go whatever the cap. */
+  readonly isDoomed: (stored: StoredEntry) => boolean;
   readonly nowMs: number;
 }
 
@@ -103,48 +110,49 @@ export function collect(store: Store, options: CollectOptions): Collected | unde
   bestEffort(() => openFile(store.layout.written, O.WRONLY | O.CREAT | O.TRUNC, 0o600)[Symbol.dispose]());
   const inventory = takeInventory(store);
   const candidates: Candidate[] = [];
-  const doomed: CacheKey[] = [];
-  for (const { key, entry, usedMs, recordBytes } of inventory.entries) {
-    const tooOld = options.maxAgeMs !== undefined && options.nowMs - usedMs > options.maxAgeMs;
-    if (entry === undefined || tooOld) doomed.push(key);
+  const doomed = new Set<CacheKey>();
+  for (const stored of inventory.entries) {
+    const { key, entry, usedMs, recordBytes } = stored;
+    if (entry === undefined || options.isDoomed(stored)) doomed.add(key);
     else
       candidates.push({
         key,
         usedMs,
         recordBytes,
         compileMs: entry.compileMs,
-        blobs: sizesOf(entry.outputs, inventory.blobs),
+        blobs: sizesOf(entry, inventory),
       });
   }
-  doomed.push(...planEviction(candidates, options.maxBytes).evict);
+  for (const key of planEviction(candidates, options.maxBytes).evict) doomed.add(key);
   for (const key of doomed) removeEntry(store, key);
-  const swept = sweepBlobs(store, new Set(doomed), options.nowMs);
+  const orphaned = new Set<BlobId>();
+  for (const { key, entry } of inventory.entries) {
+    if (doomed.has(key)) for (const { blob } of entry?.outputs ?? []) orphaned.add(blob);
+  }
+  const swept = sweepBlobs(store, orphaned, options.nowMs);
   sweepLeftovers(store, options.nowMs);
   rotateEvents(store);
-  return { entriesRemoved: doomed.length, ...swept, bytesAfter: storeBytes(takeInventory(store)) };
+  return { entriesRemoved: doomed.size, ...swept, bytesAfter: storeBytes(takeInventory(store)) };
 }
 
-function sizesOf(
-  outputs: readonly { blob: BlobId }[],
-  blobs: ReadonlyMap<BlobId, { info: Parameters<typeof occupiedBytes>[0] }>,
-): Candidate['blobs'] {
-  return outputs.map(({ blob }) => {
+function sizesOf(entry: Entry, { blobs }: Inventory): Candidate['blobs'] {
+  return entry.outputs.map(({ blob }) => {
     const known = blobs.get(blob);
     return { id: blob, sizeBytes: known === undefined ? 0 : occupiedBytes(known.info) };
   });
 }
 
-/** Removes blobs no entry refers to. A young one may be waiting for its entry, unless its entry has just been evicted. */
+/** Removes blobs no entry refers to: those whose entries have just gone, and old ones. A young one may wait for its entry. */
 function sweepBlobs(
   store: Store,
-  evicted: ReadonlySet<CacheKey>,
+  orphaned: ReadonlySet<BlobId>,
   nowMs: number,
 ): { blobsRemoved: number; freedBytes: number } {
   const now = takeInventory(store);
   const used = new Set(now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []));
   let [blobsRemoved, freedBytes] = [0, 0];
   for (const { id, info } of now.blobs.values()) {
-    if (used.has(id) || (evicted.size === 0 && nowMs - touchedMs(info) < IN_FLIGHT_MS)) continue;
+    if (used.has(id) || (!orphaned.has(id) && nowMs - touchedMs(info) < IN_FLIGHT_MS)) continue;
     if (info.nlink === 1) freedBytes += occupiedBytes(info);
     removeBlob(store, id);
     blobsRemoved++;

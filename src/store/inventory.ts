@@ -27,7 +27,7 @@ export interface Inventory {
 export const occupiedBytes = (info: FileStat): number => info.blocks * 512;
 
 /** Every file two levels below a folder of the store. */
-function* filesBelow(folder: string): Generator<{ path: string; name: string; info: FileStat }> {
+export function* filesBelow(folder: string): Generator<{ path: string; name: string; info: FileStat }> {
   for (const prefix of listDirectory(folder) ?? []) {
     if (prefix.kind !== 'directory') continue;
     for (const { name } of listDirectory(`${folder}/${prefix.name}`) ?? []) {
@@ -66,5 +66,3 @@ export function storeBytes(inventory: Inventory): number {
   for (const { recordBytes } of inventory.entries) total += recordBytes;
   return total;
 }
-
-export { filesBelow };
