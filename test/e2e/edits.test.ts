@@ -44,7 +44,10 @@ function compare(env: Env = {}, args: readonly string[] = []): Outcome {
   const cached = build({ kache: true, env, args });
   expect([cached.status, cached.printed]).toEqual([plain.status, plain.printed]);
   if (plain.status !== 0) {
-    const errors = (text: string): string[] => text.split('\n').filter((line) => /^(error|warning| *-->)/.test(line) && !line.includes('could not compile'));
+    const errors = (text: string): string[] =>
+      text
+        .split('\n')
+        .filter((line) => /^(error|warning| *-->)/.test(line) && !line.includes('could not compile'));
     expect(errors(cached.built.stderr)).toEqual(errors(plain.built.stderr));
   }
   return cached;
@@ -64,32 +67,117 @@ interface Edit {
 }
 
 const EDITS: readonly Edit[] = [
-  { name: 'the crate root', files: { 'app/src/lib.rs': (text) => text.replace('pub fn file() -> &\'static str { file!() }', 'pub fn file() -> &\'static str { "edited" }') }, shows: 'edited' },
-  { name: 'a module', files: { 'app/src/left.rs': 'pub fn side() -> &\'static str { "LEFT" }\n' }, shows: 'LEFT' },
-  { name: 'the contents of two modules swapped', files: { 'app/src/left.rs': WORKSPACE['app/src/right.rs'], 'app/src/right.rs': WORKSPACE['app/src/left.rs'] }, shows: 'right left' },
-  { name: 'a new module', files: { 'app/src/lib.rs': (text) => text.replace('pub mod left;', 'pub mod left { pub fn side() -> &\'static str { super::fresh::SIDE } }\nmod fresh;'), 'app/src/fresh.rs': 'pub const SIDE: &str = "fresh";\n' }, shows: 'fresh' },
-  { name: 'the other spelling of a module appears', files: { 'app/src/left/mod.rs': 'pub fn side() -> &\'static str { "ambiguous" }\n' }, fails: true },
+  {
+    name: 'the crate root',
+    files: {
+      'app/src/lib.rs': (text) =>
+        text.replace(
+          "pub fn file() -> &'static str { file!() }",
+          'pub fn file() -> &\'static str { "edited" }',
+        ),
+    },
+    shows: 'edited',
+  },
+  {
+    name: 'a module',
+    files: { 'app/src/left.rs': 'pub fn side() -> &\'static str { "LEFT" }\n' },
+    shows: 'LEFT',
+  },
+  {
+    name: 'the contents of two modules swapped',
+    files: {
+      'app/src/left.rs': WORKSPACE['app/src/right.rs'],
+      'app/src/right.rs': WORKSPACE['app/src/left.rs'],
+    },
+    shows: 'right left',
+  },
+  {
+    name: 'a new module',
+    files: {
+      'app/src/lib.rs': (text) =>
+        text.replace(
+          'pub mod left;',
+          "pub mod left { pub fn side() -> &'static str { super::fresh::SIDE } }\nmod fresh;",
+        ),
+      'app/src/fresh.rs': 'pub const SIDE: &str = "fresh";\n',
+    },
+    shows: 'fresh',
+  },
+  {
+    name: 'the other spelling of a module appears',
+    files: { 'app/src/left/mod.rs': 'pub fn side() -> &\'static str { "ambiguous" }\n' },
+    fails: true,
+  },
   { name: 'a module goes', files: { 'app/src/right.rs': undefined }, fails: true },
-  { name: 'a type error', files: { 'app/src/left.rs': 'pub fn side() -> &\'static str { 1 }\n' }, fails: true },
+  {
+    name: 'a type error',
+    files: { 'app/src/left.rs': "pub fn side() -> &'static str { 1 }\n" },
+    fails: true,
+  },
   { name: 'an included file', files: { 'app/data/included.txt': 'other text\n' }, shows: 'other text' },
   { name: 'option_env! set to nothing', env: { OPTION_OF_TESTS: '' }, shows: 'Some("")' },
   { name: 'option_env! set', env: { OPTION_OF_TESTS: 'value' }, shows: 'Some("value")' },
-  { name: 'a file a macro reads in its user\'s package', files: { 'app/data/text.txt': 'two\n' }, shows: 'two' },
-  { name: 'a file a macro reads elsewhere in the workspace', files: { 'shared/words.txt': 'other words\n' }, shows: 'other words' },
+  {
+    name: "a file a macro reads in its user's package",
+    files: { 'app/data/text.txt': 'two\n' },
+    shows: 'two',
+  },
+  {
+    name: 'a file a macro reads elsewhere in the workspace',
+    files: { 'shared/words.txt': 'other words\n' },
+    shows: 'other words',
+  },
   { name: 'a file a macro found missing appears', files: { '.env': 'SECRET=1\n' }, shows: 'SECRET' },
   { name: 'a file is added to a folder a macro lists', files: { 'app/items/c.txt': '' }, shows: 'c.txt' },
-  { name: 'a file is removed from a folder a macro lists', files: { 'app/items/b.txt': undefined }, shows: '"a.txt"' },
+  {
+    name: 'a file is removed from a folder a macro lists',
+    files: { 'app/items/b.txt': undefined },
+    shows: '"a.txt"',
+  },
   { name: 'a variable a macro reads is set', env: { GREETING_OF_TESTS: 'hello' }, shows: 'hello' },
-  { name: 'a variable a macro reads is set to something else', env: { GREETING_OF_TESTS: 'good day' }, shows: 'good day' },
-  { name: 'the code of a macro', files: { 'macros/src/lib.rs': (text) => text.replace('"none"', '"nothing"').replace('unwrap_or("unset"', 'unwrap_or("not set"') }, shows: 'not set' },
+  {
+    name: 'a variable a macro reads is set to something else',
+    env: { GREETING_OF_TESTS: 'good day' },
+    shows: 'good day',
+  },
+  {
+    name: 'the code of a macro',
+    files: {
+      'macros/src/lib.rs': (text) =>
+        text.replace('"none"', '"nothing"').replace('unwrap_or("unset"', 'unwrap_or("not set"'),
+    },
+    shows: 'not set',
+  },
   { name: 'a feature', args: ['--features', 'app/loud'], shows: 'true false' },
   { name: 'RUSTFLAGS', env: { RUSTFLAGS: '--cfg flagged_by_tests' }, shows: 'false true' },
   { name: 'the profile', args: ['--release'] },
   { name: 'lints tightened', env: { RUSTFLAGS: '-D warnings' }, fails: true },
-  { name: 'what a build script generates', files: { 'generated/build.rs': (text) => text.replace('42', '43') }, shows: ' 43 ' },
-  { name: 'C code behind a static library', files: { 'native/c/tiny.c': 'int tiny(void) { return 8; }\n' }, shows: ' 8' },
-  { name: 'the version of a dependency', files: { 'place/Cargo.toml': (text) => text.replace('0.1.0', '0.2.0'), 'place/src/lib.rs': 'pub fn dir() -> &\'static str { env!("CARGO_PKG_VERSION") }\n' }, shows: '0.2.0' },
-  { name: 'the length of a real path in a constant', files: { 'place/src/lib.rs': 'const N: usize = env!("CARGO_MANIFEST_DIR").len();\npub fn dir() -> String { format!("length {N}") }\n' }, shows: 'length' },
+  {
+    name: 'what a build script generates',
+    files: { 'generated/build.rs': (text) => text.replace('42', '43') },
+    shows: ' 43 ',
+  },
+  {
+    name: 'C code behind a static library',
+    files: { 'native/c/tiny.c': 'int tiny(void) { return 8; }\n' },
+    shows: ' 8',
+  },
+  {
+    name: 'the version of a dependency',
+    files: {
+      'place/Cargo.toml': (text) => text.replace('0.1.0', '0.2.0'),
+      'place/src/lib.rs': 'pub fn dir() -> &\'static str { env!("CARGO_PKG_VERSION") }\n',
+    },
+    shows: '0.2.0',
+  },
+  {
+    name: 'the length of a real path in a constant',
+    files: {
+      'place/src/lib.rs':
+        'const N: usize = env!("CARGO_MANIFEST_DIR").len();\npub fn dir() -> String { format!("length {N}") }\n',
+    },
+    shows: 'length',
+  },
 ];
 
 for (const edit of EDITS) {
@@ -97,7 +185,9 @@ for (const edit of EDITS) {
     edit.name,
     () => {
       const before = build({ kache: true, env: {}, args: [] }).printed;
-      const saved = new Map(Object.keys(edit.files ?? {}).map((name) => [name, name in WORKSPACE ? read(name) : undefined]));
+      const saved = new Map(
+        Object.keys(edit.files ?? {}).map((name) => [name, name in WORKSPACE ? read(name) : undefined]),
+      );
       for (const [name, change] of Object.entries(edit.files ?? {})) {
         if (change === undefined) rmSync(at(name));
         else lab.write(dir, { [name]: typeof change === 'string' ? change : change(read(name)) });
@@ -116,7 +206,8 @@ for (const edit of EDITS) {
       const back = compare();
       expect(back.printed).toBe(before);
       // Taken back, it is what it was: from the store.
-      for (const [crate, result] of Object.entries(libraries(back.built))) expect([crate, result]).toEqual([crate, 'local_hit']);
+      for (const [crate, result] of Object.entries(libraries(back.built)))
+        expect([crate, result]).toEqual([crate, 'local_hit']);
     },
     TIMEOUT_MS,
   );
@@ -126,14 +217,18 @@ test(
   'what does not matter costs nothing: a README, an edit made again elsewhere',
   () => {
     compare();
-    lab.write(dir, { 'README.md': 'new\n', 'app/README.md': 'new\n', 'LICENSE': 'new\n' });
+    lab.write(dir, { 'README.md': 'new\n', 'app/README.md': 'new\n', LICENSE: 'new\n' });
     expect(libraries(compare().built)).toEqual({ app: 'local_hit' });
     lab.write(dir, { 'app/src/left.rs': 'pub fn side() -> &\'static str { "the same edit" }\n' });
     expect(libraries(compare().built)['app']).toBe('miss');
     const third = lab.copy(dir, 'third');
     const elsewhere = libraries(lab.cargo(third, ['build', '--offline']));
     // `place` holds its checkout's path, and `app` is built on it.
-    expect([elsewhere['facade'], elsewhere['generated'], elsewhere['native']]).toEqual(['local_hit', 'local_hit', 'local_hit']);
+    expect([elsewhere['facade'], elsewhere['generated'], elsewhere['native']]).toEqual([
+      'local_hit',
+      'local_hit',
+      'local_hit',
+    ]);
     for (const name of ['README.md', 'app/README.md', 'LICENSE']) rmSync(at(name));
     writeFileSync(at('app/src/left.rs'), WORKSPACE['app/src/left.rs'] ?? '');
     mkdirSync(at('app/items'), { recursive: true });

@@ -14,7 +14,10 @@ function countingRustc(lab: Lab): { path: string; starts: () => string[] } {
   const log = lab.path('rustc-starts');
   const dir = lab.write('shim', { rustc: `#!/bin/sh\necho "$@" >> ${log}\nexec ${real}/bin/rustc "$@"\n` });
   chmodSync(join(dir, 'rustc'), 0o755);
-  return { path: join(dir, 'rustc'), starts: () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []) };
+  return {
+    path: join(dir, 'rustc'),
+    starts: () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []),
+  };
 }
 
 const program = (dir: string): string => Bun.spawnSync([join(dir, 'target/debug/app')]).stdout.toString();
@@ -33,7 +36,10 @@ test(
     expect(warm.status).toBe(0);
     const found = libraries(warm);
     for (const name of SHARED) expect([name, found[name]]).toEqual([name, 'local_hit']);
-    const started = rustc.starts().slice(before).filter((line) => /--crate-type lib\b/.test(line) && !line.includes('--crate-name ___'));
+    const started = rustc
+      .starts()
+      .slice(before)
+      .filter((line) => /--crate-type lib\b/.test(line) && !line.includes('--crate-name ___'));
     // What holds a path of its checkout, and what is built on it, is compiled here; nothing else.
     expect(started.map((line) => /--crate-name (\w+)/.exec(line)?.[1]).sort()).toEqual(['app', 'place']);
 
@@ -56,7 +62,9 @@ test(
     const b = lab.copy(a, 'deep/b');
     lab.cargo(b, ['build', '--offline']);
     const deps = (dir: string): string => join(dir, 'target/debug/deps');
-    const names = readdirSync(deps(b)).filter((name) => SHARED.some((crate) => name.startsWith(`lib${crate}-`)));
+    const names = readdirSync(deps(b)).filter((name) =>
+      SHARED.some((crate) => name.startsWith(`lib${crate}-`)),
+    );
     expect(names.length).toBe(SHARED.length * 2);
     for (const name of names) {
       const [one, two] = [statSync(join(deps(a), name)), statSync(join(deps(b), name))];
@@ -67,7 +75,8 @@ test(
     }
     for (const name of readdirSync(deps(b)).filter((file) => file.endsWith('.d'))) {
       const info = parseDepInfo(readFileSync(join(deps(b), name), 'utf8'));
-      for (const file of [...(info?.files ?? []), ...(info?.targets ?? [])]) expect([file, existsSync(join(file.startsWith('/') ? '' : b, file))]).toEqual([file, true]);
+      for (const file of [...(info?.files ?? []), ...(info?.targets ?? [])])
+        expect([file, existsSync(join(file.startsWith('/') ? '' : b, file))]).toEqual([file, true]);
     }
   },
   3 * MINUTES,
@@ -85,10 +94,13 @@ for (const args of [['check'], ['build', '--release'], ['test', '--no-run'], ['c
       const warm = lab.cargo(b, [...args, '--offline']);
       expect(warm.status).toBe(0);
       for (const name of SHARED) expect([name, libraries(warm)[name]]).toEqual([name, 'local_hit']);
-      const warnings = (text: string): string[] => text.split('\n').filter((line) => /^(warning| *-->)/.test(line));
+      const warnings = (text: string): string[] =>
+        text.split('\n').filter((line) => /^(warning| *-->)/.test(line));
       expect(warnings(warm.stderr)).toEqual(warnings(cold.stderr));
       expect(warnings(warm.stderr).length).toBeGreaterThan(1);
-      expect(freshness(lab.cargo(b, [...args, '--offline', '--message-format=json']).stdout).rebuilt).toEqual([]);
+      expect(freshness(lab.cargo(b, [...args, '--offline', '--message-format=json']).stdout).rebuilt).toEqual(
+        [],
+      );
     },
     4 * MINUTES,
   );
@@ -100,8 +112,16 @@ test(
     using lab = new Lab();
     const a = lab.write('a', WORKSPACE);
     lab.cargo(a, ['build', '--offline']);
-    const elsewhere = lab.cargo(a, ['build', '--offline'], { env: { CARGO_TARGET_DIR: lab.path('elsewhere/target') } });
-    expect(libraries(elsewhere)).toEqual({ app: 'local_hit', facade: 'local_hit', generated: 'local_hit', native: 'local_hit', place: 'local_hit' });
+    const elsewhere = lab.cargo(a, ['build', '--offline'], {
+      env: { CARGO_TARGET_DIR: lab.path('elsewhere/target') },
+    });
+    expect(libraries(elsewhere)).toEqual({
+      app: 'local_hit',
+      facade: 'local_hit',
+      generated: 'local_hit',
+      native: 'local_hit',
+      place: 'local_hit',
+    });
   },
   2 * MINUTES,
 );

@@ -69,20 +69,29 @@ export class Lab implements Disposable {
       KACHE_CACHE_DIR: this.store,
       ...changes,
     };
-    return Object.fromEntries(Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined));
+    return Object.fromEntries(
+      Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined),
+    );
   }
 
   /** Every event logged so far. */
   events(): CompileEvent[] {
     const path = join(this.store, 'events', 'log');
     if (!existsSync(path)) return [];
-    return readFileSync(path, 'utf8').split('\n').flatMap((line) => parseEvent(line) ?? []);
+    return readFileSync(path, 'utf8')
+      .split('\n')
+      .flatMap((line) => parseEvent(line) ?? []);
   }
 
   cargo(dir: string, args: readonly string[], options: CargoOptions = {}): CargoResult {
     const before = this.safeEvents().length;
-    const own: Env = options.kache === false ? { CARGO_TARGET_DIR: this.plainTarget(dir) } : { RUSTC_WRAPPER: KACHE };
-    const run = Bun.spawnSync(['cargo', ...args], { cwd: dir, env: this.env({ ...own, ...options.env }), stdin: 'ignore' });
+    const own: Env =
+      options.kache === false ? { CARGO_TARGET_DIR: this.plainTarget(dir) } : { RUSTC_WRAPPER: KACHE };
+    const run = Bun.spawnSync(['cargo', ...args], {
+      cwd: dir,
+      env: this.env({ ...own, ...options.env }),
+      stdin: 'ignore',
+    });
     return {
       status: run.exitCode,
       stdout: run.stdout.toString(),
@@ -105,9 +114,21 @@ export class Lab implements Disposable {
     return this.path('plain', dir.replaceAll('/', '_'));
   }
 
-  run(argv: readonly string[], options: { cwd?: string; env?: Env } = {}): { status: number | null; signal: string | undefined; stdout: string; stderr: string } {
-    const done = Bun.spawnSync([...argv], { cwd: options.cwd ?? this.root, env: this.env(options.env), stdin: 'ignore' });
-    return { status: done.exitCode, signal: done.signalCode === undefined ? undefined : String(done.signalCode), stdout: done.stdout.toString(), stderr: done.stderr.toString() };
+  run(
+    argv: readonly string[],
+    options: { cwd?: string; env?: Env } = {},
+  ): { status: number | null; signal: string | undefined; stdout: string; stderr: string } {
+    const done = Bun.spawnSync([...argv], {
+      cwd: options.cwd ?? this.root,
+      env: this.env(options.env),
+      stdin: 'ignore',
+    });
+    return {
+      status: done.exitCode,
+      signal: done.signalCode === undefined ? undefined : String(done.signalCode),
+      stdout: done.stdout.toString(),
+      stderr: done.stderr.toString(),
+    };
   }
 
   [Symbol.dispose](): void {
@@ -126,7 +147,10 @@ export function libraries(result: { events: readonly CompileEvent[] }): Record<s
 
 /** Units cargo compiled anew, from `--message-format=json`. */
 export function freshness(stdout: string): { fresh: number; rebuilt: string[] } {
-  const messages = stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  const messages = stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
   const artifacts = messages.filter(({ reason }) => reason === 'compiler-artifact');
   const rebuilt = artifacts.filter(({ fresh }) => fresh === false).map(({ package_id: id }) => String(id));
   return { fresh: artifacts.length - rebuilt.length, rebuilt };

@@ -2,7 +2,8 @@
 // re-export, generated code, a static C library, real paths at run time, warnings, and a binary that prints it all.
 import type { Files } from './lab.ts';
 
-const manifest = (name: string, rest = ''): string => `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n${rest}`;
+const manifest = (name: string, rest = ''): string =>
+  `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n${rest}`;
 
 /** Reads, lists, looks for and asks the environment, the way sqlx, include_dir, dotenvy and friends do. */
 const MACROS = `
@@ -23,15 +24,15 @@ fn text(path: &str) -> TokenStream { literal(&fs::read_to_string(format!("{}/{pa
 `;
 
 export const WORKSPACE: Files = {
-  'Cargo.toml': '[workspace]\nmembers = ["app", "macros", "facade", "place", "generated", "native"]\nresolver = "2"\n',
+  'Cargo.toml':
+    '[workspace]\nmembers = ["app", "macros", "facade", "place", "generated", "native"]\nresolver = "2"\n',
   'macros/Cargo.toml': manifest('macros', '[lib]\nproc-macro = true\n'),
   'macros/src/lib.rs': MACROS,
   'facade/Cargo.toml': manifest('facade', '[dependencies]\nmacros = { path = "../macros" }\n'),
   'facade/src/lib.rs':
     'pub use macros::*;\n#[macro_export] macro_rules! observed { () => { [$crate::own_file!(), $crate::shared_file!(), $crate::optional_file!(), $crate::variable!(), $crate::listing!()] } }\n',
   'place/Cargo.toml': manifest('place'),
-  'place/src/lib.rs':
-    'pub fn dir() -> &\'static str { env!("CARGO_MANIFEST_DIR") }\n',
+  'place/src/lib.rs': 'pub fn dir() -> &\'static str { env!("CARGO_MANIFEST_DIR") }\n',
   'generated/Cargo.toml': manifest('generated'),
   'generated/build.rs':
     'fn main() {\n    let out = std::env::var("OUT_DIR").unwrap();\n    std::fs::write(format!("{out}/answer.rs"), "pub const ANSWER: u32 = 42;\\n").unwrap();\n    println!("cargo:rerun-if-changed=build.rs");\n}\n',
