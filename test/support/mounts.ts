@@ -1,0 +1,62 @@
+// File systems made for a test: on a file through a loop device, or in memory. Needs root and the mkfs programs.
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export type FileSystem = 'ext4' | 'xfs' | 'btrfs' | 'tmpfs';
+
+const MAKE: Readonly<Record<Exclude<FileSystem, 'tmpfs'>, readonly string[]>> = {
+  ext4: ['mkfs.ext4', '-q', '-F'],
+  xfs: ['mkfs.xfs', '-q', '-f', '-m', 'reflink=1'],
+  btrfs: ['mkfs.btrfs', '-q', '-f'],
+};
+
+const run = (argv: readonly string[]): boolean => {
+  try {
+    return Bun.spawnSync([...argv], { stdout: 'ignore', stderr: 'ignore' }).exitCode === 0;
+  } catch {
+    return false;
+  }
+};
+
+/** A mounted file system, unmounted and removed at the end of its scope. */
+export class Mount implements Disposable {
+  readonly path: string;
+  readonly #image: string;
+
+  private constructor(path: string, image: string) {
+    this.path = path;
+    this.#image = image;
+  }
+
+  /** Undefined where it cannot be had: no root, no mkfs, no loop device. */
+  static make(kind: FileSystem, dir: string, megabytes: number): Mount | undefined {
+    const [image, path] = [join(dir, `${kind}.img`), join(dir, kind)];
+    mkdirSync(path, { recursive: true });
+    const mount = new Mount(path, image);
+    if (kind === 'tmpfs')
+      return run(['mount', '-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', path]) ? mount : undefined;
+    writeFileSync(image, '');
+    truncateSync(image, megabytes * 1024 * 1024);
+    return run([...MAKE[kind], image]) && run(['mount', '-o', 'loop', image, path]) ? mount : undefined;
+  }
+
+  /** Mounts it anew with other options (`ro`, `rw`). */
+  remount(options: string): boolean {
+    return run(['mount', '-o', `remount,${options}`, this.path]);
+  }
+
+  /** Bytes in use, after everything written has reached the file system. */
+  usedBytes(): number {
+    run(['sync', '-f', this.path]);
+    const words = Bun.spawnSync(['df', '-B1', '--output=used', this.path])
+      .stdout.toString()
+      .trim()
+      .split('\n');
+    return Number(words.at(-1));
+  }
+
+  [Symbol.dispose](): void {
+    run(['umount', '-l', this.path]);
+    rmSync(this.#image, { force: true });
+  }
+}
