@@ -78,14 +78,14 @@ export const stat = (path: string): FileStat | undefined => statWith(path, 0);
 /** Does not follow a final symbolic link; undefined when there is no such file. */
 export const lstat = (path: string): FileStat | undefined => statWith(path, AT_SYMLINK_NOFOLLOW);
 
-const empty = new Uint8Array(1);
-const emptyAt = ptr(empty);
+/** The empty C string. Passed as the array it is: of a bare pointer nothing would keep the memory. */
+const emptyPath = new Uint8Array(1);
 
 export function fstat(fd: number): FileStat {
   const failed =
     linux === undefined
       ? mac?.fstat(fd, statAt)
-      : linux.statx(fd, emptyAt, AT_EMPTY_PATH, STATX_BASIC, statAt);
+      : linux.statx(fd, emptyPath, AT_EMPTY_PATH, STATX_BASIC, statAt);
   if (failed !== 0) throw lastError('stat', `fd ${fd}`);
   return decodeStat();
 }

@@ -11,8 +11,14 @@ import { SHARED, WORKSPACE } from '../support/workspace.ts';
 const TIMEOUT_MS = 180_000;
 
 /** Enough code to tell sharing from the file system's own bookkeeping. */
-const FUNCTIONS = Array.from({ length: 700 }, (_, n) => `pub fn f${n}(v: &[u64]) -> Vec<String> { v.iter().map(|x| format!("{x} ${n}")).collect() }`);
-const HEAVY = { ...WORKSPACE, 'facade/src/lib.rs': `${WORKSPACE['facade/src/lib.rs']}\n${FUNCTIONS.join('\n')}\n` };
+const FUNCTIONS = Array.from(
+  { length: 700 },
+  (_, n) => `pub fn f${n}(v: &[u64]) -> Vec<String> { v.iter().map(|x| format!("{x} ${n}")).collect() }`,
+);
+const HEAVY = {
+  ...WORKSPACE,
+  'facade/src/lib.rs': `${WORKSPACE['facade/src/lib.rs']}\n${FUNCTIONS.join('\n')}\n`,
+};
 
 /** Sizes of the files below a target folder, each inode once: the shared library, and everything else. */
 function targetBytes(dir: string): { library: number; others: number } {
