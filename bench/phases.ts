@@ -1,0 +1,101 @@
+// What is measured: one application built by one tool, cold, warm elsewhere, warm in place, again, and after an edit.
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Application } from './applications.ts';
+import { forget, type Tool } from './tools.ts';
+
+export const PHASES = ['cold', 'elsewhere', 'again', 'cleaned', 'leaf'] as const;
+export type Phase = (typeof PHASES)[number];
+
+export interface Sample {
+  readonly application: string;
+  readonly tool: string;
+  readonly phase: Phase;
+  readonly seconds: number;
+  /** Units cargo compiled or took from the tool in this phase; 0 means it found nothing to do. */
+  readonly units: number;
+}
+
+/** The environment of a developer with nothing configured. */
+export function baseEnv(): Record<string, string> {
+  const kept = ['PATH', 'HOME', 'CARGO_HOME', 'RUSTUP_HOME', 'RUSTUP_TOOLCHAIN', 'TMPDIR', 'LANG'];
+  return Object.fromEntries(
+    kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name] ?? '']])),
+  );
+}
+
+export interface Build {
+  readonly seconds: number;
+  readonly units: number;
+}
+
+export function build(dir: string, env: Record<string, string>): Build {
+  const from = performance.now();
+  const done = Bun.spawnSync(['cargo', 'build', '--offline', '--locked', '--message-format=json'], {
+    cwd: dir,
+    env: { ...baseEnv(), ...env },
+  });
+  const seconds = (performance.now() - from) / 1000;
+  if (done.exitCode !== 0) throw new Error(`Cannot build ${dir}: ${done.stderr.toString().slice(-1500)}`);
+  const units = done.stdout
+    .toString()
+    .split('\n')
+    .filter((line) => line.includes('"reason":"compiler-artifact"') && line.includes('"fresh":false')).length;
+  return { seconds, units };
+}
+
+export const checkout = (source: string, to: string): string => {
+  rmSync(to, { recursive: true, force: true });
+  mkdirSync(dirname(to), { recursive: true });
+  cpSync(source, to, { recursive: true });
+  return to;
+};
+
+/** All phases of one tool on one application; plain cargo has no warm ones. */
+export function measure(
+  application: Application,
+  tool: Tool,
+  place: { source: string; workDir: string },
+): Sample[] {
+  const state = join(place.workDir, 'state', `${application.name}-${tool.name}`);
+  forget(state);
+  mkdirSync(state, { recursive: true });
+  const a = checkout(place.source, join(state, 'a'));
+  const b = checkout(place.source, join(state, 'another/place/for', 'b'));
+  const sample = (phase: Phase, run: Build): Sample => ({
+    application: application.name,
+    tool: tool.name,
+    phase,
+    ...run,
+  });
+  const inA = tool.env(state, { from: a, to: a });
+  const inB = tool.env(state, { from: a, to: b });
+  const samples = [sample('cold', build(a, inA))];
+  if (tool.name !== 'plain') {
+    samples.push(sample('elsewhere', build(b, inB)));
+    const again = [build(b, inB), build(a, inA), build(b, inB)];
+    samples.push(
+      sample('again', {
+        seconds: again[0]?.seconds ?? 0,
+        units: again.reduce((sum, { units }) => sum + units, 0),
+      }),
+    );
+    rmSync(join(a, 'target'), { recursive: true, force: true });
+    samples.push(sample('cleaned', build(a, inA)));
+  }
+  if (tool.name !== 'floor') {
+    appendFileSync(
+      join(a, application.leaf),
+      '\n#[allow(dead_code)]\nfn edited_by_the_benchmark() -> u32 { 1 }\n',
+    );
+    samples.push(sample('leaf', build(a, inA)));
+  }
+  tool.stop?.(state);
+  if (!existsSync(join(a, 'target')))
+    throw new Error(`Cannot believe the build of ${a}: it has no target folder.`);
+  forget(state);
+  return samples;
+}
+
+export const cpuModel = (): string =>
+  /model name\s*:\s*(.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';

@@ -1,0 +1,198 @@
+// From samples to the table of docs/benchmarks.md. Every sentence that holds a figure is made from the figures.
+import { release } from 'node:os';
+import type { Application } from './applications.ts';
+import type { DiskUse } from './disk-use.ts';
+import type { HitCost } from './hit-cost.ts';
+import { cpuModel, type Phase, type Sample } from './phases.ts';
+import type { Tool } from './tools.ts';
+
+export interface Results {
+  readonly date: string;
+  readonly applications: readonly Application[];
+  readonly tools: readonly Tool[];
+  readonly missing: readonly string[];
+  readonly samples: readonly Sample[];
+  readonly hit: HitCost;
+  readonly disk: readonly DiskUse[];
+}
+
+const median = (values: readonly number[]): number | undefined =>
+  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
+
+/** The median of one cell in seconds. */
+export function cell(
+  results: Results,
+  which: { application: string; tool: string; phase: Phase },
+): number | undefined {
+  const found = results.samples.filter(
+    ({ application, tool, phase }) =>
+      application === which.application && tool === which.tool && phase === which.phase,
+  );
+  return median(found.map(({ seconds }) => seconds));
+}
+
+const seconds = (value: number | undefined): string =>
+  value === undefined ? '–' : value < 10 ? value.toFixed(2) : value.toFixed(1);
+const ratio = (a: number | undefined, b: number | undefined): string =>
+  a === undefined || b === undefined ? '–' : (a / b).toFixed(2);
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+
+export function table(rows: readonly (readonly string[])[]): string {
+  const [head = [], ...body] = rows;
+  return [head, head.map(() => '---'), ...body].map((row) => `| ${row.join(' | ')} |`).join('\n');
+}
+
+const TITLES: readonly (readonly [Phase, string])[] = [
+  ['cold', 'cold'],
+  ['elsewhere', 'warm, second directory'],
+  ['cleaned', 'warm, same directory after clean'],
+  ['leaf', 'one edited leaf'],
+];
+
+function applicationSection(results: Results, application: Application): string {
+  const of = (tool: string, phase: Phase) => cell(results, { application: application.name, tool, phase });
+  const names = results.tools.map(({ name }) => name);
+  const units = results.samples.find(
+    (sample) => sample.application === application.name && sample.tool === 'plain' && sample.phase === 'cold',
+  )?.units;
+  const rows = TITLES.map(([phase, title]) => [title, ...names.map((name) => seconds(of(name, phase)))]);
+  const again = names.map((name) => {
+    const runs = results.samples.filter(
+      ({ application: at, tool, phase }) => at === application.name && tool === name && phase === 'again',
+    );
+    return runs.length === 0 ? '–' : String(Math.max(...runs.map((run) => run.units)));
+  });
+  const plain = of('plain', 'cold');
+  const ratios = [
+    ['cold / plain', ...names.map((name) => ratio(of(name, 'cold'), plain))],
+    ['warm, second directory / plain cold', ...names.map((name) => ratio(of(name, 'elsewhere'), plain))],
+    [
+      'warm, second directory / floor',
+      ...names.map((name) => ratio(of(name, 'elsewhere'), of('floor', 'elsewhere'))),
+    ],
+  ];
+  const title = `## ${application.name}${application.version === undefined ? ' of this repository' : ` ${application.version}`}`;
+  return [
+    title,
+    '',
+    `${units ?? '?'} units, ${application.rounds} round${application.rounds === 1 ? '' : 's'}. Seconds, medians.`,
+    '',
+    table([['', ...names], ...rows, ['units of three further builds', ...again], ...ratios]),
+  ].join('\n');
+}
+
+interface Target {
+  readonly what: string;
+  readonly target: string;
+  readonly measured: string;
+  readonly met: boolean | undefined;
+}
+
+function targets(results: Results): Target[] {
+  const per = (a: string, b: string, phases: readonly [Phase, Phase]) =>
+    results.applications.flatMap(({ name }) => {
+      const [x, y] = [
+        cell(results, { application: name, tool: a, phase: phases[0] }),
+        cell(results, { application: name, tool: b, phase: phases[1] }),
+      ];
+      return x === undefined || y === undefined ? [] : [{ name, value: x / y }];
+    });
+  const shown = (list: readonly { name: string; value: number }[]): string =>
+    list.map(({ name, value }) => `${name} ${value.toFixed(2)}`).join(', ');
+  const cold = per('kache', 'plain', ['cold', 'cold']);
+  const floor = per('kache', 'floor', ['elsewhere', 'elsewhere']);
+  const again = results.samples
+    .filter(({ tool, phase }) => tool === 'kache' && phase === 'again')
+    .reduce((sum, { units }) => sum + units, 0);
+  const { hit } = results;
+  const pct = (fileSystem: string): number | undefined =>
+    results.disk.find((use) => use.fileSystem === fileSystem)?.figures?.libraryPct;
+  const disk = (fileSystem: string, limit: number): Target => {
+    const value = pct(fileSystem);
+    return {
+      what: `extra disk for a second worktree's libraries on ${fileSystem}`,
+      target: `≤ ${limit} %`,
+      measured: value === undefined ? 'not run' : `${value.toFixed(1)} %`,
+      met: value === undefined ? undefined : value <= limit,
+    };
+  };
+  return [
+    {
+      what: 'cold build / plain cargo without incremental',
+      target: '≤ 1.03',
+      measured: shown(cold),
+      met: cold.every(({ value }) => value <= 1.03),
+    },
+    {
+      what: 'CPU of one hit, whole process, median',
+      target: '≤ 4 ms where an empty program takes 2',
+      measured: `${hit.medianCpuMs.toFixed(1)} ms where an empty program takes ${hit.emptyCpuMs.toFixed(1)} (× ${(hit.medianCpuMs / hit.emptyCpuMs).toFixed(1)})`,
+      met: hit.medianCpuMs <= 4 || hit.medianCpuMs / hit.emptyCpuMs <= 2,
+    },
+    {
+      what: 'warm in a second directory / replay floor, libraries',
+      target: '≤ 2',
+      measured: shown(floor),
+      met: floor.every(({ value }) => value <= 2),
+    },
+    { what: 'units touched by further builds', target: '0', measured: String(again), met: again === 0 },
+    disk('ext4', 30),
+    disk('xfs', 2),
+    disk('btrfs', 2),
+    {
+      what: 'resident memory of the wrapper, largest hit',
+      target: '≤ 40 MB',
+      measured: `${hit.maxRssMb.toFixed(0)} MB (an empty program ${hit.emptyRssMb.toFixed(0)})`,
+      met: hit.maxRssMb <= 40,
+    },
+  ];
+}
+
+export function markdown(results: Results): string {
+  const { hit } = results;
+  const rustc = Bun.spawnSync(['rustc', '--version']).stdout.toString().trim();
+  const state = (met: boolean | undefined): string =>
+    met === undefined ? 'not run' : met ? 'met' : '**missed**';
+  return `# Benchmarks
+
+<!-- Written by bench/run.ts: \`npm run bench -- --write\`. -->
+
+${results.date}, in one run on ${cpuModel()}, ${navigator.hardwareConcurrency} cores, Linux ${release()}; ${rustc}, Bun ${Bun.version}. Debug builds.
+Tools: ${results.tools.map(({ name, version }) => `${name} (${version})`).join(', ')}.${results.missing.length === 0 ? '' : ` Not installed, not run: ${results.missing.join(', ')}.`}
+
+*plain* is cargo with CARGO_INCREMENTAL=0; *kache* has its default settings: libraries are cached, linked outputs
+(binaries, build scripts, proc macros) are compiled each time. *rust-kache* is the public tool of that name, which caches linked outputs and build-script
+runs too. *floor* is a wrapper that links recorded libraries and checks nothing: the same work with no question asked.
+"Again" is \`cargo build\` in the second directory, in the first, and in the second: nothing may be compiled.
+
+## Targets
+
+${table([['', 'target', 'measured', ''], ...targets(results).map(({ what, target, measured, met }) => [what, target, measured, state(met)])])}
+
+${results.applications.map((application) => applicationSection(results, application)).join('\n\n')}
+
+## One hit
+
+${hit.crates} library calls of a warm build of fd-find, each played ${7} times into an empty folder: CPU median ${hit.medianCpuMs.toFixed(2)} ms, 90th
+percentile ${hit.p90CpuMs.toFixed(2)} ms, wall median ${hit.medianWallMs.toFixed(2)} ms. A program of the same runtime that does nothing, in between: ${hit.emptyCpuMs.toFixed(2)} ms CPU.
+
+## Disk
+
+A second worktree of fd-find on a file system of its own: what \`df\` shows more, in MB.
+
+${table([
+  ['file system', 'added', 'size of its libraries', 'everything else in target', 'libraries added'],
+  ...results.disk.map(({ fileSystem, figures }) =>
+    figures === undefined
+      ? [fileSystem, 'not run: needs root and its mkfs', '', '', '']
+      : [
+          fileSystem,
+          megabytes(figures.addedBytes),
+          megabytes(figures.libraryBytes),
+          megabytes(figures.otherBytes),
+          `${figures.libraryPct.toFixed(1)} %`,
+        ],
+  ),
+])}
+`;
+}
