@@ -5,7 +5,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 export function processesOf(directory: string): number[] {
   return readdirSync('/proc')
     .map(Number)
-    .filter((id) => Number.isInteger(id) && id !== process.pid && environmentOf(id).includes(`=${directory}`));
+    .filter(
+      (id) => Number.isInteger(id) && id !== process.pid && environmentOf(id).includes(`=${directory}`),
+    );
 }
 
 /** User and system time used so far by these processes; the kernel counts it in ticks of 10 ms. */

@@ -17,14 +17,20 @@ export function cleanEnvironment(caller: NodeJS.ProcessEnv, work: string, cargoH
   for (const directory of [home, temporary, cargoHome]) {
     mkdirSync(directory, { recursive: true });
   }
-  const environment: Environment = { HOME: home, TMPDIR: temporary, CARGO_HOME: cargoHome, CARGO_TERM_COLOR: 'never' };
+  const environment: Environment = {
+    HOME: home,
+    TMPDIR: temporary,
+    CARGO_HOME: cargoHome,
+    CARGO_TERM_COLOR: 'never',
+  };
   for (const [name, value] of Object.entries(caller)) {
     if (value !== undefined && (INHERITED.includes(name) || FOR_DOWNLOADS.test(name))) {
       environment[name] = value;
     }
   }
   environment['RUSTUP_HOME'] = caller['RUSTUP_HOME'] ?? join(homedir(), '.rustup');
-  const toolchain = caller['RUSTUP_TOOLCHAIN'] ?? tryCapture(['rustup', 'show', 'active-toolchain'])?.split(' ')[0];
+  const toolchain =
+    caller['RUSTUP_TOOLCHAIN'] ?? tryCapture(['rustup', 'show', 'active-toolchain'])?.split(' ')[0];
   if (toolchain !== undefined) {
     environment['RUSTUP_TOOLCHAIN'] = toolchain;
   }
@@ -42,6 +48,8 @@ export function requireNoCargoConfig(work: string, cargoHome: string): void {
   }
   const found = candidates.find((path) => existsSync(path));
   if (found !== undefined) {
-    throw new Error(`Cannot measure with "${found}": cargo would read it. Choose another --work-dir or --cargo-home.`);
+    throw new Error(
+      `Cannot measure with "${found}": cargo would read it. Choose another --work-dir or --cargo-home.`,
+    );
   }
 }

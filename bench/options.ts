@@ -87,7 +87,9 @@ export function parseOptions(args: string[], environment: NodeJS.ProcessEnv): Op
     repeats: count('repeats', values.repeats),
     applications,
     diskApplications: diskApplications(values.disk, applications),
-    tools: ALL_TOOLS.filter((name) => tools.includes(name) || (values.executables && EXECUTABLE_TOOLS.includes(name))),
+    tools: ALL_TOOLS.filter(
+      (name) => tools.includes(name) || (values.executables && EXECUTABLE_TOOLS.includes(name)),
+    ),
     hits: !values['no-hits'],
     installPeers: values['install-peers'],
     peersDirectory: resolve(values.peers ?? environment['KACHE_BENCH_PEERS'] ?? join(cache, 'peers')),
@@ -123,7 +125,9 @@ function toolNamed(name: string): ToolName {
 function applicationNamed(name: string): Application {
   const found = APPLICATIONS.find((application) => application.name === name);
   if (found === undefined) {
-    throw new Error(`Cannot build "${name}": not one of ${APPLICATIONS.map((each) => each.name).join(', ')}.`);
+    throw new Error(
+      `Cannot build "${name}": not one of ${APPLICATIONS.map((each) => each.name).join(', ')}.`,
+    );
   }
   return found;
 }

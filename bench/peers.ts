@@ -1,6 +1,7 @@
 // Installing the public tools kache is compared with, through cargo.
-import { mkdirSync } from 'node:fs';
+
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 
 const PEERS = [
   ['kache', '--version', '2.0.0'],
@@ -16,7 +17,10 @@ export function installPeers(directory: string): { what: string; why: string }[]
     process.stderr.write(`cargo ${command.join(' ')}\n`);
     const result = spawnSync('cargo', command, { stdio: ['ignore', 'inherit', 'inherit'] });
     if (result.status !== 0) {
-      failed.push({ what: `installing ${peer[0]}`, why: `cargo install ended with ${result.status ?? result.signal}` });
+      failed.push({
+        what: `installing ${peer[0]}`,
+        why: `cargo install ended with ${result.status ?? result.signal}`,
+      });
     }
   }
   return failed;

@@ -3,8 +3,17 @@ import { appendFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Run } from './process.ts';
 import type { Phase, UntouchedSample } from './results.ts';
-import { build, checkOut, clean, fail, firstDirectory, otherDirectory, runProgram, type Session } from './session.ts';
-import { startTool } from './session.ts';
+import {
+  build,
+  checkOut,
+  clean,
+  fail,
+  firstDirectory,
+  otherDirectory,
+  runProgram,
+  type Session,
+  startTool,
+} from './session.ts';
 
 export type Turn = { round: number; repeat: number };
 
@@ -147,7 +156,9 @@ function note(session: Session, { run, phase, turn }: Measured): boolean {
     wallMs: run.wallMs,
     cpuMs: run.cpuMs,
   });
-  context.say(`${application.name}, round ${turn.round + 1}: ${tool.name} ${phase} ${(run.wallMs / 1000).toFixed(2)} s`);
+  context.say(
+    `${application.name}, round ${turn.round + 1}: ${tool.name} ${phase} ${(run.wallMs / 1000).toFixed(2)} s`,
+  );
   return true;
 }
 

@@ -14,14 +14,18 @@ export function capture(command: string[], options: { cwd?: string; env?: Enviro
     maxBuffer: 256 << 20,
   });
   if (result.error !== undefined || result.status !== 0) {
-    const why = result.error?.message ?? `${result.signal ?? `exit ${result.status}`}: ${result.stderr.trim()}`;
+    const why =
+      result.error?.message ?? `${result.signal ?? `exit ${result.status}`}: ${result.stderr.trim()}`;
     throw new Error(`Cannot run "${command.join(' ')}": ${why}`);
   }
   return result.stdout.trim();
 }
 
 /** As `capture`, but null when the program is missing or fails. */
-export function tryCapture(command: string[], options: { cwd?: string; env?: Environment } = {}): string | null {
+export function tryCapture(
+  command: string[],
+  options: { cwd?: string; env?: Environment } = {},
+): string | null {
   try {
     return capture(command, options);
   } catch {

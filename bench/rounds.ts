@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import type { Application } from './applications.ts';
 import { measureHits } from './hits.ts';
 import { loadAverage } from './machine.ts';
-import { cold, editedLeaf, sameProgram, type Turn, untouched, warmElsewhere, warmSameDirectory } from './phases.ts';
+import {
+  cold,
+  editedLeaf,
+  sameProgram,
+  type Turn,
+  untouched,
+  warmElsewhere,
+  warmSameDirectory,
+} from './phases.ts';
 import { type Context, firstDirectory, openSession, runProgram, type Session, stopTool } from './session.ts';
 import type { Tool } from './tools.ts';
 
@@ -41,7 +49,10 @@ async function measureRound(
   { round, plan, last }: { round: number; plan: Plan; last: boolean },
 ): Promise<void> {
   let sessions = all;
-  const each = async (step: (session: Session, turn: Turn) => Promise<boolean>, repeats = 1): Promise<void> => {
+  const each = async (
+    step: (session: Session, turn: Turn) => Promise<boolean>,
+    repeats = 1,
+  ): Promise<void> => {
     for (let repeat = 0; repeat < repeats; repeat += 1) {
       const going: Session[] = [];
       for (const session of sessions) {
@@ -52,7 +63,8 @@ async function measureRound(
       sessions = going;
     }
   };
-  const only = (wanted: (session: Session) => boolean, step: (session: Session, turn: Turn) => Promise<boolean>) =>
+  const only =
+    (wanted: (session: Session) => boolean, step: (session: Session, turn: Turn) => Promise<boolean>) =>
     (session: Session, turn: Turn): Promise<boolean> =>
       wanted(session) ? step(session, turn) : Promise.resolve(true);
   const wrapped = (session: Session): boolean => session.tool.role !== 'baseline';
@@ -66,7 +78,9 @@ async function measureRound(
   await each(only(wrapped, warmSameDirectory), plan.repeats);
   await each(only(checking, editedLeaf), plan.repeats);
   if (last && plan.hits) {
-    await each(only((session) => wrapped(session) && session.tool.storeOf === session.tool.name, measureHits));
+    await each(
+      only((session) => wrapped(session) && session.tool.storeOf === session.tool.name, measureHits),
+    );
   }
   all.filter((session) => session.tool.role !== 'floor').forEach(stopTool);
 }

@@ -32,12 +32,7 @@ export type Session = {
   store: string;
 };
 
-export function openSession(
-  context: Context,
-  application: Application,
-  tool: Tool,
-  base: string,
-): Session {
+export function openSession(context: Context, application: Application, tool: Tool, base: string): Session {
   const folder = join(base, application.name);
   return {
     context,
