@@ -1,56 +1,56 @@
-// The applications the suite builds: pinned versions from crates.io, and one workspace of its own.
+// What is built: pinned applications from crates.io, fetched through cargo with their own lock files, and a workspace.
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 
-/** What is built, what it should consist of, and how the suite touches it. */
-export type Application = {
-  name: string;
-  /** A published crate with its own Cargo.lock, or a folder beside this file. */
-  source: { kind: 'crate'; version: string } | { kind: 'folder'; path: string };
-  /** Packages and compiled units (libraries, macros, build scripts, programs) of a debug build on Linux x86-64. */
-  packages: number;
-  units: number;
-  /** Appended to in the phase "one edited leaf". */
-  editedFile: string;
-  /** Run after a restored build; must print the same as after a plain build. */
-  program: { name: string; args: string[] };
-  /** Part of `--quick`, and of the disk measurement unless asked otherwise. */
-  small: boolean;
-};
+export interface Application {
+  readonly name: string;
+  /** Undefined: the workspace beside this file. */
+  readonly version: string | undefined;
+  /** The file edited for the "one edited leaf" phase, and the line appended to it. */
+  readonly leaf: string;
+  readonly rounds: number;
+}
 
 export const APPLICATIONS: readonly Application[] = [
-  {
-    name: 'workspace',
-    source: { kind: 'folder', path: 'apps/workspace' },
-    packages: 18,
-    units: 25,
-    editedFile: 'crates/units/src/lib.rs',
-    program: { name: 'greenhouse', args: [] },
-    small: true,
-  },
-  {
-    name: 'zoxide',
-    source: { kind: 'crate', version: '0.10.0' },
-    packages: 59,
-    units: 67,
-    editedFile: 'src/main.rs',
-    program: { name: 'zoxide', args: ['--version'] },
-    small: true,
-  },
-  {
-    name: 'dua-cli',
-    source: { kind: 'crate', version: '2.32.2' },
-    packages: 124,
-    units: 141,
-    editedFile: 'src/main.rs',
-    program: { name: 'dua', args: ['--version'] },
-    small: false,
-  },
-  {
-    name: 'trippy',
-    source: { kind: 'crate', version: '0.13.0' },
-    packages: 210,
-    units: 242,
-    editedFile: 'src/main.rs',
-    program: { name: 'trip', args: ['--version'] },
-    small: false,
-  },
+  { name: 'workspace', version: undefined, leaf: 'crates/units/src/lib.rs', rounds: 3 },
+  { name: 'fd-find', version: '10.5.0', leaf: 'src/main.rs', rounds: 2 },
+  { name: 'just', version: '1.59.0', leaf: 'src/lib.rs', rounds: 1 },
+  { name: 'mdbook', version: '0.5.4', leaf: 'src/main.rs', rounds: 1 },
 ];
+
+const run = (argv: readonly string[], cwd: string): void => {
+  const done = Bun.spawnSync([...argv], { cwd, stdout: 'ignore', stderr: 'pipe' });
+  if (done.exitCode !== 0)
+    throw new Error(`Cannot run "${argv.join(' ')}": ${done.stderr.toString().slice(-800)}`);
+};
+
+/** The sources of an application with every dependency fetched, below `workDir`. */
+export function fetchApplication(application: Application, workDir: string): string {
+  const target = join(workDir, 'sources', application.name);
+  if (existsSync(target)) return target;
+  mkdirSync(join(workDir, 'sources'), { recursive: true });
+  if (application.version === undefined)
+    cpSync(join(import.meta.dir, 'workspace'), target, { recursive: true });
+  else cpSync(unpacked(application.name, application.version, workDir), target, { recursive: true });
+  run(['cargo', 'fetch', '--locked'], target);
+  return target;
+}
+
+/** Cargo unpacks a crate it fetches as a dependency into its registry folder. */
+function unpacked(name: string, version: string, workDir: string): string {
+  const helper = join(workDir, 'fetch', name);
+  mkdirSync(join(helper, 'src'), { recursive: true });
+  writeFileSync(join(helper, 'src/lib.rs'), '');
+  writeFileSync(
+    join(helper, 'Cargo.toml'),
+    `[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n[dependencies.${name}]\nversion = "=${version}"\ndefault-features = false\n`,
+  );
+  run(['cargo', 'fetch'], helper);
+  const registry = join(process.env['CARGO_HOME'] ?? join(homedir(), '.cargo'), 'registry/src');
+  for (const index of readdirSync(registry)) {
+    const path = join(registry, index, `${name}-${version}`);
+    if (existsSync(path)) return path;
+  }
+  throw new Error(`Cannot find the sources of ${name} ${version} below ${registry}.`);
+}

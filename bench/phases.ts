@@ -1,168 +1,101 @@
-// The timed phases of one tool at one application. Each returns whether the tool can go on.
-import { appendFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Run } from './process.ts';
-import type { Phase, UntouchedSample } from './results.ts';
-import {
-  build,
-  checkOut,
-  clean,
-  fail,
-  firstDirectory,
-  otherDirectory,
-  runProgram,
-  type Session,
-  startTool,
-} from './session.ts';
+// What is measured: one application built by one tool, cold, warm elsewhere, warm in place, again, and after an edit.
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Application } from './applications.ts';
+import { forget, type Tool } from './tools.ts';
 
-export type Turn = { round: number; repeat: number };
+export const PHASES = ['cold', 'elsewhere', 'again', 'cleaned', 'leaf'] as const;
+export type Phase = (typeof PHASES)[number];
 
-type Measured = { run: Run; phase: Phase; turn: Turn };
-
-/**
- * First directory, empty store. A floor makes its recording here, in the first round only and untimed, because
- * recording is no work a user would wait for.
- */
-export async function cold(session: Session, turn: Turn): Promise<boolean> {
-  const { tool } = session;
-  const directory = firstDirectory(session);
-  if (tool.storeOf !== tool.name || (tool.role === 'floor' && turn.round > 0)) {
-    return true;
-  }
-  rmSync(session.root, { recursive: true, force: true });
-  await startTool(session);
-  checkOut(session, directory);
-  const run = await build(session, directory);
-  if (tool.role === 'floor') {
-    return run.kind === 'succeeded' || failed(session, 'recording', run);
-  }
-  return note(session, { run, phase: 'cold', turn });
+export interface Sample {
+  readonly application: string;
+  readonly tool: string;
+  readonly phase: Phase;
+  readonly seconds: number;
+  /** Units cargo compiled or took from the tool in this phase; 0 means it found nothing to do. */
+  readonly units: number;
 }
 
-/** A directory never seen before, at another depth. */
-export async function warmElsewhere(session: Session, turn: Turn): Promise<boolean> {
-  const directory = otherDirectory(session, turn.repeat);
-  checkOut(session, directory);
-  const run = await build(session, directory);
-  if (turn.repeat > 0) {
-    rmSync(directory, { recursive: true, force: true });
-  }
-  return note(session, { run, phase: 'warm-elsewhere', turn });
+/** The environment of a developer with nothing configured. */
+export function baseEnv(): Record<string, string> {
+  const kept = ['PATH', 'HOME', 'CARGO_HOME', 'RUSTUP_HOME', 'RUSTUP_TOOLCHAIN', 'TMPDIR', 'LANG'];
+  return Object.fromEntries(
+    kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name] ?? '']])),
+  );
 }
 
-/** The first directory again, after `cargo clean`. */
-export async function warmSameDirectory(session: Session, turn: Turn): Promise<boolean> {
-  const directory = firstDirectory(session);
-  if (session.tool.role === 'floor' && turn.repeat === 0) {
-    checkOut(session, directory);
-  }
-  const cleaned = await clean(session, directory);
-  if (cleaned.kind === 'failed') {
-    return failed(session, 'cargo clean', cleaned);
-  }
-  return note(session, { run: await build(session, directory), phase: 'warm-same-directory', turn });
+export interface Build {
+  readonly seconds: number;
+  readonly units: number;
 }
 
-/** A new function at the end of one file, then a build in the first directory. */
-export async function editedLeaf(session: Session, turn: Turn): Promise<boolean> {
-  const directory = firstDirectory(session);
-  const name = `added_by_the_benchmark_${turn.round}_${turn.repeat}`;
-  const code = `\n#[allow(dead_code)]\npub fn ${name}() -> usize {\n    ${turn.round + turn.repeat}\n}\n`;
-  appendFileSync(join(directory, session.application.editedFile), code);
-  return note(session, { run: await build(session, directory), phase: 'edited-leaf', turn });
-}
-
-/** Builds again where everything is built: in the second directory, in the first, and in the second again. */
-export async function untouched(session: Session, turn: Turn): Promise<boolean> {
-  const second = otherDirectory(session, 0);
-  const steps: [UntouchedSample['directory'], string][] = [
-    ['second', second],
-    ['first', firstDirectory(session)],
-    ['second again', second],
-  ];
-  for (const [directory, path] of steps) {
-    if (!isBuilt(session, directory)) {
-      continue;
-    }
-    const run = await build(session, path, { args: ['--message-format=json'] });
-    if (run.kind === 'failed') {
-      return failed(session, 'second build', run);
-    }
-    const artifacts = parseArtifacts(run.stdout);
-    session.context.results.untouched.push({
-      application: session.application.name,
-      tool: session.tool.name,
-      round: turn.round,
-      directory,
-      units: artifacts.filter((artifact) => !artifact.fresh).length,
-    });
-    if (session.tool.role === 'baseline' && !agreesWithManifest(session, artifacts)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-/** Plain cargo builds in the first directory only; a floor's first directory may hold an earlier round. */
-function isBuilt(session: Session, directory: UntouchedSample['directory']): boolean {
-  if (session.tool.role === 'baseline') {
-    return directory === 'first';
-  }
-  return session.tool.role !== 'floor' || directory === 'second';
-}
-
-/** A program restored from a cache must print what a plainly built one prints. */
-export function sameProgram(session: Session, expected: string | null): boolean {
-  const printed = runProgram(session, otherDirectory(session, 0));
-  if (printed !== null && printed === expected) {
-    return true;
-  }
-  const message = `the program printed ${JSON.stringify(printed)}, not ${JSON.stringify(expected)}`;
-  return failed(session, 'running the program', { message, stderrTail: '' });
-}
-
-type Artifact = { fresh: boolean; package: string };
-
-function parseArtifacts(stdout: string): Artifact[] {
-  return stdout
+export function build(dir: string, env: Record<string, string>): Build {
+  const from = performance.now();
+  const done = Bun.spawnSync(['cargo', 'build', '--offline', '--locked', '--message-format=json'], {
+    cwd: dir,
+    env: { ...baseEnv(), ...env },
+  });
+  const seconds = (performance.now() - from) / 1000;
+  if (done.exitCode !== 0) throw new Error(`Cannot build ${dir}: ${done.stderr.toString().slice(-1500)}`);
+  const units = done.stdout
+    .toString()
     .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line): { reason?: string; fresh?: boolean; package_id?: string } => JSON.parse(line))
-    .filter((message) => message.reason === 'compiler-artifact')
-    .map((message) => ({ fresh: message.fresh === true, package: message.package_id ?? '' }));
+    .filter((line) => line.includes('"reason":"compiler-artifact"') && line.includes('"fresh":false')).length;
+  return { seconds, units };
 }
 
-function agreesWithManifest(session: Session, artifacts: Artifact[]): boolean {
-  const { application } = session;
-  const packages = new Set(artifacts.map((artifact) => artifact.package)).size;
-  if (artifacts.length === application.units && packages === application.packages) {
-    return true;
-  }
-  const found = `${packages} packages and ${artifacts.length} units`;
-  const message = `found ${found}, expected ${application.packages} and ${application.units}`;
-  return failed(session, 'checking what was built', { message, stderrTail: '' });
-}
+export const checkout = (source: string, to: string): string => {
+  rmSync(to, { recursive: true, force: true });
+  mkdirSync(dirname(to), { recursive: true });
+  cpSync(source, to, { recursive: true });
+  return to;
+};
 
-function note(session: Session, { run, phase, turn }: Measured): boolean {
-  if (run.kind === 'failed') {
-    return failed(session, phase, run);
-  }
-  const { application, tool, context } = session;
-  context.results.builds.push({
+/** All phases of one tool on one application; plain cargo has no warm ones. */
+export function measure(
+  application: Application,
+  tool: Tool,
+  place: { source: string; workDir: string },
+): Sample[] {
+  const state = join(place.workDir, 'state', `${application.name}-${tool.name}`);
+  forget(state);
+  mkdirSync(state, { recursive: true });
+  const a = checkout(place.source, join(state, 'a'));
+  const b = checkout(place.source, join(state, 'another/place/for', 'b'));
+  const sample = (phase: Phase, run: Build): Sample => ({
     application: application.name,
     tool: tool.name,
     phase,
-    ...turn,
-    wallMs: run.wallMs,
-    cpuMs: run.cpuMs,
+    ...run,
   });
-  context.say(
-    `${application.name}, round ${turn.round + 1}: ${tool.name} ${phase} ${(run.wallMs / 1000).toFixed(2)} s`,
-  );
-  return true;
+  const inA = tool.env(state, { from: a, to: a });
+  const inB = tool.env(state, { from: a, to: b });
+  const samples = [sample('cold', build(a, inA))];
+  if (tool.name !== 'plain') {
+    samples.push(sample('elsewhere', build(b, inB)));
+    const again = [build(b, inB), build(a, inA), build(b, inB)];
+    samples.push(
+      sample('again', {
+        seconds: again[0]?.seconds ?? 0,
+        units: again.reduce((sum, { units }) => sum + units, 0),
+      }),
+    );
+    rmSync(join(a, 'target'), { recursive: true, force: true });
+    samples.push(sample('cleaned', build(a, inA)));
+  }
+  if (tool.name !== 'floor') {
+    appendFileSync(
+      join(a, application.leaf),
+      '\n#[allow(dead_code)]\nfn edited_by_the_benchmark() -> u32 { 1 }\n',
+    );
+    samples.push(sample('leaf', build(a, inA)));
+  }
+  tool.stop?.(state);
+  if (!existsSync(join(a, 'target')))
+    throw new Error(`Cannot believe the build of ${a}: it has no target folder.`);
+  forget(state);
+  return samples;
 }
 
-function failed(session: Session, step: string, run: { message: string; stderrTail: string }): false {
-  fail(session, step, run);
-  return false;
-}
+export const cpuModel = (): string =>
+  /model name\s*:\s*(.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';

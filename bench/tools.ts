@@ -1,147 +1,103 @@
-// The tools side by side: how each is put in front of rustc, kept private, started and stopped.
-import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+// The tools that are compared, and the environment each builds in.
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Helpers } from './helpers.ts';
-import type { Options } from './options.ts';
-import { type Environment, tryCapture } from './process.ts';
-import type { ToolFacts, ToolName } from './results.ts';
 
-export type Tool = ToolFacts & {
-  /** The wrapper's binary; null for none. */
-  wrapper: string | null;
-  role: 'baseline' | 'ours' | 'public' | 'floor';
-  /** The tool whose store this one uses: its own, except for a second way to read the same recording. */
-  storeOf: ToolName;
-  /** What the tool needs besides RUSTC_WRAPPER to keep everything in `store`. */
-  settings: (store: string, checkout: string) => Environment;
-  start: string[] | null;
-  stop: string[] | null;
-};
+export interface Tool {
+  readonly name: string;
+  readonly version: string;
+  /** The environment of a build; `from` and `to` are the checkouts of the first and of the present build. */
+  readonly env: (state: string, places: { from: string; to: string }) => Record<string, string>;
+  readonly stop?: (state: string) => void;
+}
 
-type Missing = { what: string; why: string };
+const firstLine = (argv: readonly string[]): string =>
+  Bun.spawnSync([...argv], { stderr: 'ignore' })
+    .stdout.toString()
+    .split('\n')[0] ?? '';
 
-/** The chosen tools that can run, and the others with the reason. */
-export async function findTools(
-  options: Options,
-  helpers: Helpers,
-): Promise<{ tools: Tool[]; missing: Missing[] }> {
-  const port = String(await freePort());
-  const tools: Tool[] = [];
-  const missing: Missing[] = [];
-  for (const name of options.tools) {
-    const tool = describe(name, { options, helpers, port });
-    if (tool.wrapper !== null && !existsSync(tool.wrapper)) {
-      missing.push({ what: name, why: `"${tool.wrapper}" does not exist` });
-    } else {
-      tools.push(tool);
-    }
-  }
+export const kacheBinary = join(import.meta.dir, '..', 'dist', 'kache');
+
+const SCCACHE_PORT = '44226';
+
+function sccache(path: string): Tool {
+  const env = (state: string): Record<string, string> => ({
+    RUSTC_WRAPPER: path,
+    SCCACHE_DIR: join(state, 'sccache'),
+    SCCACHE_SERVER_PORT: SCCACHE_PORT,
+    SCCACHE_IDLE_TIMEOUT: '0',
+    CARGO_INCREMENTAL: '0',
+  });
+  const stop = (state: string): void => {
+    Bun.spawnSync([path, '--stop-server'], {
+      env: { ...process.env, ...env(state) },
+      stdout: 'ignore',
+      stderr: 'ignore',
+    });
+  };
+  return { name: 'sccache', version: firstLine([path, '--version']), env, stop };
+}
+
+/** The public tool of the same name, written in Rust; executables and build scripts cached as it does by default. */
+function rustKache(path: string): Tool {
+  const env = (state: string): Record<string, string> => ({
+    RUSTC_WRAPPER: path,
+    KACHE_CACHE_DIR: join(state, 'rust-kache'),
+  });
+  const stop = (state: string): void => {
+    Bun.spawnSync([path, 'daemon', 'stop'], {
+      env: { ...process.env, ...env(state) },
+      stdout: 'ignore',
+      stderr: 'ignore',
+    });
+  };
+  return { name: 'rust-kache', version: firstLine([path, '--version']), env, stop };
+}
+
+/** Compiles the replay floor, a wrapper that checks nothing. */
+function floor(workDir: string): Tool {
+  const path = join(workDir, 'replay-floor');
+  const built = Bun.spawnSync(['rustc', '-O', '-o', path, join(import.meta.dir, 'replay-floor.rs')]);
+  if (built.exitCode !== 0) throw new Error(`Cannot compile the replay floor: ${built.stderr.toString()}`);
+  const env: Tool['env'] = (state, { from, to }) => {
+    const dir = join(state, 'floor');
+    mkdirSync(dir, { recursive: true });
+    return { RUSTC_WRAPPER: path, FLOOR_DIR: dir, FLOOR_FROM: from, FLOOR_TO: to, CARGO_INCREMENTAL: '0' };
+  };
+  return { name: 'floor', version: 'libraries only', env };
+}
+
+/** Every tool there is on this machine, plain cargo first; and the names of those that are missing. */
+export function findTools(workDir: string, peersDir: string): { tools: Tool[]; missing: string[] } {
+  const version = Bun.spawnSync([kacheBinary, '--version']).stdout.toString().trim();
+  const tools: Tool[] = [
+    { name: 'plain', version: firstLine(['cargo', '--version']), env: () => ({ CARGO_INCREMENTAL: '0' }) },
+    {
+      name: 'kache',
+      version,
+      env: (state) => ({ RUSTC_WRAPPER: kacheBinary, KACHE_CACHE_DIR: join(state, 'kache') }),
+    },
+    floor(workDir),
+  ];
+  const missing: string[] = [];
+  const [sccachePath, rustKachePath] = [join(peersDir, 'bin', 'sccache'), join(peersDir, 'bin', 'kache')];
+  if (existsSync(sccachePath)) tools.push(sccache(sccachePath));
+  else missing.push('sccache');
+  if (existsSync(rustKachePath)) tools.push(rustKache(rustKachePath));
+  else missing.push('rust-kache');
   return { tools, missing };
 }
 
-type Parts = { options: Options; helpers: Helpers; port: string };
-
-function describe(name: ToolName, parts: Parts): Tool {
-  switch (name) {
-    case 'plain':
-      return plain();
-    case 'kache':
-    case 'kache+exe':
-      return cacheCalledKache(name, parts.options.kacheBinary, 'ours');
-    case 'rust-kache':
-    case 'rust-kache+exe':
-      return cacheCalledKache(name, join(parts.options.peersDirectory, 'bin', 'kache'), 'public');
-    case 'sccache':
-      return sccache(join(parts.options.peersDirectory, 'bin', 'sccache'), parts.port);
-    case 'floor':
-    case 'floor-libs':
-      return floor(name, parts.helpers.replayFloor);
+/** Installs the peers through cargo; minutes of compiling. */
+export function installPeers(peersDir: string): void {
+  for (const args of [
+    ['kache', '--version', '2.0.0'],
+    ['sccache', '--no-default-features', '--features', 's3'],
+  ]) {
+    const done = Bun.spawnSync(['cargo', 'install', ...args, '--root', peersDir], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    if (done.exitCode !== 0) throw new Error(`Cannot install ${args[0]} into ${peersDir}.`);
   }
 }
 
-function plain(): Tool {
-  return {
-    name: 'plain',
-    version: '',
-    what: 'cargo without a wrapper, CARGO_INCREMENTAL=0',
-    wrapper: null,
-    role: 'baseline',
-    storeOf: 'plain',
-    settings: () => ({}),
-    start: null,
-    stop: null,
-  };
-}
-
-/** Both programs of that name take the same settings. */
-function cacheCalledKache(name: ToolName, wrapper: string, role: 'ours' | 'public'): Tool {
-  const executables = name.endsWith('+exe');
-  const which = role === 'ours' ? 'kache of this repository' : 'the public kache written in Rust';
-  return {
-    name,
-    version: versionOf(wrapper),
-    what: `${which}, ${executables ? 'KACHE_CACHE_EXECUTABLES=1' : 'default settings'}`,
-    wrapper,
-    role,
-    storeOf: name,
-    settings: (store) => ({
-      KACHE_CACHE_DIR: store,
-      ...(executables ? { KACHE_CACHE_EXECUTABLES: '1' } : {}),
-    }),
-    start: null,
-    stop: role === 'public' ? [wrapper, 'daemon', 'stop'] : null,
-  };
-}
-
-function sccache(wrapper: string, port: string): Tool {
-  return {
-    name: 'sccache',
-    version: versionOf(wrapper),
-    what: 'sccache, default settings, local directory, its server started before the build',
-    wrapper,
-    role: 'public',
-    storeOf: 'sccache',
-    settings: (store) => ({ SCCACHE_DIR: store, SCCACHE_SERVER_PORT: port, SCCACHE_IDLE_TIMEOUT: '0' }),
-    start: [wrapper, '--start-server'],
-    stop: [wrapper, '--stop-server'],
-  };
-}
-
-function floor(name: 'floor' | 'floor-libs', wrapper: string): Tool {
-  const librariesOnly = name === 'floor-libs';
-  return {
-    name,
-    version: '',
-    what: librariesOnly
-      ? 'the same for libraries only: what is linked is compiled in place, as a cache of libraries must'
-      : 'replay floor: a wrapper that puts recorded outputs back, executables too, and checks nothing',
-    wrapper,
-    role: 'floor',
-    storeOf: 'floor',
-    settings: (store, checkout) => ({
-      REPLAY_FLOOR_DIR: store,
-      REPLAY_FLOOR_ROOT: checkout,
-      ...(librariesOnly ? { REPLAY_FLOOR_LIBRARIES_ONLY: '1' } : {}),
-    }),
-    start: null,
-    stop: null,
-  };
-}
-
-function versionOf(wrapper: string): string {
-  return existsSync(wrapper) ? (tryCapture([wrapper, '--version'])?.split(/\s+/).at(-1) ?? 'unknown') : '';
-}
-
-/** A TCP port nobody listens on now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = address !== null && typeof address === 'object' ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
-}
+export const forget = (state: string): void => rmSync(state, { recursive: true, force: true });
