@@ -3,7 +3,7 @@
 // A rooted path is a string that cannot be confused: `./x` is relative to the compiler's folder, `<name>/x` lies under
 // the root of that name, `/x` is a path no root covers. Inside longer texts (env values, diagnostics) a root is written
 // as NUL name NUL, which neither can contain.
-import { filterList, findInList, someInList, sortShort } from '../core/lists.ts';
+import { filterList, findInList, sortShort } from '../core/lists.ts';
 import { isWithin } from '../sys/paths.ts';
 
 export interface Root {
@@ -23,8 +23,9 @@ export class PathMap {
   constructor(roots: readonly Root[]) {
     const distinct: Root[] = [];
     for (const root of roots) {
-      const usable = root.path.startsWith('/') && root.path !== '/';
-      if (usable && !someInList(distinct, ({ path }) => path === root.path)) distinct.push(root);
+      let usable = root.path.startsWith('/') && root.path !== '/';
+      for (const { path } of distinct) if (path === root.path) usable = false;
+      if (usable) distinct.push(root);
     }
     this.roots = sortShort(distinct, (a, b) =>
       a.path.length === b.path.length ? a.name < b.name : a.path.length > b.path.length,

@@ -51,36 +51,40 @@ function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
   return flag.value === undefined ? flag.name : `${flag.name} ${flag.value}`;
 }
 
-/**
- * Variables any code may read that are the same on every machine for the same package. Not the name of the README:
- * Cargo sets it by looking whether there is one, and who reads it is known from the dep-info and the macros' code.
- */
-const isPortable = (name: string): boolean =>
-  (name.startsWith('CARGO_PKG_') && name !== 'CARGO_PKG_README') ||
-  name === 'CARGO_MANIFEST_LINKS' ||
-  name === 'CARGO_BIN_NAME';
-
 /** Variables that change what the compiler does. */
-const changesCompiler = (name: string): boolean =>
-  name === 'RUSTC_BOOTSTRAP' ||
-  name === 'RUSTC_FORCE_INCREMENTAL' ||
-  name === 'RUSTC_OVERRIDE_VERSION_STRING' ||
-  name === 'SDKROOT' ||
-  name.startsWith('CLIPPY_') ||
-  name.endsWith('_DEPLOYMENT_TARGET');
+const COMPILER = ['RUSTC_BOOTSTRAP', 'RUSTC_FORCE_INCREMENTAL', 'RUSTC_OVERRIDE_VERSION_STRING', 'SDKROOT'];
 
-/** The environment that is part of every unit, sorted by name. `always` are the names (a trailing `*` matches) a user asked for. */
+/**
+ * The environment that is part of every unit, sorted by name: variables any code may read that are the same on every
+ * machine for the same package, those that change what the compiler does, and `always`, the names (a trailing `*` matches) a
+ * user asked for. Not the name of the README: Cargo sets it by looking whether there is one, and who reads it is known
+ * from the dep-info and the macros' code.
+ */
 export function unitEnvironment(env: Environment, always: readonly string[]): (readonly [string, string])[] {
-  const wanted = (name: string): boolean =>
-    isPortable(name) ||
-    changesCompiler(name) ||
-    someInList(always, (pattern) =>
-      pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
-    );
+  const names: string[] = [];
+  // One loop without calls: see core/lists.ts for what many small calls cost in a process this short.
+  for (const name of Object.keys(env)) {
+    const portable = name.startsWith('CARGO_PKG_')
+      ? name !== 'CARGO_PKG_README'
+      : name === 'CARGO_MANIFEST_LINKS' || name === 'CARGO_BIN_NAME';
+    if (
+      portable ||
+      name.startsWith('CLIPPY_') ||
+      name.endsWith('_DEPLOYMENT_TARGET') ||
+      COMPILER.includes(name)
+    )
+      names.push(name);
+    else if (always.length > 0 && matchesAny(name, always)) names.push(name);
+  }
   const result: (readonly [string, string])[] = [];
-  for (const name of Object.keys(env).sort()) if (wanted(name)) result.push([name, env[name] ?? '']);
+  for (const name of names.sort()) result.push([name, env[name] ?? '']);
   return result;
 }
+
+const matchesAny = (name: string, patterns: readonly string[]): boolean =>
+  someInList(patterns, (pattern) =>
+    pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
+  );
 
 /** Whether code is generated for the processor this runs on; then the processor is part of the key. */
 export const targetsNativeCpu = (invocation: Invocation): boolean =>

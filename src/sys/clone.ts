@@ -1,7 +1,7 @@
 // Bringing the content of one file under another name: reflink, hardlink or copy. Each strategy makes the whole file
 // or throws; none replaces an existing one.
 import { createFile, type OpenFile, openFile, readAll, removeFile } from './files.ts';
-import { cPath, lastError, libc, linux, mac, O } from './libc.ts';
+import { cString, lastError, libc, linux, mac, O } from './libc.ts';
 
 const FICLONE = 0x40049409;
 
@@ -14,7 +14,8 @@ export const CANNOT_REFLINK = ['ENOTSUP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS',
  */
 export function reflink(source: string, target: string, mode = 0o644): void {
   if (mac !== undefined) {
-    if (mac.clonefile(cPath(source, 0), cPath(target, 1), 0) !== 0) throw lastError('reflink', target);
+    if (mac.clonefile(cString.encode(`${source}\0`), cString.encode(`${target}\0`), 0) !== 0)
+      throw lastError('reflink', target);
     return;
   }
   using from = openFile(source, O.RDONLY);

@@ -1,7 +1,7 @@
 // Files and folders through libc: stat, read, write, rename, list. Every call that fails throws an OsError, except
 // where the doc of the function names the states it returns as a value.
 import { type Pointer, ptr } from 'bun:ffi';
-import { cPath, isMac, lastError, libc, linux, mac, O, OsError } from './libc.ts';
+import { cString, isMac, lastError, libc, linux, mac, O, OsError } from './libc.ts';
 import { dirname } from './paths.ts';
 
 /** What stat(2) says of one file. Times are split into seconds and nanoseconds, exact as the kernel keeps them. */
@@ -26,8 +26,6 @@ const STATX_BASIC = 0x7ff;
 const statBuffer = new DataView(new ArrayBuffer(256));
 const statAt = ptr(statBuffer);
 
-const int64 = (at: number): number => Number(statBuffer.getBigInt64(at, true));
-
 /** struct statx, the same on every Linux architecture; on macOS struct stat with 64-bit inodes. */
 function decodeStat(): FileStat {
   const view = statBuffer;
@@ -38,12 +36,12 @@ function decodeStat(): FileStat {
       nlink: view.getUint16(6, true),
       ino: view.getBigUint64(8, true),
       uid: view.getUint32(16, true),
-      mtimeSec: int64(48),
-      mtimeNsec: int64(56),
-      ctimeSec: int64(64),
-      ctimeNsec: int64(72),
-      size: int64(96),
-      blocks: int64(104),
+      mtimeSec: Number(view.getBigInt64(48, true)),
+      mtimeNsec: Number(view.getBigInt64(56, true)),
+      ctimeSec: Number(view.getBigInt64(64, true)),
+      ctimeNsec: Number(view.getBigInt64(72, true)),
+      size: Number(view.getBigInt64(96, true)),
+      blocks: Number(view.getBigInt64(104, true)),
     };
   }
   return {
@@ -51,11 +49,11 @@ function decodeStat(): FileStat {
     uid: view.getUint32(20, true),
     mode: view.getUint16(28, true),
     ino: view.getBigUint64(32, true),
-    size: int64(40),
-    blocks: int64(48),
-    ctimeSec: int64(96),
+    size: Number(view.getBigInt64(40, true)),
+    blocks: Number(view.getBigInt64(48, true)),
+    ctimeSec: Number(view.getBigInt64(96, true)),
     ctimeNsec: view.getUint32(104, true),
-    mtimeSec: int64(112),
+    mtimeSec: Number(view.getBigInt64(112, true)),
     mtimeNsec: view.getUint32(120, true),
     dev: view.getUint32(136, true) * 0x100000 + view.getUint32(140, true),
   };
@@ -64,8 +62,8 @@ function decodeStat(): FileStat {
 function statWith(path: string, flags: number): FileStat | undefined {
   const failed =
     linux === undefined
-      ? mac?.fstatat(AT_FDCWD, cPath(path), statAt, flags)
-      : linux.statx(AT_FDCWD, cPath(path), flags, STATX_BASIC, statAt);
+      ? mac?.fstatat(AT_FDCWD, cString.encode(`${path}\0`), statAt, flags)
+      : linux.statx(AT_FDCWD, cString.encode(`${path}\0`), flags, STATX_BASIC, statAt);
   if (failed === 0) return decodeStat();
   const error = lastError('stat', path);
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
@@ -122,7 +120,7 @@ export class OpenFile implements Disposable {
 
 /** Opens `path` with `O` flags; `mode` applies to a file that is created. */
 export function openFile(path: string, flags: number, mode = 0o644): OpenFile {
-  const fd = libc.open(cPath(path), flags | O.CLOEXEC, mode);
+  const fd = libc.open(cString.encode(`${path}\0`), flags | O.CLOEXEC, mode);
   if (fd < 0) throw lastError(flags & O.CREAT ? 'create' : 'open', path);
   // Apple's arm64 passes variadic arguments on the stack, where this call cannot put the mode.
   if (isMac && flags & O.CREAT) libc.fchmod(fd, mode);
@@ -159,7 +157,7 @@ export function readAll(file: OpenFile): Uint8Array {
 
 /** The content of a file, or undefined when it does not exist. */
 export function readFile(path: string): Uint8Array | undefined {
-  const fd = libc.open(cPath(path), O.RDONLY | O.CLOEXEC, 0);
+  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
   if (fd < 0) {
     const error = lastError('open', path);
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
@@ -211,16 +209,18 @@ export function appendFile(path: string, bytes: Uint8Array): void {
 }
 
 export function rename(from: string, to: string): void {
-  if (libc.rename(cPath(from, 0), cPath(to, 1)) !== 0) throw lastError('rename', to);
+  if (libc.rename(cString.encode(`${from}\0`), cString.encode(`${to}\0`)) !== 0)
+    throw lastError('rename', to);
 }
 
 export function link(existing: string, path: string): void {
-  if (libc.link(cPath(existing, 0), cPath(path, 1)) !== 0) throw lastError('link', path);
+  if (libc.link(cString.encode(`${existing}\0`), cString.encode(`${path}\0`)) !== 0)
+    throw lastError('link', path);
 }
 
 /** Removes a file; true when it was there. */
 export function removeFile(path: string): boolean {
-  if (libc.unlink(cPath(path)) === 0) return true;
+  if (libc.unlink(cString.encode(`${path}\0`)) === 0) return true;
   const error = lastError('remove', path);
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
   throw error;
@@ -228,11 +228,15 @@ export function removeFile(path: string): boolean {
 
 /** Creates a folder and its parents; what exists stays as it is. */
 export function makeDirectory(path: string, mode = 0o755): void {
-  if (libc.mkdir(cPath(path), mode) === 0) return;
+  if (libc.mkdir(cString.encode(`${path}\0`), mode) === 0) return;
   const error = lastError('create folder', path);
   if (error.code === 'ENOENT') {
     makeDirectory(dirname(path), mode);
-    if (libc.mkdir(cPath(path), mode) === 0 || lastError('create folder', path).code === 'EEXIST') return;
+    if (
+      libc.mkdir(cString.encode(`${path}\0`), mode) === 0 ||
+      lastError('create folder', path).code === 'EEXIST'
+    )
+      return;
     throw lastError('create folder', path);
   }
   const existing = stat(path);
@@ -242,7 +246,7 @@ export function makeDirectory(path: string, mode = 0o755): void {
 /** The path with every symbolic link resolved, or undefined when something on it does not exist. */
 export function realPath(path: string): string | undefined {
   const out = new Uint8Array(4097);
-  const found = libc.realpath(cPath(path), ptr(out));
+  const found = libc.realpath(cString.encode(`${path}\0`), ptr(out));
   if (found === null) {
     const error = lastError('resolve', path);
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
@@ -251,7 +255,7 @@ export function realPath(path: string): string | undefined {
   return decoder.decode(out.subarray(0, out.indexOf(0)));
 }
 
-export const isExecutable = (path: string): boolean => libc.access(cPath(path), 1) === 0;
+export const isExecutable = (path: string): boolean => libc.access(cString.encode(`${path}\0`), 1) === 0;
 
 const UTIME_OMIT = isMac ? -2 : 0x3ffffffe;
 const UTIME_NOW = isMac ? -1 : 0x3fffffff;
@@ -262,7 +266,7 @@ const timesAt = ptr(times);
 export function touch(path: string): void {
   times[1] = BigInt(UTIME_OMIT);
   times[3] = BigInt(UTIME_NOW);
-  if (libc.utimensat(AT_FDCWD, cPath(path), timesAt, 0) !== 0) throw lastError('touch', path);
+  if (libc.utimensat(AT_FDCWD, cString.encode(`${path}\0`), timesAt, 0) !== 0) throw lastError('touch', path);
 }
 
 /** One name in a folder. Symbolic links and special files are `other`. */
@@ -275,7 +279,7 @@ const SYS_getdents64 = process.arch === 'arm64' ? 61 : 217;
 
 /** The names in a folder, in the order of the file system; undefined when there is no such folder. */
 export function listDirectory(path: string): DirectoryEntry[] | undefined {
-  const fd = libc.open(cPath(path), O.RDONLY | O.DIRECTORY | O.CLOEXEC, 0);
+  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.DIRECTORY | O.CLOEXEC, 0);
   if (fd < 0) {
     const error = lastError('list', path);
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;

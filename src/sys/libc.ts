@@ -1,6 +1,6 @@
 // The C library, opened through bun:ffi, and every number that differs between platforms. node:fs would cost each
 // wrapper process 0.7 ms; twenty symbols of libc cost 0.2 ms.
-import { dlopen, FFIType, type Pointer, ptr, read } from 'bun:ffi';
+import { dlopen, FFIType, type Pointer, read } from 'bun:ffi';
 
 export const isLinux = process.platform === 'linux';
 export const isMac = process.platform === 'darwin';
@@ -170,15 +170,8 @@ export function lastError(operation: string, path: string): OsError {
   return new OsError(operation, path, NAMES[number] ?? `E${number}`);
 }
 
-const PATH_BYTES = 4096;
-const encoder = new TextEncoder();
-const scratch = [new Uint8Array(PATH_BYTES), new Uint8Array(PATH_BYTES)] as const;
-const scratchAt = [ptr(scratch[0]), ptr(scratch[1])] as const;
-
-/** `path` as a C string in one of two scratch buffers; valid until the next call with the same `slot`. */
-export function cPath(path: string, slot: 0 | 1 = 0): Pointer {
-  const { read: taken, written } = encoder.encodeInto(path, scratch[slot]);
-  if (taken < path.length || written >= PATH_BYTES) throw new OsError('use', path, 'ENAMETOOLONG');
-  scratch[slot][written] = 0;
-  return scratchAt[slot];
-}
+/**
+ * Makes C strings: `cString.encode(`${path}\0`)`, written out at each call. A helper of our own would be called often enough
+ * in one hit for the runtime to start its compiler threads, which costs half a millisecond.
+ */
+export const cString = new TextEncoder();

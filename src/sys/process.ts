@@ -1,7 +1,7 @@
 // Processes: becoming the real compiler, running it as a child, and ending as it ended.
 import { ptr } from 'bun:ffi';
 import { listDirectory, readFile, readText, utf8 } from './files.ts';
-import { cPath, lastError, libc, linux } from './libc.ts';
+import { cString, lastError, libc, linux } from './libc.ts';
 
 const F_SETFD = 2;
 const SIGPIPE = 13;
@@ -64,7 +64,7 @@ function keepDescriptors(): void {
 /** Event queues are the runtime's own: no caller hands one on. */
 function isRuntimeDescriptor(fd: number): boolean {
   const at = new Uint8Array(256);
-  const length = Number(linux?.readlink(cPath(`/proc/self/fd/${fd}`), ptr(at), at.length) ?? -1);
+  const length = Number(linux?.readlink(cString.encode(`/proc/self/fd/${fd}\0`), ptr(at), at.length) ?? -1);
   return length < 0 || new TextDecoder().decode(at.subarray(0, length)).startsWith('anon_inode:[event');
 }
 
@@ -90,7 +90,7 @@ function execRaw(
   const [argv, envp] = [cStrings(args), cStrings(rawEnvironment(changes))];
   keepDescriptors();
   for (const signal of [SIGPIPE, SIGXFSZ]) libc.signal(signal, null);
-  libc.execve(cPath(program), ptr(argv.array), ptr(envp.array));
+  libc.execve(cString.encode(`${program}\0`), ptr(argv.array), ptr(envp.array));
   throw lastError('run', program);
 }
 

@@ -1,6 +1,6 @@
 // Which files and folders below some folders are opened while something runs: inotify, which needs no privilege.
 import { ptr } from 'bun:ffi';
-import { cPath, isLinux, lastError, libc, linux, O } from './libc.ts';
+import { cString, isLinux, lastError, libc, linux, O } from './libc.ts';
 
 const IN_OPEN = 0x20;
 const IN_Q_OVERFLOW = 0x4000;
@@ -34,7 +34,11 @@ export class OpenWatch implements Disposable {
     if (fd < 0) return undefined;
     const watch = new OpenWatch(fd);
     for (const folder of folders) {
-      const id = linux.inotify_add_watch(fd, cPath(folder), IN_OPEN | IN_ONLYDIR | IN_DONT_FOLLOW);
+      const id = linux.inotify_add_watch(
+        fd,
+        cString.encode(`${folder}\0`),
+        IN_OPEN | IN_ONLYDIR | IN_DONT_FOLLOW,
+      );
       if (id >= 0) watch.#folders.set(id, folder);
       else if (!['ENOENT', 'ENOTDIR'].includes(lastError('watch', folder).code)) {
         watch[Symbol.dispose]();
