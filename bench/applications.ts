@@ -13,8 +13,8 @@ export interface Application {
 }
 
 export const APPLICATIONS: readonly Application[] = [
-  { name: 'workspace', version: undefined, leaf: 'crates/units/src/lib.rs', rounds: 3 },
-  { name: 'fd-find', version: '10.5.0', leaf: 'src/main.rs', rounds: 2 },
+  { name: 'workspace', version: undefined, leaf: 'crates/units/src/lib.rs', rounds: 1 },
+  { name: 'fd-find', version: '10.5.0', leaf: 'src/main.rs', rounds: 1 },
   { name: 'just', version: '1.59.0', leaf: 'src/lib.rs', rounds: 1 },
   { name: 'mdbook', version: '0.5.4', leaf: 'src/main.rs', rounds: 1 },
 ];

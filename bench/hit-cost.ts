@@ -33,19 +33,15 @@ const REPEATS = 7;
 const median = (values: readonly number[], at = 0.5): number =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * at)] ?? 0;
 
-function run(call: Call): Cost {
+/** Runs one call through the meter. */
+function run(meter: string, call: Call): Cost {
   const from = performance.now();
-  const done = Bun.spawnSync([...call.argv], {
-    cwd: call.cwd,
-    env: call.env,
-    stdout: 'ignore',
-    stderr: 'ignore',
-  });
+  const done = Bun.spawnSync([meter, ...call.argv], { cwd: call.cwd, env: call.env });
   const wallMs = performance.now() - from;
-  if (done.exitCode !== 0)
-    throw new Error(`Cannot replay ${call.argv.slice(0, 4).join(' ')}: status ${done.exitCode}`);
-  const { cpuTime, maxRSS } = done.resourceUsage;
-  return { wallMs, cpuMs: Number(cpuTime.total) / 1000, rssMb: maxRSS / 1024 / 1024 };
+  const [status, cpuMicros, rssKilobytes] = done.stdout.toString().trim().split(' ').map(Number);
+  if (status !== 0)
+    throw new Error(`Cannot replay ${call.argv.slice(0, 4).join(' ')}: wait status ${status}`);
+  return { wallMs, cpuMs: (cpuMicros ?? 0) / 1000, rssMb: (rssKilobytes ?? 0) / 1024 };
 }
 
 /** Records the calls of a warm build of the application at `source`. */
@@ -95,6 +91,8 @@ export function hitCost(source: string, workDir: string): HitCost {
     `${empty}.ts`,
     `--outfile=${empty}`,
   ]);
+  const meter = join(workDir, 'hits', 'meter');
+  Bun.spawnSync(['rustc', '-O', '-o', meter, join(import.meta.dir, 'process-meter.rs')]);
   const costs: Cost[] = [];
   const emptyCosts: Cost[] = [];
   for (let repeat = 0; repeat < REPEATS; repeat++) {
@@ -103,8 +101,8 @@ export function hitCost(source: string, workDir: string): HitCost {
       const out = join(workDir, 'hits', 'out', `${repeat}-${index}`);
       mkdirSync(out, { recursive: true });
       const argv = call.argv.map((arg, at) => (call.argv[at - 1] === '--out-dir' ? out : arg));
-      costs.push(run({ ...call, argv: [kacheBinary, ...argv] }));
-      emptyCosts.push(run({ ...call, argv: [empty] }));
+      costs.push(run(meter, { ...call, argv: [kacheBinary, ...argv] }));
+      emptyCosts.push(run(meter, { ...call, argv: [empty] }));
     }
   }
   rmSync(join(workDir, 'hits'), { recursive: true, force: true });

@@ -1,5 +1,6 @@
 // The entry of the binary: a compiler call goes to the wrapper at once, anything else is the command line, which is
 // loaded only then.
+import { isSupported, passThrough } from './sys/pass-through.ts';
 import { runWrapper } from './wrapper.ts';
 
 /** Programs that are compilers when named without a path: as Cargo, rustup and the cc crate call them. */
@@ -18,7 +19,12 @@ function currentDir(): string {
 const argv = process.argv.slice(2);
 const [first] = argv;
 
-if (first !== undefined && (first.includes('/') || COMPILERS.test(first))) {
+const isCompiler =
+  first !== undefined && (first.includes('/') || first.includes('\\') || COMPILERS.test(first));
+
+if (isCompiler && !isSupported) {
+  passThrough(argv);
+} else if (isCompiler) {
   runWrapper({ argv, env: process.env, cwd: currentDir(), self: process.execPath }).catch(
     (error: unknown) => {
       // There is no compiler to run: as a shell says it, and with its exit status.

@@ -9,7 +9,7 @@ import { observe } from './compile/observe.ts';
 import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { type Compiled, compile, protectStore } from './compile/run.ts';
-import { keyOf, rememberIdentities, save } from './compile/save.ts';
+import { keyOf, type RecordedOutputs, rememberIdentities, save } from './compile/save.ts';
 import { type EventBody, writeEvent } from './compile/write-event.ts';
 import type { Environment } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
@@ -180,11 +180,12 @@ interface MissOptions extends CachedOptions {
 
 async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): Promise<ExitStatus> {
   const endWatch = observe(call, base.externs.macros);
+  let hashed: RecordedOutputs | undefined;
   const compiled = await compile(call.invocation, call.map, (emit, file) => {
     if (emit !== 'metadata') return;
     // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
     endWatch();
-    rememberIdentities(call, base, [file]);
+    hashed = rememberIdentities(call, base, [file]);
   });
   options.progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;
@@ -193,7 +194,9 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     finish(call, { ...common, result: 'error' });
     return compiled.status;
   }
-  const saved = timed(call.phases, 'store', () => save(call, base, { compiled, observation: endWatch() }));
+  const saved = timed(call.phases, 'store', () =>
+    save(call, base, { compiled, observation: endWatch(), ...(hashed === undefined ? {} : { hashed }) }),
+  );
   if (saved.kind === 'skipped') {
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
     return compiled.status;

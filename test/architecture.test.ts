@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   compile: ['core', 'sys', 'rustc', 'store'],
   cli: ['core', 'sys', 'rustc', 'store'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile'],
-  'main.ts': ['wrapper.ts', 'cli'],
+  'main.ts': ['wrapper.ts', 'cli', 'sys'],
 };
 
 /** Store files no compiler call may load. */

@@ -1,5 +1,6 @@
 // The command line: which commands there are, their options, and their exit status (0 done, 1 failed, 2 wrong usage).
 import { Command, CommanderError } from 'commander';
+import { isSupported, UNSUPPORTED } from '../sys/pass-through.ts';
 import { version } from './binary.ts';
 import { cargo } from './cargo.ts';
 import { configGet, configList, configPath, configSet, configUnset } from './config.ts';
@@ -13,6 +14,11 @@ import { reportError } from './terminal.ts';
 export async function runCli(argv: readonly string[]): Promise<void> {
   // Everything behind `cargo` is Cargo's, also --help and --version.
   if (argv[0] === 'cargo') return settle(() => cargo(argv.slice(1)));
+  if (!isSupported && argv.length > 0) {
+    console.error(`kache: ${UNSUPPORTED}`);
+    process.exitCode = 1;
+    return;
+  }
   const program = commands();
   if (argv.length === 0) {
     program.outputHelp();

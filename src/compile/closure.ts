@@ -77,8 +77,12 @@ function absentSpellings(call: Call, files: readonly string[]): string[] {
 function boundRoots(call: Call, base: KeyBase, finished: FinishedCompile): string[] {
   const { map, invocation } = call;
   const bound = new Set<string>();
-  for (const root of map.roots) {
+  // Shortest first: where `/home/me` is not, `/home/me/work` need not be looked for.
+  const absent: string[] = [];
+  for (const root of map.roots.toReversed()) {
+    if (absent.some((path) => root.path.startsWith(path))) continue;
     if (finished.outputs.some(({ bytes }) => holds(bytes, root.path))) bound.add(root.name);
+    else absent.push(root.path);
   }
   const conclusive = showsLiterals(invocation);
   const bind = (value: string | undefined): void => {

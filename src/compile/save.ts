@@ -29,7 +29,12 @@ export type Saved =
 export interface Finished {
   readonly compiled: Compiled;
   readonly observation: Observation;
+  /** Outputs hashed while the compiler went on: their record, by path. */
+  readonly hashed?: RecordedOutputs;
 }
+
+/** Signature and identity of output files, by path. */
+export type RecordedOutputs = ReadonlyMap<string, readonly [signature: string, identity: string]>;
 
 /** Stores a successful compile. A store that cannot take it is a reason to skip, never an error. */
 export function save(call: Call, base: KeyBase, finished: Finished): Saved {
@@ -42,7 +47,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       rememberContents(call, base);
       return { kind: 'skipped', reason: keyed.skip };
     }
-    const published = publish(call, keyed.outputs);
+    const published = publish(call, keyed.outputs, finished.hashed);
     const entry = {
       key: keyed.key.key,
       unit: base.unit,
@@ -130,11 +135,18 @@ interface Published {
   readonly newBytes: number;
 }
 
-function publish(call: Call, outputs: readonly OutputBytes[]): Published {
+function publish(
+  call: Call,
+  outputs: readonly OutputBytes[],
+  hashed: RecordedOutputs | undefined,
+): Published {
   let newBytes = 0;
   const identities: Record<string, string> = {};
   const stored = outputs.map(({ kind, path, bytes }) => {
-    const blob = sha256(bytes) as BlobId;
+    const known = hashed?.get(path);
+    const blob = (
+      known !== undefined && known[0] === signatureNow(path) ? known[1] : sha256(bytes)
+    ) as BlobId;
     const mode = 0o644;
     const { existed } = publishBlob(call.store, blob, path, {
       shared: kind === 'link',
@@ -149,7 +161,7 @@ function publish(call: Call, outputs: readonly OutputBytes[]): Published {
 }
 
 /** Notes what outputs hold that were not stored, so that dependents need not hash them. */
-const rememberContents = (call: Call, base: KeyBase): void =>
+const rememberContents = (call: Call, base: KeyBase): RecordedOutputs =>
   rememberIdentities(
     call,
     base,
@@ -162,29 +174,34 @@ export function rememberIdentities(
   base: KeyBase,
   paths: readonly string[],
   identity?: string,
-): void {
+): RecordedOutputs {
   const known: Record<string, string> = {};
   for (const path of paths) {
     const bytes = identity === undefined ? readFile(path) : undefined;
     if (identity !== undefined) known[path] = identity;
     else if (bytes !== undefined) known[path] = sha256(bytes);
   }
-  recordOutputs(call, base, known);
+  return recordOutputs(call, base, known);
 }
 
 /** Records identities by path, with what a user of the files has to know of the unit behind them. */
-function recordOutputs(call: Call, base: KeyBase, identities: Readonly<Record<string, string>>): void {
+function recordOutputs(
+  call: Call,
+  base: KeyBase,
+  identities: Readonly<Record<string, string>>,
+): RecordedOutputs {
+  const recorded = new Map<string, readonly [string, string]>();
   const files: Record<string, readonly [string, string]> = {};
   for (const [path, identity] of Object.entries(identities)) {
     const signature = signatureNow(path);
-    if (signature !== undefined) files[basename(path)] = [signature, identity];
+    if (signature === undefined) continue;
+    recorded.set(path, [signature, identity]);
+    files[basename(path)] = [signature, identity];
   }
   const [first] = Object.keys(identities);
-  if (first === undefined) return;
-  writeOutputs(call.store, first, {
-    files,
-    macros: base.externs.macros,
-    externs: base.externs.paths,
-    complete: true,
-  });
+  if (first !== undefined) {
+    const { macros, paths: externs } = base.externs;
+    writeOutputs(call.store, first, { files, macros, externs, complete: true });
+  }
+  return recorded;
 }

@@ -4,23 +4,23 @@ import { PathMap, type Root } from '../../src/rustc/path-map.ts';
 
 const root = (name: string, path: string, placeholder?: string): Root => ({ name, path, placeholder });
 const map = new PathMap([
-  root('ws', '/home/me/work', '.'),
-  root('out', '/home/me/work/target/out', '/kache/out'),
+  root('ws', '/home/me/code', '.'),
+  root('out', '/home/me/code/target/out', '/kache/out'),
   root('home', '/home/me'),
 ]);
 
 test('the most specific root claims a path, on whole components', () => {
-  expect(map.toRooted('/home/me/work/target/out/gen.rs') as string).toBe('<out>/gen.rs');
-  expect(map.toRooted('/home/me/work/src/lib.rs') as string).toBe('<ws>/src/lib.rs');
-  expect(map.toRooted('/home/me/worker/lib.rs') as string).toBe('<home>/worker/lib.rs');
+  expect(map.toRooted('/home/me/code/target/out/gen.rs') as string).toBe('<out>/gen.rs');
+  expect(map.toRooted('/home/me/code/src/lib.rs') as string).toBe('<ws>/src/lib.rs');
+  expect(map.toRooted('/home/me/codeer/lib.rs') as string).toBe('<home>/codeer/lib.rs');
   expect(map.toRooted('/home/men/lib.rs') as string).toBe('/home/men/lib.rs');
   expect(map.toRooted('src/lib.rs') as string).toBe('./src/lib.rs');
 });
 
 test('remap arguments go from general to specific, as the last match wins in rustc', () => {
   expect(map.remapArguments()).toEqual([
-    '--remap-path-prefix=/home/me/work=.',
-    '--remap-path-prefix=/home/me/work/target/out=/kache/out',
+    '--remap-path-prefix=/home/me/code=.',
+    '--remap-path-prefix=/home/me/code/target/out=/kache/out',
   ]);
 });
 
