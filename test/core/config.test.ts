@@ -1,68 +1,220 @@
 import { expect, test } from 'bun:test';
-import { resolveSettings, unknownKeys } from '../../src/core/config.ts';
-import { parseEvent } from '../../src/core/events.ts';
-import { formatBytes, formatMs, parseDurationMs, parseSizeBytes } from '../../src/core/quantities.ts';
+import fc from 'fast-check';
+import {
+  lookUpKey,
+  resolveSettings,
+  SETTINGS,
+  type SettingKind,
+  type SettingSpec,
+  type Settings,
+  unknownKeys,
+  userConfigPath,
+} from '../../src/core/config.ts';
 
-test('the environment goes before the file, the file before the default', () => {
-  const file = {
-    cache: { local_store: '/file', key_salt: 'file', cache_executables: true, local_max_size: '5GiB' },
+/** Two right values of each kind, and wrong ones. */
+const VALUES: Readonly<Record<SettingKind, { right: readonly [string, string]; wrong: readonly unknown[] }>> =
+  {
+    string: { right: ['one', 'two'], wrong: [['a'], {}] },
+    boolean: { right: ['true', 'false'], wrong: ['yes', 'on', '2', 'TRUE', [], {}] },
+    size: { right: ['10GiB', '500MB'], wrong: ['much', '-1', '', [], true] },
+    strings: { right: ['a b', 'c,d'], wrong: [7, true, [1], {}] },
+    number: { right: ['7', '8'], wrong: ['x', []] },
+    'link-mode': { right: ['copy', 'hardlink'], wrong: ['teleport', 'AUTO', '', 1, []] },
+    'verify-mode': { right: ['always', 'sampled'], wrong: ['on', 'true', '', []] },
+    'remote-type': { right: ['filesystem', 's3'], wrong: ['gcs', '', []] },
   };
+
+const specs = SETTINGS as readonly SettingSpec[];
+
+/** A parsed file that holds one value under a dotted key. */
+const fileWith = (key: string, value: unknown): Record<string, unknown> =>
+  key.split('.').reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Record<string, unknown>;
+
+const settingsOf = (env: Record<string, string>, file = {}): Settings =>
+  resolveSettings({ HOME: '/h', ...env }, file).settings;
+
+for (const spec of specs) {
+  const { right, wrong } = VALUES[spec.kind];
+  const [one, two] = right;
+  const name = spec.key ?? spec.variable ?? '';
+  // A remote needs a place before its other settings show.
+  const place = { KACHE_S3_BUCKET: 'bucket' };
+  const env = (value: string): Record<string, string> =>
+    spec.variable === undefined ? {} : { [spec.variable]: value };
+
+  if (spec.key !== undefined) {
+    const key = spec.key;
+    test(`${name}: what the file says holds, and different values differ`, () => {
+      const base = name.startsWith('cache.remote') && spec.variable !== 'KACHE_S3_BUCKET' ? place : {};
+      const file = (value: string) => resolveSettings({ HOME: '/h', ...base }, fileWith(key, value));
+      // Of a remote only one side shows: its type decides which.
+      if (key !== 'cache.remote.path' && key !== 'cache.remote.type')
+        expect(file(one).settings).not.toEqual(file(two).settings);
+      expect([file(one).problems, file(two).problems]).toEqual([[], []]);
+    });
+
+    test(`${name}: a wrong value in the file is a problem, and the default holds`, () => {
+      for (const value of wrong) {
+        const { settings, problems } = resolveSettings({ HOME: '/h' }, fileWith(key, value));
+        expect([value, problems.map((problem) => problem.name)]).toEqual([value, [key]]);
+        expect(settings).toEqual(settingsOf({}));
+      }
+    });
+  }
+
+  if (spec.variable !== undefined) {
+    const variable = spec.variable;
+    test(`${name}: the environment goes before the file, and a wrong value does not`, () => {
+      const base = variable.startsWith('KACHE_S3') ? place : {};
+      expect(settingsOf({ ...base, ...env(one) })).not.toEqual(settingsOf({ ...base, ...env(two) }));
+      if (spec.key === undefined) return;
+      const file = fileWith(spec.key, two);
+      expect(settingsOf({ ...base, ...env(one) }, file)).toEqual(settingsOf({ ...base, ...env(one) }));
+      for (const value of wrong.filter((item) => typeof item === 'string' && item !== '')) {
+        const resolved = resolveSettings({ HOME: '/h', ...base, [variable]: String(value) }, file);
+        expect(resolved.settings).toEqual(settingsOf(base, file));
+        expect(resolved.problems.map((problem) => problem.name)).toEqual([variable]);
+      }
+    });
+  }
+}
+
+test('every kind becomes what the settings hold', () => {
   const { settings, problems } = resolveSettings(
-    { KACHE_CACHE_DIR: '/env', KACHE_CACHE_EXECUTABLES: '0', HOME: '/h' },
-    file,
+    { HOME: '/h' },
+    {
+      cache: {
+        local_store: '/store',
+        local_max_size: '5GiB',
+        cache_executables: true,
+        local_only: '1',
+        remote_readonly: 'true',
+        key_salt: 7,
+        key_env_vars: ['A', 'B_*'],
+        exclude: 'one two',
+        bypass_crates: ['x'],
+        bypass_argv: '-Zfoo,-Zbar',
+        bypass_env: ['CI=1'],
+        fallback: 'sccache',
+        link_mode: 'hardlink',
+        remote: { type: 'filesystem', path: '/shared' },
+      },
+      paths: { base_dirs: ['/base'] },
+    },
   );
-  expect(settings).toMatchObject({
-    cacheDir: '/env',
-    keySalt: 'file',
-    cacheExecutables: false,
-    maxSizeBytes: 5 * 1024 ** 3,
-    linkMode: 'auto',
-    normalizePaths: true,
-  });
   expect(problems).toEqual([]);
-  expect(resolveSettings({ HOME: '/h' }, {}).settings.cacheDir).toContain('/h/');
-  expect(resolveSettings({}, {}).settings.cacheDir).toBeUndefined();
+  expect(settings).toEqual({
+    cacheDir: '/store',
+    maxSizeBytes: 5 * 1024 ** 3,
+    disabled: false,
+    cacheExecutables: true,
+    localOnly: true,
+    remoteReadonly: true,
+    keySalt: '7',
+    keyEnvVars: ['A', 'B_*'],
+    baseDirs: ['/base'],
+    exclude: ['one', 'two'],
+    bypassCrates: ['x'],
+    bypassArgv: ['-Zfoo', '-Zbar'],
+    bypassEnv: ['CI=1'],
+    fallback: 'sccache',
+    normalizePaths: true,
+    linkMode: 'hardlink',
+    verifyRestores: 'off',
+    remote: {
+      type: 'filesystem',
+      path: '/shared',
+      bucket: undefined,
+      endpoint: undefined,
+      region: 'us-east-1',
+      prefix: 'artifacts',
+      profile: undefined,
+    },
+  });
 });
 
-test('a wrong value is a problem and the next source counts', () => {
+test('an empty variable is as none: it turns nothing on and nothing off', () => {
+  const empty = Object.fromEntries(
+    specs.flatMap(({ variable }) => (variable === undefined ? [] : [[variable, '']])),
+  );
+  const { settings } = resolveSettings({ HOME: '/h', ...empty }, {});
+  expect(settings).toEqual(settingsOf({}));
+});
+
+test('switches are read as they are written elsewhere too', () => {
+  for (const [value, on] of [
+    ['1', true],
+    ['true', true],
+    ['0', false],
+    ['false', false],
+    ['', false],
+  ] as const)
+    expect([value, settingsOf({ KACHE_DISABLED: value }).disabled]).toEqual([value, on]);
+  expect(settingsOf({ KACHE_RUSTC_PATH_NORMALIZE: '0' }).normalizePaths).toBe(false);
+});
+
+test('several problems are all named, the settings around them hold', () => {
   const { settings, problems } = resolveSettings(
     { KACHE_LINK_MODE: 'teleport', KACHE_DISABLED: 'yes' },
-    { cache: { link_mode: 'copy' } },
+    { cache: { link_mode: 'copy', local_max_size: 'large' } },
   );
-  expect(settings).toMatchObject({ linkMode: 'copy', disabled: false });
-  expect(problems.map(({ name }) => name)).toEqual(['KACHE_DISABLED', 'KACHE_LINK_MODE']);
+  expect(settings).toMatchObject({ linkMode: 'copy', disabled: false, maxSizeBytes: undefined });
+  expect(problems.map(({ name }) => name).sort()).toEqual([
+    'KACHE_DISABLED',
+    'KACHE_LINK_MODE',
+    'cache.local_max_size',
+  ]);
+  expect(problems.every(({ message }) => message.startsWith('expected '))).toBe(true);
 });
 
-test('keys nobody knows are named', () => {
+test('keys nobody knows are named, in whatever section they stand', () => {
   expect(
     unknownKeys({ cache: { local_store: '/x', lokal: 1, remote: { bucket: 'b', bukket: 'c' } }, stuff: {} }),
   ).toEqual(['cache.lokal', 'cache.remote.bukket', 'stuff']);
+  for (const { key } of specs) if (key !== undefined) expect(unknownKeys(fileWith(key, 1))).toEqual([]);
+  expect(unknownKeys(fileWith('constructor', 1))).toEqual(['constructor']);
+  expect(unknownKeys({})).toEqual([]);
 });
 
-test('quantities as people write them', () => {
-  expect([
-    parseSizeBytes('10GiB'),
-    parseSizeBytes('500MB'),
-    parseSizeBytes('12'),
-    parseSizeBytes('ten'),
-  ]).toEqual([10 * 1024 ** 3, 5e8, 12, undefined]);
-  expect([
-    parseDurationMs('30m'),
-    parseDurationMs('24h'),
-    parseDurationMs('7d'),
-    parseDurationMs('2'),
-    parseDurationMs('x'),
-  ]).toEqual([1.8e6, 8.64e7, 6.048e8, 7.2e6, undefined]);
-  expect([formatBytes(512), formatBytes(1536), formatMs(90_000), formatMs(850)]).toEqual([
-    '512 B',
-    '1.5 KiB',
-    '1m 30s',
-    '850ms',
+test('no file whatever makes it throw', () => {
+  const table = fc.dictionary(
+    fc.constantFrom('cache', 'paths', 'remote', 'local_store', 'link_mode', '__proto__', 'toString'),
+    fc.jsonValue(),
+  );
+  fc.assert(
+    fc.property(table, fc.dictionary(fc.constantFrom('cache', 'paths', 'x'), table), (flat, deep) => {
+      for (const file of [flat, deep]) {
+        const { settings } = resolveSettings({}, file);
+        expect(['auto', 'hardlink', 'copy']).toContain(settings.linkMode);
+        unknownKeys(file);
+        lookUpKey(file, 'cache.remote.bucket');
+      }
+    }),
+  );
+});
+
+test('no key and no variable stands twice, and every default in the table is the one that holds', () => {
+  const keys = specs.flatMap(({ key }) => key ?? []);
+  const variables = specs.flatMap(({ variable }) => variable ?? []);
+  expect([new Set(keys).size, new Set(variables).size]).toEqual([keys.length, variables.length]);
+  for (const spec of specs.filter(
+    ({ key, kind }) => key !== undefined && ['boolean', 'link-mode'].includes(kind),
+  ))
+    expect(settingsOf({}, fileWith(spec.key ?? '', spec.default))).toEqual(settingsOf({}));
+});
+
+test('where the store and the file are, by the environment', () => {
+  const dir = (env: Record<string, string>) => resolveSettings(env, {}).settings.cacheDir;
+  const own = process.platform === 'darwin' ? '/h/Library/Caches/kache' : '/h/.cache/kache';
+  expect([dir({ HOME: '/h' }), dir({ HOME: '/h', XDG_CACHE_HOME: '/x' })]).toEqual([own, '/x/kache']);
+  expect([dir({ HOME: '/h', XDG_CACHE_HOME: 'relative' }), dir({ HOME: '' }), dir({})]).toEqual([
+    own,
+    undefined,
+    undefined,
   ]);
-});
-
-test('a torn line of the event log is no event', () => {
-  expect(parseEvent('{"ts":1,"result":"miss","crate_name":"a","elapsed_ms":1}')?.crate_name).toBe('a');
-  for (const line of ['', '{"ts":1,"res', 'null', '[]', '{"ts":"1","result":"miss","crate_name":"a"}'])
-    expect(parseEvent(line)).toBeUndefined();
+  expect([
+    userConfigPath({ HOME: '/h' }),
+    userConfigPath({ HOME: '/h', XDG_CONFIG_HOME: '/x' }),
+    userConfigPath({}),
+  ]).toEqual(['/h/.config/kache/config.toml', '/x/kache/config.toml', undefined]);
 });
