@@ -139,13 +139,15 @@ interface CachedOptions {
 async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
   const first = timed(call.phases, 'lookup', () => lookUp(call, base));
   const hit = tryRestore(call, base, first);
-  if (hit.kind === 'restored') return finishHit(call, base, { found: first, restored: hit });
+  if (hit.kind === 'restored')
+    return finishHit(call, base, { found: first, restored: hit, self: options.self });
   const predicted = first.kind === 'absent' ? first.predicted : first.key.key;
   using _lock = timed(call.phases, 'lock', () => reserve(call, base, predicted));
   base.sources.lookAgain();
   const second = timed(call.phases, 'lookup', () => lookUp(call, base));
   const late = tryRestore(call, base, second);
-  if (late.kind === 'restored') return finishHit(call, base, { found: second, restored: late });
+  if (late.kind === 'restored')
+    return finishHit(call, base, { found: second, restored: late, self: options.self });
   const reason =
     hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
   // Awaited here: the lock is held to the end of this scope.
@@ -157,7 +159,13 @@ function tryRestore(call: Call, base: KeyBase, found: LookUp): Restored | { kind
   return timed(call.phases, 'restore', () => restore(call, base, found));
 }
 
-function finishHit(call: Call, base: KeyBase, hit: { found: LookUp; restored: Restored }): ExitStatus {
+interface FinishedHit {
+  readonly found: LookUp;
+  readonly restored: Restored;
+  readonly self: string;
+}
+
+function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   const { found, restored } = hit;
   if (found.kind === 'found' && restored.kind === 'restored') {
     finish(call, {
@@ -170,6 +178,7 @@ function finishHit(call: Call, base: KeyBase, hit: { found: LookUp; restored: Re
       unit_id: base.unit,
     });
     base.sources.remember(found.key.paths);
+    startEviction(call.store, hit.self, call.settings.maxSizeBytes);
   }
   return { kind: 'exited', code: 0 };
 }

@@ -64,7 +64,8 @@ function damagedEntries(
   { entries, blobs }: Inventory,
   rotten: ReadonlySet<BlobId>,
 ): { key: (typeof entries)[number]['key']; name: string }[] {
-  return entries.flatMap(({ key, entry }) => {
+  return entries.flatMap(({ key, entry, isForeign }) => {
+    if (isForeign) return [];
     if (entry === undefined) return [{ key, name: `${key.slice(0, 12)} (unreadable)` }];
     const whole = entry.outputs.every(
       ({ blob, sizeBytes }) => blobs.get(blob)?.info.size === sizeBytes && !rotten.has(blob),

@@ -73,6 +73,9 @@ function flagReason(invocation: Invocation): BypassReason | undefined {
     if (flag.name === '--sysroot') return 'unsupported|flag --sysroot';
     if (flag.name === '--emit' && flag.value?.includes('=')) return 'unsupported|emit-path';
   }
+  // It cannot be taken out of the file the caller wrote.
+  if (parsed.codegen.has('incremental') && invocation.args.some((arg) => arg.startsWith('@')))
+    return 'unsupported|argfile-incremental';
   const split = parsed.codegen.get('split-debuginfo');
   if (split !== undefined && split !== 'off' && !isApple(lastOf(parsed, '--target') ?? process.platform))
     return 'unsupported|split-debuginfo';

@@ -13,7 +13,7 @@ import { sha256 } from '../sys/hash.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
 import type { ResolvedExterns } from './externs.ts';
-import { MacroMentions, macroEnvironment, mentionedNames, type Source } from './macros.ts';
+import { MacroMentions, macroEnvironment, mentionedNames, type Source, sourceEnvironment } from './macros.ts';
 
 /** What the keys of one unit share, whichever closure they are made with. */
 export interface KeyBase {
@@ -74,7 +74,8 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
   }
   const bound = boundRoots(map, closure.bound);
   if (bound === undefined) return { why: 'root-missing' };
-  const env = keyedEnv(call, [...closure.env, ...base.macroEnv], map.without(closure.bound));
+  const asked = base.macros === undefined ? [] : sourceEnvironment(call, hashed.sources);
+  const env = keyedEnv(call, [...closure.env, ...base.macroEnv, ...asked], map.without(closure.bound));
   if (env === undefined) return { why: 'env-not-utf8' };
   const other = otherInputs(call, base, { closure, sources: hashed.sources });
   if ('why' in other) return other;

@@ -8,7 +8,7 @@ import { listTree, type Tree } from '../store/trees.ts';
 import { readFile, readText } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
-import { type Call, isMutable } from './call.ts';
+import type { Call } from './call.ts';
 import { identityOf } from './externs.ts';
 
 /** Folders with more folders than this below them are not looked through. */
@@ -124,6 +124,21 @@ function stemOf(name: string): string {
   return dot < 0 ? base : base.slice(0, dot);
 }
 
-/** Whether what macros read has to be watched: only in packages whose files may change. */
-export const needsWatching = (call: Call, macros: readonly string[]): boolean =>
-  macros.length > 0 && isMutable(call);
+/**
+ * The variables of the current environment that a crate's own sources name, as whole words: a macro may be told what to
+ * read (`dotenv!("URL")`, `include_dir!("$DATA")`). Sorted.
+ */
+export function sourceEnvironment(call: Call, sources: readonly Source[]): readonly string[] {
+  const { store, invocation } = call;
+  const candidates = macroCandidates(Object.keys(invocation.env)).sort();
+  const input = sha256(JSON.stringify([candidates, sources]));
+  const memo = `variables ${invocation.crateName} ${invocation.isTest} ${packageDir(invocation)} ${invocation.outDir}`;
+  const known = readMemo<{ input: string; names: string[] }>(store, 'trees', memo);
+  if (known?.input === input) return known.names;
+  const words = new Set<string>();
+  for (const [path] of sources)
+    for (const word of (readText(path) ?? '').match(/\w+/g) ?? []) words.add(word);
+  const names = candidates.filter((name) => words.has(name));
+  writeMemo(store, 'trees', memo, { input, names });
+  return names;
+}

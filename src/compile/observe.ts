@@ -1,11 +1,11 @@
-// Watching what macros read while a unit of a mutable package is compiled.
+// Watching what macros read while a unit that can reach one is compiled.
 import { isWorkspaceMember, packageDir } from '../rustc/invocation.ts';
 import { listTree } from '../store/trees.ts';
 import { isRegular, stat } from '../sys/files.ts';
 import { basename, isWithin } from '../sys/paths.ts';
 import { type Opened, OpenWatch } from '../sys/watch.ts';
-import type { Call } from './call.ts';
-import { MAX_FOLDERS, needsWatching, skipFolder } from './macros.ts';
+import { type Call, isMutable } from './call.ts';
+import { MAX_FOLDERS, skipFolder } from './macros.ts';
 
 /** What macros may have read, as absolute paths. `unknown`: it could not be found out, and nothing may be stored. */
 export type Observation = Opened | 'unknown';
@@ -13,29 +13,48 @@ export type Observation = Opened | 'unknown';
 /** More files than this in a package are not taken as inputs one and all. */
 const MAX_FALLBACK_FILES = 5000;
 
-/** Starts watching where that is needed; the returned function ends it and tells what was opened. */
+/** Starts watching where macros may read; the returned function ends it and tells what was opened. */
 export function observe(call: Call, macros: readonly string[]): () => Observation {
-  if (!needsWatching(call, macros)) return () => ({ files: [], folders: [] });
-  const { invocation, store } = call;
-  const root = isWorkspaceMember(invocation) ? invocation.cwd : packageDir(invocation);
-  const options = {
-    skip: skipFolder(invocation.outDir),
-    maxFolders: MAX_FOLDERS,
-    boundary: undefined,
-    recursive: true,
-  };
-  const tree = listTree(store, root, options);
-  const watch = tree === undefined ? undefined : OpenWatch.start(tree.folders);
-  if (watch === undefined) return () => wholePackage(call);
+  const roots = macros.length === 0 ? [] : watchedRoots(call);
+  if (roots.length === 0) return () => ({ files: [], folders: [] });
+  const folders = foldersBelow(call, roots);
+  const watch = folders === undefined ? undefined : OpenWatch.start(folders);
+  if (watch === undefined) return () => everything(call);
   let seen: Observation | undefined;
   return () => {
     if (seen === undefined) {
       const opened = watch.collect();
       watch[Symbol.dispose]();
-      seen = opened === undefined ? wholePackage(call) : relevant(call, opened);
+      seen = opened === undefined ? everything(call) : relevant(call, opened);
     }
     return seen;
   };
+}
+
+/** The workspace of a package that may change, and what its build script has written, whoever's package it is. */
+function watchedRoots(call: Call): string[] {
+  const { invocation } = call;
+  const roots = isMutable(call)
+    ? [isWorkspaceMember(invocation) ? invocation.cwd : packageDir(invocation)]
+    : [];
+  const outDir = invocation.env['OUT_DIR'];
+  return outDir === undefined ? roots : [...roots, outDir];
+}
+
+function foldersBelow(call: Call, roots: readonly string[]): string[] | undefined {
+  const skip = skipFolder(call.invocation.outDir);
+  const folders: string[] = [];
+  for (const root of roots) {
+    const tree = listTree(call.store, root, {
+      skip,
+      maxFolders: MAX_FOLDERS,
+      boundary: undefined,
+      recursive: true,
+    });
+    if (tree === undefined) return undefined;
+    folders.push(...tree.folders);
+  }
+  return folders;
 }
 
 /** kache's own configuration is looked at by kache, not by macros. */
@@ -43,26 +62,29 @@ const OWN_FILES = new Set(['.kache.toml', 'kache.toml']);
 
 /** Rust sources of other packages are what their own compiles read at the same time. */
 function relevant(call: Call, opened: Opened): Opened {
-  const home = packageDir(call.invocation);
+  const own = [packageDir(call.invocation), call.invocation.env['OUT_DIR'] ?? packageDir(call.invocation)];
   const counts = (path: string): boolean => {
-    if (OWN_FILES.has(basename(path)) || (path.endsWith('.rs') && !isWithin(path, home))) return false;
+    if (OWN_FILES.has(basename(path))) return false;
+    if (path.endsWith('.rs') && !own.some((root) => isWithin(path, root))) return false;
     const info = stat(path);
     return info !== undefined && isRegular(info);
   };
   return { files: opened.files.filter(counts).sort(), folders: [...opened.folders].sort() };
 }
 
-/** Where opens cannot be seen: everything in the package counts as read. */
-function wholePackage(call: Call): Observation {
+/** Where opens cannot be seen: everything in the package and of its build script counts as read. */
+function everything(call: Call): Observation {
   const home = packageDir(call.invocation);
   const skip = skipFolder(call.invocation.outDir);
-  const tree = listTree(call.store, home, {
-    skip,
-    maxFolders: MAX_FOLDERS,
-    boundary: 'Cargo.toml',
-    recursive: true,
-  });
-  if (tree === undefined || tree.names.length > MAX_FALLBACK_FILES) return 'unknown';
-  const files = tree.names.filter((name) => !name.endsWith('/')).map((name) => `${home}/${name}`);
-  return relevant(call, { files, folders: tree.folders });
+  const all: { files: string[]; folders: string[] } = { files: [], folders: [] };
+  const roots = [...(isMutable(call) ? [home] : []), call.invocation.env['OUT_DIR']];
+  for (const root of roots) {
+    if (root === undefined) continue;
+    const boundary = root === home ? 'Cargo.toml' : undefined;
+    const tree = listTree(call.store, root, { skip, maxFolders: MAX_FOLDERS, boundary, recursive: true });
+    if (tree === undefined || tree.names.length > MAX_FALLBACK_FILES) return 'unknown';
+    for (const name of tree.names) if (!name.endsWith('/')) all.files.push(`${root}/${name}`);
+    all.folders.push(...tree.folders);
+  }
+  return relevant(call, all);
 }

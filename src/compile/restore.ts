@@ -5,7 +5,8 @@ import { findInList, mapList } from '../core/lists.ts';
 import { renderDepInfo } from '../rustc/dep-info.ts';
 import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import type { PlannedOutput } from '../rustc/outputs.ts';
-import { checkBlob, placeBlob } from '../store/blobs.ts';
+import { checkBlob, type Proof, placeBlob } from '../store/blobs.ts';
+import { touchUnit } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
 import { signatureNow, writeOutputs } from '../store/hashes.ts';
 import { bestEffort, createFile, isOsError, removeFile, rename, utf8, writeAll } from '../sys/files.ts';
@@ -28,11 +29,11 @@ export function restore(call: Call, base: KeyBase, found: Found): Restored {
   const { store, invocation } = call;
   const planned = matchOutputs(invocation.outputs.files, found.entry.outputs);
   if (planned === undefined) return drop(call, found, 'entry-incomplete');
-  const proven: { planned: PlannedOutput; stored: StoredOutput; provenMs: number }[] = [];
+  const proven: Proven[] = [];
   for (const pair of planned) {
     const state = checkBlob(store, pair.stored.blob, pair.stored.sizeBytes);
     if (state.kind !== 'sound') return drop(call, found, `blob-${state.kind}`);
-    proven.push({ ...pair, provenMs: state.provenMs });
+    proven.push({ ...pair, proof: state.proof });
   }
   const bytes = placeAll(call, proven, found);
   if (bytes === undefined) return drop(call, found, 'blob-missing');
@@ -40,12 +41,13 @@ export function restore(call: Call, base: KeyBase, found: Found): Restored {
   rememberRestored(call, base, planned);
   replay(call, found);
   touchEntry(store, found.entry.key);
+  touchUnit(store, base.unit);
   let sizeBytes = 0;
   for (const { stored } of planned) sizeBytes += stored.sizeBytes;
   return {
     kind: 'restored',
     bytes,
-    sizeBytes: sizeBytes,
+    sizeBytes,
   };
 }
 
@@ -67,7 +69,7 @@ function matchOutputs(
   return pairs;
 }
 
-type Proven = { planned: PlannedOutput; stored: StoredOutput; provenMs: number };
+type Proven = { planned: PlannedOutput; stored: StoredOutput; proof: Proof };
 
 /** Undefined when a blob was evicted at this very moment. */
 function placeAll(call: Call, outputs: readonly Proven[], found: Found): RestoredBytes | undefined {
@@ -75,14 +77,14 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
   const bytes: RestoredBytes = { reflinked: 0, hardlinked: 0, copied: 0 };
   const moves: { aside: string; target: string }[] = [];
   try {
-    for (const { planned, stored, provenMs } of outputs) {
+    for (const { planned, stored, proof } of outputs) {
       const move = asideOf(invocation.outDir, planned.name);
       // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
       const options = {
         shared: planned.kind === 'link',
         mode: stored.mode,
         linkMode: settings.linkMode,
-        provenMs,
+        proof,
       };
       moves.push(move);
       bytes[placeBlob(store, stored.blob, move.aside, options)] += stored.sizeBytes;

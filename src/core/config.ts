@@ -48,6 +48,7 @@ export interface SettingProblem {
 }
 
 export type SettingKind =
+  | 'path'
   | 'string'
   | 'boolean'
   | 'size'
@@ -70,7 +71,7 @@ export const SETTINGS = [
   {
     key: 'cache.local_store',
     variable: 'KACHE_CACHE_DIR',
-    kind: 'string',
+    kind: 'path',
     default: "the platform's cache directory + kache",
     summary: 'where the store is',
   },
@@ -265,6 +266,8 @@ function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expe
   }
   if (typeof text !== 'string') return { expected: `a ${kind}` };
   switch (kind) {
+    case 'path':
+      return text.startsWith('/') ? { value: text } : { expected: 'an absolute path' };
     case 'string':
       return { value: text === '' ? undefined : text };
     case 'boolean':
@@ -334,7 +337,8 @@ export function resolveSettings(
   };
   const hasFile = Object.keys(file).length > 0;
   for (const spec of SETTINGS as readonly SettingSpec[]) {
-    const fromEnv = spec.variable === undefined ? undefined : env[spec.variable];
+    // A variable that is set to nothing is as one that is not set.
+    const fromEnv = spec.variable === undefined || env[spec.variable] === '' ? undefined : env[spec.variable];
     if (consider(spec, spec.variable, fromEnv) || !hasFile || spec.key === undefined) continue;
     consider(spec, spec.key, lookUpKey(file, spec.key));
   }

@@ -17,10 +17,13 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
   tib: 1024 ** 4,
 };
 
+const unitOf = (units: Readonly<Record<string, number>>, name: string | undefined): number | undefined =>
+  name !== undefined && Object.hasOwn(units, name.toLowerCase()) ? units[name.toLowerCase()] : undefined;
+
 /** Bytes, or undefined when `text` is not a size. */
 export function parseSizeBytes(text: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
-  const unit = SIZE_UNITS[match?.[2]?.toLowerCase() ?? '?'];
+  const unit = unitOf(SIZE_UNITS, match?.[2]);
   return match === null || unit === undefined ? undefined : Math.floor(Number(match[1]) * unit);
 }
 
@@ -36,7 +39,7 @@ const DURATION_UNITS: Readonly<Record<string, number>> = {
 /** Milliseconds, or undefined when `text` is not a duration. A bare number is hours. */
 export function parseDurationMs(text: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]?)\s*$/i.exec(text);
-  const unit = DURATION_UNITS[match?.[2]?.toLowerCase() ?? '?'];
+  const unit = unitOf(DURATION_UNITS, match?.[2]);
   return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
 }
 

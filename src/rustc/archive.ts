@@ -14,7 +14,7 @@ export function bundlesNativeCode(rlib: Uint8Array): boolean | undefined {
   let longNames = '';
   for (let at = MAGIC.length; at + HEADER_BYTES <= rlib.length; ) {
     const size = Number(view(at + 48, at + 58));
-    if (!Number.isFinite(size) || view(at + 58, at + 60) !== '`\n') return undefined;
+    if (!(size >= 0 && Number.isFinite(size)) || view(at + 58, at + 60) !== '`\n') return undefined;
     const body = at + HEADER_BYTES;
     let name = view(at, at + 16).trimEnd();
     if (name === '//') longNames = view(body, body + size);

@@ -39,7 +39,9 @@ function splitOnce(text: string, separator: string): [string, string | undefined
 
 /** rustc escapes blanks in prerequisites, and nothing in targets. */
 function parseRule(line: string): { target: string; files: string[] } | undefined {
-  const at = line.endsWith(':') && !line.includes(': ') ? line.length - 1 : line.indexOf(': ');
+  // A rule without prerequisites ends in the colon; no file rustc reads does.
+  if (line.endsWith(':')) return { target: line.slice(0, -1), files: [] };
+  const at = targetEnd(line);
   if (at < 0) return undefined;
   const files: string[] = [];
   let pending = '';
@@ -51,6 +53,14 @@ function parseRule(line: string): { target: string; files: string[] } | undefine
     }
   }
   return { target: line.slice(0, at), files };
+}
+
+/** Targets are not escaped, so a folder may hold `: `: the first one behind the name of an output ends the target. */
+function targetEnd(line: string): number {
+  for (let at = line.indexOf(': '); at >= 0; at = line.indexOf(': ', at + 1)) {
+    if (/\.(d|rlib|rmeta|so|dylib|dll|a|lib|exe|wasm)$/.test(line.slice(0, at))) return at;
+  }
+  return line.indexOf(': ');
 }
 
 /** The same fragment as text. */

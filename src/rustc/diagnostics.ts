@@ -1,7 +1,7 @@
 // What rustc prints while it compiles: lines of JSON under Cargo. Paths are shown to people as plain Cargo shows them,
 // stored without this checkout's paths, and announced outputs are told apart from diagnostics.
 import { basename } from '../sys/paths.ts';
-import type { PathMap } from './path-map.ts';
+import { type PathMap, replacePath } from './path-map.ts';
 
 /** One line of a compiler's stderr: text, or the announcement that an output is complete. */
 export type DiagnosticLine =
@@ -46,7 +46,7 @@ export function withRealPaths(line: string, map: PathMap): string {
   let result = line;
   for (const root of map.roots) {
     if (root.placeholder?.startsWith(PLACEHOLDER_BASE))
-      result = result.replaceAll(root.placeholder, spell(root.path));
+      result = replacePath(result, root.placeholder, spell(root.path));
   }
   return result;
 }

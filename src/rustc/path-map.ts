@@ -98,7 +98,18 @@ export class PathMap {
 const isBoundary = (char: string | undefined): boolean =>
   char === undefined || /[\s"'`=:;,(){}[\]<>|&\0\\]/.test(char);
 
-function replacePath(text: string, path: string, token: string): string {
+/** The end of a terminal's colour escape, its first character as it is or as JSON writes it. */
+const COLOUR_ESCAPE = new RegExp(`(\\\\u001b|${String.fromCharCode(27)})\\[[\\d;]*m$`, 'i');
+
+/** Whether a path may begin at `at`: behind a boundary, or behind an escape as JSON and terminals write them. */
+function startsPath(text: string, at: number): boolean {
+  if (at === 0 || isBoundary(text[at - 1])) return true;
+  if (text[at - 2] === '\\' && /[nrt]/.test(text[at - 1] ?? '')) return true;
+  return text[at - 1] === 'm' && COLOUR_ESCAPE.test(text.slice(Math.max(0, at - 24), at));
+}
+
+/** Replaces a path in a text wherever it stands as whole components. */
+export function replacePath(text: string, path: string, token: string): string {
   let at = text.indexOf(path);
   if (at < 0) return text;
   let result = '';
@@ -106,7 +117,7 @@ function replacePath(text: string, path: string, token: string): string {
   for (; at >= 0; at = text.indexOf(path, at + 1)) {
     if (at < done) continue;
     const behind = text[at + path.length];
-    if (!isBoundary(at === 0 ? undefined : text[at - 1]) || (behind !== '/' && !isBoundary(behind))) continue;
+    if (!startsPath(text, at) || (behind !== '/' && !isBoundary(behind))) continue;
     result += text.slice(done, at) + token;
     done = at + path.length;
   }

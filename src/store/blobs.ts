@@ -33,7 +33,10 @@ const sealText = (store: Store, info: FileStat, provenMs: number): string =>
   `${stateOf(info)} ${store.boot} ${provenMs}`.padEnd(SEAL_BYTES - 1).concat('\n');
 
 const stateOf = (info: FileStat): string =>
-  `kache-seal-1 ${info.ino} ${info.size} ${info.mtimeSec}.${info.mtimeNsec} ${info.ctimeSec}.${info.ctimeNsec}`;
+  `kache-seal-1 ${contentOf(info)} ${info.ctimeSec}.${info.ctimeNsec}`;
+
+/** What a link leaves alone and a write does not. */
+const contentOf = (info: FileStat): string => `${info.ino} ${info.size} ${info.mtimeSec}.${info.mtimeNsec}`;
 
 /** A seal that cannot be written costs a hash at the next use. */
 function writeSeal(store: Store, id: BlobId, text: string): void {
@@ -43,10 +46,14 @@ function writeSeal(store: Store, id: BlobId, text: string): void {
   });
 }
 
-/** Takes the present state of a blob as its seal; the bytes are vouched for by the caller. */
-function sealNow(store: Store, id: BlobId, provenMs: number): void {
+/**
+ * Seals a blob again after kache has linked it, which moves its ctime and nothing else. Where more has moved, somebody
+ * has written to it since the proof: the seal stays broken, and the next use hashes.
+ */
+function sealAgain(store: Store, id: BlobId, proof: Proof): void {
   const info = stat(store.layout.blob(id));
-  if (info !== undefined) writeSeal(store, id, sealText(store, info, provenMs));
+  if (info !== undefined && contentOf(info) === contentOf(proof.info))
+    writeSeal(store, id, sealText(store, info, proof.provenMs));
 }
 
 /** When the bytes were last proven, if the seal holds; undefined when the blob has to be hashed again. */
@@ -59,8 +66,14 @@ function provenMs(store: Store, id: BlobId, info: FileStat): number | undefined 
   return age >= 0 && age < PROOF_LASTS_MS ? proven : undefined;
 }
 
+/** That a blob held what its name says: when, and the state it was in (milliseconds since the epoch). */
+export interface Proof {
+  readonly provenMs: number;
+  readonly info: FileStat;
+}
+
 export type BlobState =
-  | { readonly kind: 'sound'; readonly provenMs: number }
+  | { readonly kind: 'sound'; readonly proof: Proof }
   | { readonly kind: 'missing' }
   | { readonly kind: 'damaged' };
 
@@ -74,13 +87,13 @@ export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobStat
   if (info === undefined) return { kind: 'missing' };
   if (isRegular(info) && info.size === sizeBytes) {
     const proven = provenMs(store, id, info);
-    if (proven !== undefined) return { kind: 'sound', provenMs: proven };
+    if (proven !== undefined) return { kind: 'sound', proof: { provenMs: proven, info } };
     const bytes = readFile(path);
     if (bytes === undefined) return { kind: 'missing' };
     if (sha256(bytes) === id) {
       const now = Date.now();
       writeSeal(store, id, sealText(store, info, now));
-      return { kind: 'sound', provenMs: now };
+      return { kind: 'sound', proof: { provenMs: now, info } };
     }
   }
   removeBlob(store, id);
@@ -120,10 +133,10 @@ function bring(source: string, target: string, order: readonly LinkKind[], mode:
       else copy(source, target, mode);
       return kind;
     } catch (error) {
-      if (kind === 'copied' || !isOsError(error, ...NEXT_STRATEGY)) throw error;
+      if (kind === order[order.length - 1] || !isOsError(error, ...NEXT_STRATEGY)) throw error;
     }
   }
-  throw new Error('unreachable: copying is always tried');
+  throw new Error('no strategy given');
 }
 
 /**
@@ -134,10 +147,10 @@ export function placeBlob(
   store: Store,
   id: BlobId,
   target: string,
-  options: PlaceOptions & { provenMs: number },
+  options: PlaceOptions & { proof: Proof },
 ): LinkKind {
   const kind = bring(store.layout.blob(id), target, strategies(store, options), options.mode);
-  if (kind === 'hardlinked') sealNow(store, id, options.provenMs);
+  if (kind === 'hardlinked') sealAgain(store, id, options.proof);
   return kind;
 }
 
@@ -156,15 +169,16 @@ export function publishBlob(
   const size = stat(source)?.size ?? -1;
   const state = stat(path) === undefined ? { kind: 'missing' as const } : checkBlob(store, id, size);
   if (state.kind === 'sound') {
-    if (options.shared) replaceWithLink(store, id, source, { ...options, provenMs: state.provenMs });
+    if (options.shared) replaceWithLink(store, id, source, { ...options, proof: state.proof });
     return { existed: true };
   }
   const aside = store.temporaryPath();
-  bring(source, aside, strategies(store, options), options.mode);
+  withParent(aside, () => bring(source, aside, strategies(store, options), options.mode));
   store.moveIntoPlace(aside, path);
   // rename(2) of two names of one inode leaves both: the temporary one must not stay.
   removeFile(aside);
-  sealNow(store, id, Date.now());
+  const info = stat(path);
+  if (info !== undefined) writeSeal(store, id, sealText(store, info, Date.now()));
   return { existed: false };
 }
 
@@ -173,7 +187,7 @@ function replaceWithLink(
   store: Store,
   id: BlobId,
   source: string,
-  options: PlaceOptions & { provenMs: number },
+  options: PlaceOptions & { proof: Proof },
 ): void {
   if (stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
   const order = strategies(store, options).filter((kind) => kind !== 'copied');
@@ -186,7 +200,7 @@ function replaceWithLink(
       continue;
     }
     withParent(source, () => rename(aside, source));
-    if (kind === 'hardlinked') sealNow(store, id, options.provenMs);
+    if (kind === 'hardlinked') sealAgain(store, id, options.proof);
     return;
   }
 }

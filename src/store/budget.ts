@@ -7,6 +7,7 @@ import { tryLock } from '../sys/lock.ts';
 import { removeBlob } from './blobs.ts';
 import { type Entry, removeEntry } from './entries.ts';
 import { rotateEvents } from './event-log.ts';
+import { describesOutputs } from './hashes.ts';
 import {
   filesBelow,
   type Inventory,
@@ -108,11 +109,13 @@ export function collect(store: Store, options: CollectOptions): Collected | unde
   using lock = tryLock(store.layout.lock(sha256('kache gc')));
   if (lock === undefined) return undefined;
   bestEffort(() => openFile(store.layout.written, O.WRONLY | O.CREAT | O.TRUNC, 0o600)[Symbol.dispose]());
+  rotateEvents(store);
   const inventory = takeInventory(store);
   const candidates: Candidate[] = [];
   const doomed = new Set<CacheKey>();
   for (const stored of inventory.entries) {
     const { key, entry, usedMs, recordBytes } = stored;
+    if (stored.isForeign) continue;
     if (entry === undefined || options.isDoomed(stored)) doomed.add(key);
     else
       candidates.push({
@@ -131,7 +134,6 @@ export function collect(store: Store, options: CollectOptions): Collected | unde
   }
   const swept = sweepBlobs(store, orphaned, options.nowMs);
   sweepLeftovers(store, options.nowMs);
-  rotateEvents(store);
   return { entriesRemoved: doomed.size, ...swept, bytesAfter: storeBytes(takeInventory(store)) };
 }
 
@@ -150,9 +152,12 @@ function sweepBlobs(
 ): { blobsRemoved: number; freedBytes: number } {
   const now = takeInventory(store);
   const used = new Set(now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []));
+  // What a foreign entry refers to is not known.
+  const onlyOrphaned = now.entries.some(({ isForeign }) => isForeign);
   let [blobsRemoved, freedBytes] = [0, 0];
   for (const { id, info } of now.blobs.values()) {
-    if (used.has(id) || (!orphaned.has(id) && nowMs - touchedMs(info) < IN_FLIGHT_MS)) continue;
+    const mayGo = orphaned.has(id) || (!onlyOrphaned && nowMs - touchedMs(info) >= IN_FLIGHT_MS);
+    if (used.has(id) || !mayGo) continue;
     if (info.nlink === 1) freedBytes += occupiedBytes(info);
     removeBlob(store, id);
     blobsRemoved++;
@@ -164,9 +169,16 @@ function sweepBlobs(
 function sweepLeftovers(store: Store, nowMs: number): void {
   const { root } = store.layout;
   sweepFolder(`${root}/tmp`, nowMs - IN_FLIGHT_MS);
-  for (const kind of MEMO_KINDS) sweepFolder(`${root}/hashes/${kind}`, nowMs - MEMO_LASTS_MS);
+  for (const kind of MEMO_KINDS) {
+    const isNeeded = kind === 'outputs' ? (path: string) => describesOutputs(path) : undefined;
+    sweepFolder(`${root}/hashes/${kind}`, nowMs - MEMO_LASTS_MS, isNeeded);
+  }
   for (const { path, info } of filesBelow(`${root}/units`)) {
     if (info.mtimeSec * 1000 < nowMs - MEMO_LASTS_MS) bestEffort(() => removeFile(path));
+  }
+  for (const { path, name } of filesBelow(`${root}/entries`)) {
+    const key = name.endsWith('.inputs') ? path.slice(0, -'.inputs'.length) : undefined;
+    if (key !== undefined && lstat(key) === undefined) bestEffort(() => removeFile(path));
   }
   for (const { path, name } of filesBelow(`${root}/blobs`)) {
     const blob = name.endsWith('.seal') ? parseDigest<Digest>(name.slice(0, -'.seal'.length)) : undefined;
@@ -180,10 +192,11 @@ function sweepLeftovers(store: Store, nowMs: number): void {
   }
 }
 
-function sweepFolder(folder: string, olderThanMs: number): void {
+function sweepFolder(folder: string, olderThanMs: number, isNeeded?: (path: string) => boolean): void {
   for (const { name } of listDirectory(folder) ?? []) {
-    const info = lstat(`${folder}/${name}`);
-    if (info !== undefined && info.mtimeSec * 1000 < olderThanMs)
-      bestEffort(() => removeFile(`${folder}/${name}`));
+    const path = `${folder}/${name}`;
+    const info = lstat(path);
+    if (info === undefined || info.mtimeSec * 1000 >= olderThanMs || isNeeded?.(path) === true) continue;
+    bestEffort(() => removeFile(path));
   }
 }

@@ -1,6 +1,6 @@
 // Closures: for each unit, the sets of files and variables that earlier compiles of it read, newest first.
 import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
-import { utf8 } from '../sys/files.ts';
+import { bestEffort, touch, utf8 } from '../sys/files.ts';
 import { acquireLock } from '../sys/lock.ts';
 import { encodeRecord, parseLine, readRecord } from './records.ts';
 import { type Store, withParent } from './store.ts';
@@ -38,6 +38,10 @@ export interface UnitRecord {
 /** What is recorded for a unit; nothing when the record is missing or damaged. */
 export const readUnit = (store: Store, unit: UnitId): UnitRecord =>
   parseLine<UnitRecord>(readRecord(store.layout.unit(unit), KIND)?.[0]) ?? { closures: [], keys: [] };
+
+/** Marks a record as used now: eviction forgets those nobody has used for long. */
+export const touchUnit = (store: Store, unit: UnitId): boolean =>
+  bestEffort(() => touch(store.layout.unit(unit)));
 
 /**
  * Puts a closure and its key in front. Two processes recording the same unit take turns; the name of their lock is

@@ -1,10 +1,11 @@
 // Entries: one small file per cache key that says which blobs a compile made and what it printed.
 import type { BlobId, CacheKey, UnitId } from '../core/ids.ts';
-import { bestEffort, removeFile, touch, utf8 } from '../sys/files.ts';
+import { bestEffort, readStart, removeFile, touch, utf8 } from '../sys/files.ts';
 import { encodeRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
 const KIND = 'kache-entry-1';
+const INPUTS_KIND = 'kache-inputs-1';
 
 export interface StoredOutput {
   /** What the output is to the compiler: `link`, `metadata`. */
@@ -44,13 +45,18 @@ export function readEntry(store: Store, key: CacheKey): Entry | undefined {
   return entry?.key === key ? entry : undefined;
 }
 
+/** Whether what stands under `key` was written by another version of kache, which can read it. */
+export const isForeignEntry = (store: Store, key: CacheKey): boolean =>
+  /^kache-entry-(?!1 )\d+ /.test(new TextDecoder().decode(readStart(store.layout.entry(key), 24)));
+
 /** The inputs recorded with an entry. */
 export const readEntryInputs = (store: Store, key: CacheKey): EntryInputs | undefined =>
-  parseLine<EntryInputs>(readRecord(store.layout.entry(key), KIND)?.[1]);
+  parseLine<EntryInputs>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[0]);
 
 /** Publishes an entry. Its blobs must be in place: whoever sees the entry may restore it at once. */
 export function writeEntry(store: Store, entry: Entry, inputs: EntryInputs): void {
-  store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry, inputs])));
+  store.replaceFile(store.layout.inputs(entry.key), utf8(encodeRecord(INPUTS_KIND, [inputs])));
+  store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry])));
 }
 
 /** Marks an entry as used now: eviction goes by its mtime. */
@@ -61,4 +67,5 @@ export const touchEntry = (store: Store, key: CacheKey): boolean =>
 export const removeEntry = (store: Store, key: CacheKey): boolean =>
   bestEffort(() => {
     removeFile(store.layout.entry(key));
+    removeFile(store.layout.inputs(key));
   });

@@ -12,6 +12,7 @@ import {
   utf8,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
+import { dirname } from '../sys/paths.ts';
 import type { MemoKind } from './layout.ts';
 import { encodeRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
@@ -115,6 +116,15 @@ export const readOutputs = (store: Store, path: string): OutputRecord | undefine
 
 export const writeOutputs = (store: Store, path: string, record: OutputRecord): boolean =>
   writeMemo(store, 'outputs', outputName(path), record);
+
+/** Whether a memo of outputs, given by its own path, tells of a file that is still there. */
+export function describesOutputs(memo: string): boolean {
+  const lines = readRecord(memo, KIND);
+  const name = parseLine<string>(lines?.[0]);
+  const record = parseLine<OutputRecord>(lines?.[1]);
+  if (name === undefined || record === undefined) return false;
+  return Object.keys(record.files).some((file) => stat(`${dirname(name)}/${file}`) !== undefined);
+}
 
 /** A signature for a file kache itself has just put in place; undefined when it is gone. */
 export function signatureNow(path: string): string | undefined {

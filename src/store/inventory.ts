@@ -2,13 +2,15 @@
 // for eviction only.
 import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
 import { type FileStat, listDirectory, lstat } from '../sys/files.ts';
-import { type Entry, readEntry } from './entries.ts';
+import { type Entry, isForeignEntry, readEntry } from './entries.ts';
 import type { Store } from './store.ts';
 
 export interface StoredEntry {
   readonly key: CacheKey;
-  /** Undefined when the record is damaged. */
+  /** Undefined when the record is damaged or foreign. */
   readonly entry: Entry | undefined;
+  /** Written by another version of kache: not ours to judge. */
+  readonly isForeign: boolean;
   readonly usedMs: number;
   readonly recordBytes: number;
 }
@@ -45,11 +47,14 @@ export function takeInventory(store: Store): Inventory {
   for (const { name, info } of filesBelow(`${store.layout.root}/entries`)) {
     const key = parseDigest<CacheKey>(name);
     if (key === undefined) continue;
+    const entry = readEntry(store, key);
+    const inputs = lstat(store.layout.inputs(key));
     entries.push({
       key,
-      entry: readEntry(store, key),
+      entry,
+      isForeign: entry === undefined && isForeignEntry(store, key),
       usedMs: info.mtimeSec * 1000,
-      recordBytes: occupiedBytes(info),
+      recordBytes: occupiedBytes(info) + (inputs === undefined ? 0 : occupiedBytes(inputs)),
     });
   }
   for (const { name, info } of filesBelow(`${store.layout.root}/blobs`)) {

@@ -26,6 +26,10 @@ export class StoreLayout {
   entry(key: CacheKey): string {
     return `${this.root}/entries/${key.slice(0, 2)}/${key}`;
   }
+  /** What went into a key, for explanations. No hit reads it, and an entry without it is whole. */
+  inputs(key: CacheKey): string {
+    return `${this.entry(key)}.inputs`;
+  }
   unit(id: UnitId): string {
     return `${this.root}/units/${id.slice(0, 2)}/${id}`;
   }
@@ -48,6 +52,6 @@ export class StoreLayout {
   }
 }
 
-/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders · programs: other executables. */
-export const MEMO_KINDS = ['toolchain', 'sources', 'outputs', 'macros', 'trees', 'programs'] as const;
+/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders. */
+export const MEMO_KINDS = ['toolchain', 'sources', 'outputs', 'macros', 'trees'] as const;
 export type MemoKind = (typeof MEMO_KINDS)[number];

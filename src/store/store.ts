@@ -49,7 +49,7 @@ export class Store {
   /** Writes a file aside and renames it: a reader sees the old content, or all of the new. */
   replaceFile(path: string, bytes: Uint8Array): void {
     const aside = this.temporaryPath();
-    createFile(aside, bytes, 0o600);
+    withParent(aside, () => createFile(aside, bytes, 0o600));
     this.moveIntoPlace(aside, path);
   }
 

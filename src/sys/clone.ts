@@ -1,6 +1,6 @@
 // Bringing the content of one file under another name: reflink, hardlink or copy. Each strategy makes the whole file
 // or throws; none replaces an existing one.
-import { createFile, type OpenFile, openFile, readAll, removeFile } from './files.ts';
+import { createFile, type OpenFile, openFile, readAll, removeFile, touch } from './files.ts';
 import { cString, lastError, libc, linux, mac, O } from './libc.ts';
 
 const FICLONE = 0x40049409;
@@ -16,6 +16,10 @@ export function reflink(source: string, target: string, mode = 0o644): void {
   if (mac !== undefined) {
     if (mac.clonefile(cString.encode(`${source}\0`), cString.encode(`${target}\0`), 0) !== 0)
       throw lastError('reflink', target);
+    // clonefile(2) brings times and mode along.
+    using clone = openFile(target, O.RDONLY);
+    libc.fchmod(clone.fd, mode);
+    touch(target);
     return;
   }
   using from = openFile(source, O.RDONLY);

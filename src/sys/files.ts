@@ -167,6 +167,14 @@ export function readFile(path: string): Uint8Array | undefined {
   return readAll(file);
 }
 
+/** The first bytes of a file, at most `length` and 64 KiB; none when it does not exist. */
+export function readStart(path: string, length: number): Uint8Array {
+  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
+  if (fd < 0) return new Uint8Array();
+  using file = new OpenFile(fd, path);
+  return chunk.slice(0, readInto(file, chunkAt, Math.min(length, chunk.length)));
+}
+
 const decoder = new TextDecoder();
 
 /** The content of a UTF-8 file (invalid bytes become U+FFFD), or undefined when it does not exist. */

@@ -190,8 +190,13 @@ export function outputOf(argv: readonly string[]): string | undefined {
 }
 
 /** Starts a helper that outlives us and holds none of our descriptors. */
-export function startDetached(argv: readonly string[]): void {
-  Bun.spawn([...argv], { stdio: ['ignore', 'ignore', 'ignore'], detached: true, cwd: '/' }).unref();
+export function startDetached(argv: readonly string[], env: Readonly<Record<string, string>> = {}): void {
+  Bun.spawn([...argv], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'ignore'],
+    detached: true,
+    cwd: '/',
+  }).unref();
 }
 
 /** Tells one boot of the machine from the next. */

@@ -14,6 +14,7 @@ import {
 /** Two right values of each kind, and wrong ones. */
 const VALUES: Readonly<Record<SettingKind, { right: readonly [string, string]; wrong: readonly unknown[] }>> =
   {
+    path: { right: ['/one', '/two'], wrong: ['one', './two', ['a'], {}] },
     string: { right: ['one', 'two'], wrong: [['a'], {}] },
     boolean: { right: ['true', 'false'], wrong: ['yes', 'on', '2', 'TRUE', [], {}] },
     size: { right: ['10GiB', '500MB'], wrong: ['much', '-1', '', [], true] },
