@@ -2,8 +2,9 @@
 // proc macros can be reached through them.
 import type { BlobId } from '../core/ids.ts';
 import { isDynamicLibrary } from '../rustc/outputs.ts';
-import { isSettled, type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
+import { type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
+import { fileTimeNow, isSettled } from '../sys/clock.ts';
 import { listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
@@ -30,12 +31,13 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   if (known?.[0] === signature) return { path, identity: known[1], record };
   if (known !== undefined && isOnlyLinked(store, known, { signature, ino: info.ino }))
     return { path, identity: known[1], record };
+  const now = fileTimeNow();
   const bytes = readFile(path);
   if (bytes === undefined) return undefined;
   const identity = sha256(bytes);
   // Another compiler, or kache with another store, put this file here: what else was recorded is about something else.
   const valid = known?.[1] === identity ? record : undefined;
-  if (isSettled(info, Date.now())) {
+  if (isSettled(info, now)) {
     const files = { ...valid?.files, [name]: [signature, identity] as const };
     writeOutputs(store, path, {
       files,

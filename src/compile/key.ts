@@ -8,7 +8,8 @@ import type { PathMap } from '../rustc/path-map.ts';
 import type { Closure } from '../store/closures.ts';
 import type { EntryInputs } from '../store/entries.ts';
 import { SourceHashes } from '../store/hashes.ts';
-import { listDirectory, readText, stat } from '../sys/files.ts';
+import { listFolder } from '../store/trees.ts';
+import { readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
@@ -152,9 +153,9 @@ function otherInputs(
   const inputs: [string, string][] = [];
   for (const rooted of read.closure.listed) {
     const path = here(call, rooted);
-    const names = path === undefined ? undefined : listDirectory(path)?.map(({ name }) => name);
+    const names = path === undefined ? undefined : listFolder(call.store, path);
     if (names === undefined) return { why: `folder-missing ${rooted}` };
-    inputs.push([`names in ${rooted}`, JSON.stringify(names.sort())]);
+    inputs.push([`names in ${rooted}`, JSON.stringify(names)]);
   }
   if (base.macros !== undefined && isMutable(call)) {
     const names = mentionedNames(call, base.macros, read.sources);

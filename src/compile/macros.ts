@@ -4,7 +4,7 @@ import type { Digest } from '../core/ids.ts';
 import { packageDir } from '../rustc/invocation.ts';
 import { literalSections, macroCandidates, mentions } from '../rustc/macro-code.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
-import { listTree, type Tree } from '../store/trees.ts';
+import { listFolder, listTree } from '../store/trees.ts';
 import { readFile, readText } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
@@ -88,13 +88,22 @@ export function mentionedNames(
 ): readonly string[] | undefined {
   const { invocation, store } = call;
   const home = packageDir(invocation);
-  const options = { skip: skipFolder(invocation.outDir), maxFolders: MAX_FOLDERS, boundary: 'Cargo.toml' };
-  const trees: (Tree | undefined)[] = [listTree(store, home, { ...options, recursive: true })];
-  if (home !== invocation.cwd) trees.push(listTree(store, invocation.cwd, { ...options, recursive: false }));
-  const names: string[] = [];
-  for (const [index, tree] of trees.entries()) {
-    if (tree === undefined) return undefined;
-    names.push(...tree.names.map((name) => `${index === 0 ? 'package' : 'workspace'}/${name}`));
+  const options = { skip: skipFolder(invocation.outDir), maxFolders: MAX_FOLDERS, nested: false };
+  const tree = listTree(store, home, options);
+  if (tree === undefined) return undefined;
+  const names = tree.names.map((name) => `package/${name}`);
+  if (home !== invocation.cwd) {
+    const isSkipped = skipFolder(invocation.outDir);
+    for (const name of listFolder(store, invocation.cwd) ?? []) {
+      const isFolder = name.endsWith('/');
+      if (
+        isFolder
+          ? isSkipped(`${invocation.cwd}/${name.slice(0, -1)}`, name.slice(0, -1))
+          : name.endsWith('.rs')
+      )
+        continue;
+      names.push(`workspace/${name}`);
+    }
   }
   return filterMentioned(call, { names, macros, sources });
 }
@@ -137,7 +146,7 @@ export function sourceEnvironment(call: Call, sources: readonly Source[]): reado
   if (known?.input === input) return known.names;
   const words = new Set<string>();
   for (const [path] of sources)
-    for (const word of (readText(path) ?? '').match(/\w+/g) ?? []) words.add(word);
+    for (const word of (readText(resolve(invocation.cwd, path)) ?? '').match(/\w+/g) ?? []) words.add(word);
   const names = candidates.filter((name) => words.has(name));
   writeMemo(store, 'trees', memo, { input, names });
   return names;

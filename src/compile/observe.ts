@@ -45,12 +45,7 @@ function foldersBelow(call: Call, roots: readonly string[]): string[] | undefine
   const skip = skipFolder(call.invocation.outDir);
   const folders: string[] = [];
   for (const root of roots) {
-    const tree = listTree(call.store, root, {
-      skip,
-      maxFolders: MAX_FOLDERS,
-      boundary: undefined,
-      recursive: true,
-    });
+    const tree = listTree(call.store, root, { skip, maxFolders: MAX_FOLDERS, nested: true });
     if (tree === undefined) return undefined;
     folders.push(...tree.folders);
   }
@@ -80,8 +75,7 @@ function everything(call: Call): Observation {
   const roots = [...(isMutable(call) ? [home] : []), call.invocation.env['OUT_DIR']];
   for (const root of roots) {
     if (root === undefined) continue;
-    const boundary = root === home ? 'Cargo.toml' : undefined;
-    const tree = listTree(call.store, root, { skip, maxFolders: MAX_FOLDERS, boundary, recursive: true });
+    const tree = listTree(call.store, root, { skip, maxFolders: MAX_FOLDERS, nested: root !== home });
     if (tree === undefined || tree.names.length > MAX_FALLBACK_FILES) return 'unknown';
     for (const name of tree.names) if (!name.endsWith('/')) all.files.push(`${root}/${name}`);
     all.folders.push(...tree.folders);

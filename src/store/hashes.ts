@@ -1,16 +1,8 @@
 // Memo files: what a path held when kache last looked. Each is valid as long as the stat signature it was taken under,
 // and losing one costs a hash, never a result.
 import type { Digest } from '../core/ids.ts';
-import {
-  bestEffort,
-  type FileStat,
-  isRegular,
-  readFile,
-  signatureOf,
-  stat,
-  touchedMs,
-  utf8,
-} from '../sys/files.ts';
+import { fileTimeNow, isSettled } from '../sys/clock.ts';
+import { bestEffort, isRegular, readFile, signatureOf, stat, utf8 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import type { MemoKind } from './layout.ts';
@@ -28,15 +20,6 @@ export function readMemo<T>(store: Store, kind: MemoKind, name: string): T | und
 /** Replaces a memo, if the store can take it. Two processes may do so at once: the later one stays, both are right. */
 export const writeMemo = (store: Store, kind: MemoKind, name: string, value: unknown): boolean =>
   bestEffort(() => store.replaceFile(store.layout.memo(kind, name), utf8(encodeRecord(KIND, [name, value]))));
-
-/** A younger file may be changed again within the clock's granularity without its signature moving. */
-const YOUNG_MS = 2000;
-
-/** Whether a signature taken now will change when the file does. */
-export const isSettled = (info: FileStat, nowMs: number): boolean => {
-  const age = nowMs - touchedMs(info);
-  return age >= YOUNG_MS;
-};
 
 type Known = Record<string, readonly [signature: string, digest: Digest]>;
 
@@ -73,11 +56,12 @@ export class SourceHashes {
     const signature = signatureOf(info);
     const known = this.#known[path];
     if (known?.[0] === signature) return known[1];
+    const now = fileTimeNow();
     const bytes = readFile(path);
     if (bytes === undefined) return undefined;
     const digest = sha256(bytes);
     const after = stat(path);
-    if (after !== undefined && signatureOf(after) === signature && isSettled(info, Date.now())) {
+    if (after !== undefined && signatureOf(after) === signature && isSettled(info, now)) {
       this.#known[path] = [signature, digest];
       this.#changed = true;
     }

@@ -1,4 +1,4 @@
-// The kernel's coarse clock, the one it stamps files with.
+// The kernel's coarse clock: no file is stamped earlier than what it shows.
 import { ptr } from 'bun:ffi';
 import type { FileStat } from './files.ts';
 import { linux } from './libc.ts';
@@ -10,7 +10,10 @@ const timeAt = ptr(time);
 /** A moment of the clock that stamps files, in nanoseconds since the epoch. */
 export type FileTime = bigint & { readonly fileTime: true };
 
-/** The stamp a file written at this instant would carry. Where there is no such clock: half a second ago, which is safe. */
+/**
+ * No file written from now on carries an earlier stamp (kernels since 6.13 may stamp up to a tick later). Where there
+ * is no such clock: half a second ago, which is safe.
+ */
 export function fileTimeNow(): FileTime {
   if (linux?.clock_gettime(CLOCK_REALTIME_COARSE, timeAt) !== 0) {
     return ((BigInt(Date.now()) - 500n) * 1_000_000n) as FileTime;
@@ -28,6 +31,16 @@ export function touchedSince(info: FileStat, since: FileTime): boolean {
   const stamp = (sec: number, nsec: number): bigint => BigInt(sec) * 1_000_000_000n + BigInt(nsec);
   return stamp(info.mtimeSec, info.mtimeNsec) >= limit || stamp(info.ctimeSec, info.ctimeNsec) >= limit;
 }
+
+/** What the clocks of this machine and of a file server may differ. */
+const SKEW_NS = 20_000_000n;
+
+/**
+ * Whether a later change of a file would show in its stamps: they lie far enough behind `now`, a moment before its
+ * content was read.
+ */
+export const isSettled = (info: FileStat, now: FileTime): boolean =>
+  !touchedSince(info, (now - SKEW_NS) as FileTime);
 
 /** Waits, at most some milliseconds, until the clock has moved past `moment`: files written before it are then told apart from later ones. */
 export function waitPast(moment: FileTime): void {

@@ -141,6 +141,11 @@ const EDITS: readonly Edit[] = [
     shows: 'good day',
   },
   {
+    name: 'a variable a macro reads, by a name from the source',
+    env: { CHOSEN_BY_SOURCE: 'chosen' },
+    shows: 'chosen',
+  },
+  {
     name: 'the code of a macro',
     files: {
       'macros/src/lib.rs': (text) =>
@@ -156,6 +161,16 @@ const EDITS: readonly Edit[] = [
     name: 'what a build script generates',
     files: { 'generated/build.rs': (text) => text.replace('42', '43') },
     shows: ' 43 ',
+  },
+  {
+    name: 'what a build script generates for a macro to read',
+    files: { 'generated/build.rs': (text) => text.replace('select', 'insert') },
+    shows: 'insert',
+  },
+  {
+    name: 'C code behind a static library of an odd name',
+    files: { 'native/c/odd.c': 'int odd(void) { return 80; }\n' },
+    shows: ' 80',
   },
   {
     name: 'C code behind a static library',
