@@ -1,19 +1,19 @@
 // One compiler call from top to bottom. This is the only file that knows the order of the stages.
-import { type BypassReason, bypassReason } from './compile/bypass.ts';
+import { type BypassReason, bypassReason, LINKED } from './compile/bypass.ts';
 import { type Call, describe, timed } from './compile/call.ts';
 import { linkClosure, resolveExterns } from './compile/externs.ts';
 import { identify, identifyToolchain } from './compile/identify.ts';
 import { type KeyBase, keyBase } from './compile/key.ts';
+import { type CannotFollow, LinkReport, linkStep } from './compile/link.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
 import { observe } from './compile/observe.ts';
 import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { type Compiled, compile, protectStore } from './compile/run.ts';
-import { keyOf, type RecordedOutputs, rememberIdentities, save } from './compile/save.ts';
+import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
 import { type EventBody, writeEvent } from './compile/write-event.ts';
 import type { Environment } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
-import { isDynamicLibrary } from './rustc/outputs.ts';
 import { packageOrigin, pathMapOf } from './rustc/roots.ts';
 import { findProgram } from './rustc/toolchain.ts';
 import { startEviction } from './store/eviction-trigger.ts';
@@ -87,8 +87,9 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
     });
     return passThrough;
   }
-  if (reason === LINKED) return compileLinked(call, progress);
-  const base = timed(call.phases, 'key', () => baseOf(call));
+  if (reason === LINKED) return compileLinked(call, progress, reason);
+  const base = timed(call.phases, 'key', () => baseOf(call, true));
+  if (base !== undefined && 'why' in base) return compileLinked(call, progress, `unsupported|${base.why}`);
   if (base !== undefined) return cached(call, base, { progress, self: input.self });
   // An extern or a file that a flag names is not there: the compiler will say so.
   const body = describe(call);
@@ -100,9 +101,6 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   });
   return passThrough;
 }
-
-/** Binaries, tests, dynamic libraries, proc macros: compiled in place by default. */
-const LINKED: BypassReason = 'policy|linked-output';
 
 type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs'>;
 
@@ -119,15 +117,21 @@ function prepare(start: Start): Call | BypassReason {
   return { ...start, toolchain, origin, map: pathMapOf(invocation, origin, options), phases: {} };
 }
 
-/** What every key of this call is made of; undefined when something it names cannot be read. */
-function baseOf(call: Call): KeyBase | undefined {
+/**
+ * What every key of this call is made of; undefined when something it names cannot be read. `toStore`: whether what a
+ * linker makes is to be stored; then why it cannot be may come back.
+ */
+function baseOf(call: Call, toStore: boolean): KeyBase | CannotFollow | undefined {
   const identified = identify(call);
   const externs = resolveExterns(call);
   if (identified === undefined || externs === undefined) return undefined;
-  const isLinked = call.invocation.outputs.unitKind === 'linked';
-  const linked = isLinked ? linkClosure(call.store, externs.paths) : undefined;
-  if (isLinked && linked === undefined) return undefined;
-  return keyBase(call, identified, { externs, linked });
+  if (call.invocation.outputs.unitKind !== 'linked')
+    return keyBase(call, identified, { externs, linked: undefined, link: undefined });
+  const linked = linkClosure(call.store, externs.paths);
+  if (linked === undefined) return { why: 'library-of-unknown-origin' };
+  const link = toStore ? linkStep(call) : undefined;
+  if (link !== undefined && 'why' in link) return link;
+  return keyBase(call, identified, { externs, linked, link });
 }
 
 interface CachedOptions {
@@ -177,7 +181,7 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
       cache_key: found.entry.key,
       unit_id: base.unit,
     });
-    base.sources.remember(found.key.paths);
+    rememberInputs(base);
     startEviction(call.store, hit.self, call.settings.maxSizeBytes);
   }
   return { kind: 'exited', code: 0 };
@@ -190,11 +194,15 @@ interface MissOptions extends CachedOptions {
 async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): Promise<ExitStatus> {
   const endWatch = observe(call, base.externs.macros);
   let hashed: RecordedOutputs | undefined;
-  const compiled = await compile(call.invocation, call.map, (emit, file) => {
-    if (emit !== 'metadata') return;
-    // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
-    endWatch();
-    hashed = rememberIdentities(call, base, [file]);
+  using linkReport = new LinkReport(base.link);
+  const compiled = await compile(call.invocation, call.map, {
+    more: linkReport.arguments,
+    onArtifact: (emit, file) => {
+      if (emit !== 'metadata') return;
+      // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
+      endWatch();
+      hashed = rememberIdentities(call, base, [file]);
+    },
   });
   options.progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;
@@ -228,12 +236,13 @@ const succeeded = ({ status }: Compiled): boolean => status.kind === 'exited' &&
  * Compiles a linked output in place. What others may use as an extern (a proc macro) gets the cache key it would have
  * as its identity: its bytes differ between checkouts, what it does does not, and everything above it still hits.
  */
-async function compileLinked(call: Call, progress: Progress): Promise<ExitStatus> {
+async function compileLinked(call: Call, progress: Progress, reason: BypassReason): Promise<ExitStatus> {
   const { invocation } = call;
-  const dependable = invocation.outputs.files.some(({ name }) => isDynamicLibrary(name));
-  const base = dependable ? baseOf(call) : undefined;
+  const dependable = invocation.outputs.files.some(({ kind }) => kind === 'dylib');
+  const found = dependable ? baseOf(call, false) : undefined;
+  const base = found === undefined || 'why' in found ? undefined : found;
   const endWatch = observe(call, base?.externs.macros ?? []);
-  const compiled = await compile(invocation, call.map, () => {});
+  const compiled = await compile(invocation, call.map);
   progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;
   if (base !== undefined && succeeded(compiled)) {
@@ -243,11 +252,11 @@ async function compileLinked(call: Call, progress: Progress): Promise<ExitStatus
         call,
         base,
         keyed.outputs.map(({ path }) => path),
-        `key:${keyed.key.key}`,
+        `key:${keyed.key.identity}`,
       );
   }
   const result = succeeded(compiled) ? 'passthrough' : 'error';
-  finish(call, { result, passthrough_reason: LINKED, compiler_runs: 1, compile_ms: compiled.compileMs });
+  finish(call, { result, passthrough_reason: reason, compiler_runs: 1, compile_ms: compiled.compileMs });
   return compiled.status;
 }
 

@@ -9,6 +9,9 @@ import { basename } from '../sys/paths.ts';
 
 export type BypassReason = `policy|${string}` | `unsupported|${string}`;
 
+/** Binaries, tests, dynamic libraries, proc macros: compiled in place unless executables are to be cached. */
+export const LINKED = 'policy|linked-output';
+
 /** Options whose effect a replay could not repeat, or that write files kache does not know. */
 const UNREPEATABLE_Z =
   /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-)/;
@@ -23,7 +26,7 @@ export function bypassReason(invocation: Invocation, settings: Settings): Bypass
     userReason(invocation, settings) ??
     wrapperReason(invocation) ??
     flagReason(invocation) ??
-    outputReason(invocation)
+    outputReason(invocation, settings)
   );
 }
 
@@ -76,9 +79,10 @@ function flagReason(invocation: Invocation): BypassReason | undefined {
   // It cannot be taken out of the file the caller wrote.
   if (parsed.codegen.has('incremental') && invocation.args.some((arg) => arg.startsWith('@')))
     return 'unsupported|argfile-incremental';
+  // Unpacked debug info lies in files whose names only the compiler knows.
   const split = parsed.codegen.get('split-debuginfo');
-  if (split !== undefined && split !== 'off' && !isApple(lastOf(parsed, '--target') ?? process.platform))
-    return 'unsupported|split-debuginfo';
+  if (split === 'unpacked' && !isApple(lastOf(parsed, '--target') ?? process.platform))
+    return 'unsupported|split-debuginfo=unpacked';
   if (env['RUST_TARGET_PATH'] !== undefined) return 'unsupported|RUST_TARGET_PATH';
   if (targetsNativeCpu(invocation) && process.platform !== 'linux') return 'unsupported|target-cpu=native';
   const pathless = findInList(
@@ -91,10 +95,10 @@ function flagReason(invocation: Invocation): BypassReason | undefined {
 
 const isApple = (target: string): boolean => target.includes('apple') || target.includes('darwin');
 
-function outputReason(invocation: Invocation): BypassReason | undefined {
+function outputReason(invocation: Invocation, settings: Settings): BypassReason | undefined {
   const { unitKind, depInfo } = invocation.outputs;
   if (unitKind === 'other') return 'unsupported|emit';
   // Without dep-info nobody knows what was read.
   if (depInfo === undefined) return 'unsupported|no-dep-info';
-  return unitKind === 'linked' ? 'policy|linked-output' : undefined;
+  return unitKind === 'linked' && !settings.cacheExecutables ? LINKED : undefined;
 }

@@ -4,18 +4,21 @@ import { bundlesNativeCode } from '../rustc/archive.ts';
 import type { DepInfo } from '../rustc/dep-info.ts';
 import { envUsage } from '../rustc/env-usage.ts';
 import type { Invocation } from '../rustc/invocation.ts';
+import { compressesSections } from '../rustc/linker.ts';
 import { otherSpelling } from '../rustc/modules.ts';
 import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
+import type { OutputKind } from '../rustc/outputs.ts';
 import type { Closure } from '../store/closures.ts';
 import { readFile, readText, stat } from '../sys/files.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
 import type { KeyBase } from './key.ts';
+import { linkedFiles } from './link.ts';
 import type { Observation } from './observe.ts';
 
 /** An output of the compile with its bytes. */
 export interface OutputBytes {
-  readonly kind: string;
+  readonly kind: OutputKind;
   readonly path: string;
   readonly bytes: Uint8Array;
 }
@@ -38,22 +41,28 @@ export function closureOf(
   if (depInfo.files.some((file) => file.includes('\uFFFD'))) return { skip: 'not-utf8' };
   const natives = takesNatives(invocation, outputs);
   if (natives && nativeArchives(invocation).some(({ path }) => isThin(path))) return { skip: 'thin-archive' };
+  const link =
+    base.link === undefined ? undefined : linkedFiles(call, base.link, [...(base.linked?.keys() ?? [])]);
+  if (link !== undefined && 'skip' in link) return link;
   const files = depInfo.files.map((file) => map.toRooted(file));
   const reported = new Set(depInfo.files.map((file) => resolve(invocation.cwd, file)));
   return {
     files,
     env: depInfo.env.map(({ name }) => name).sort(),
     bound: boundRoots(call, base, finished),
-    absent: isMutable(call) ? absentSpellings(call, files) : [],
+    absent: [...(isMutable(call) ? absentSpellings(call, files) : []), ...(link?.absent ?? [])],
     observed: observation.files.filter((path) => !reported.has(path)).map((path) => map.toRooted(path)),
     listed: observation.folders.map((path) => map.toRooted(path)),
     natives,
+    ...(link === undefined ? {} : { linked: link.linked }),
   };
 }
 
 function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): boolean {
   if (asksForStatic(invocation)) return true;
-  return outputs.some(({ path, bytes }) => path.endsWith('.rlib') && bundlesNativeCode(bytes) !== false);
+  return outputs.some(
+    ({ kind, bytes }) => kind === 'staticlib' || (kind === 'link' && bundlesNativeCode(bytes) !== false),
+  );
 }
 
 /** A thin archive names its members instead of holding them. */
@@ -72,10 +81,11 @@ function absentSpellings(call: Call, files: readonly string[]): string[] {
 
 /**
  * The roots whose real path went into the outputs. Literal bytes prove it; where outputs hold bit-packed code (LLVM
- * bitcode) or a variable is used in other ways than to include a file, it is assumed.
+ * bitcode) or a variable is used in other ways than to include a file, it is assumed; where they are compressed, of all.
  */
 function boundRoots(call: Call, base: KeyBase, finished: FinishedCompile): string[] {
   const { map, invocation } = call;
+  if (compressesSections(invocation)) return map.roots.map(({ name }) => name).sort();
   const bound = new Set<string>();
   // Shortest first: where `/home/me` is not, `/home/me/work` need not be looked for.
   const absent: string[] = [];

@@ -1,7 +1,7 @@
 // What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
 // proc macros can be reached through them.
-import type { BlobId } from '../core/ids.ts';
-import { isDynamicLibrary } from '../rustc/outputs.ts';
+import type { BlobId, CacheKey } from '../core/ids.ts';
+import { isDynamicLibrary, type OutputKind } from '../rustc/outputs.ts';
 import { type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
@@ -63,6 +63,13 @@ function isOnlyLinked(
   return known[1].startsWith('key:') || stat(store.layout.blob(known[1] as BlobId))?.ino === now.ino;
 }
 
+/**
+ * What stands for an output in the keys of those that use it: its content, or, for a dynamic library, the key of its
+ * compile: a linker's bytes may differ where what it linked does not.
+ */
+export const standsFor = (kind: OutputKind, blob: BlobId, identity: CacheKey): string =>
+  kind === 'dylib' ? `key:${identity}` : blob;
+
 export interface ResolvedExterns {
   /** In command-line order: options and name as given, identity of the file; `sysroot` for those without a path. */
   readonly keyed: readonly (readonly [name: string, identity: string])[];
@@ -113,11 +120,14 @@ function allDynamicLibraries({ invocation }: Pick<Call, 'invocation'>): string[]
     );
 }
 
+/** Every library a link takes in, by path, with its identity. */
+export type LinkedLibraries = ReadonlyMap<string, string>;
+
 /**
- * The identities of every file a link of these externs takes in, also the indirect ones: C code can change in a `-sys`
- * crate while the metadata its users see stays the same. Undefined when the history of one of them is unknown.
+ * Every file a link of these externs takes in, also the indirect ones: C code can change in a `-sys` crate while the
+ * metadata its users see stays the same. Undefined when the history of one of them is unknown.
  */
-export function linkClosure(store: Store, externs: readonly string[]): readonly string[] | undefined {
+export function linkClosure(store: Store, externs: readonly string[]): LinkedLibraries | undefined {
   const seen = new Map<string, string>();
   const pending = [...externs];
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
@@ -130,5 +140,5 @@ export function linkClosure(store: Store, externs: readonly string[]): readonly 
     // A proc macro is linked already: its own externs are in its key.
     if (!isDynamicLibrary(linked)) pending.push(...found.record.externs);
   }
-  return [...seen.values()].sort();
+  return seen;
 }

@@ -97,7 +97,7 @@ function flagFiles({ invocation, store }: IdentityParts): string[] | undefined {
   if (paths.length === 0) return [];
   const hashes = new SourceHashes(store, `flags ${paths.join(' ')}`);
   const digests = paths.map((path) => hashes.hash(path.startsWith('/') ? path : `${cwd}/${path}`));
-  hashes.remember(paths);
+  hashes.remember();
   return digests.every((digest) => digest !== undefined) ? digests : undefined;
 }
 

@@ -13,7 +13,8 @@ import { readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
-import type { ResolvedExterns } from './externs.ts';
+import type { LinkedLibraries, ResolvedExterns } from './externs.ts';
+import { fromLinked, type LinkStep, linkInputs } from './link.ts';
 import { MacroMentions, macroEnvironment, mentionedNames, type Source, sourceEnvironment } from './macros.ts';
 
 /** What the keys of one unit share, whichever closure they are made with. */
@@ -26,24 +27,25 @@ export interface KeyBase {
   /** Names of the variables those macros mention. */
   readonly macroEnv: readonly string[];
   readonly sources: SourceHashes;
-  /** Identities of everything a linked output takes in; undefined for libraries. */
-  readonly linked: readonly string[] | undefined;
+  /** Every library a linked output takes in; undefined for libraries. */
+  readonly linked: LinkedLibraries | undefined;
+  /** Present when a linker runs and its output may be stored. */
+  readonly link: LinkStep | undefined;
 }
 
 /** Undefined when a macro's library is gone. */
 export function keyBase(
   call: Call,
   identified: { unit: UnitId; flags: readonly string[] },
-  resolved: { externs: ResolvedExterns; linked: readonly string[] | undefined },
+  resolved: Pick<KeyBase, 'externs' | 'linked' | 'link'>,
 ): KeyBase | undefined {
-  const { externs, linked } = resolved;
+  const { externs } = resolved;
   const macros = externs.macros.length === 0 ? undefined : MacroMentions.of(call, externs.macros);
   if (macros === undefined && externs.macros.length > 0) return undefined;
   return {
     ...identified,
-    externs,
+    ...resolved,
     macros,
-    linked,
     macroEnv: macros === undefined ? [] : macroEnvironment(call, macros),
     sources: new SourceHashes(
       call.store,
@@ -54,9 +56,9 @@ export function keyBase(
 
 export interface ComputedKey {
   readonly key: CacheKey;
+  /** The key without what only the linker sees: what stands for a linked output in the keys of its dependents. */
+  readonly identity: CacheKey;
   readonly inputs: EntryInputs;
-  /** Absolute paths of the files that were hashed. */
-  readonly paths: readonly string[];
 }
 
 /** Why a closure does not apply here and now. */
@@ -70,8 +72,8 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
   const hashed = hashFiles(call, base, [...closure.files, ...closure.observed]);
   if ('why' in hashed) return hashed;
   for (const rooted of closure.absent) {
-    const path = here(call, rooted);
-    if (path === undefined || stat(path) !== undefined) return { why: `module-appeared ${rooted}` };
+    const path = fromLinked(call, rooted);
+    if (path === undefined || stat(path) !== undefined) return { why: `file-appeared ${rooted}` };
   }
   const bound = boundRoots(map, closure.bound);
   if (bound === undefined) return { why: 'root-missing' };
@@ -81,17 +83,25 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
   const other = otherInputs(call, base, { closure, sources: hashed.sources });
   if ('why' in other) return other;
   const files = hashed.files.sort((a, b) => (a[0] < b[0] ? -1 : 1));
-  const key = sha256(
-    JSON.stringify([base.unit, files, env, base.externs.keyed, bound, other.inputs, base.linked ?? null]),
+  const libraries = base.linked === undefined ? null : [...base.linked.values()].sort();
+  const identity = sha256(
+    JSON.stringify([base.unit, files, env, base.externs.keyed, bound, other.inputs, libraries]),
   ) as CacheKey;
+  const link =
+    base.link === undefined ? undefined : linkInputs(call, base.link, { closure, sources: base.sources });
+  if (link !== undefined && 'why' in link) return link;
+  const key = link === undefined ? identity : (sha256(JSON.stringify([identity, link.inputs])) as CacheKey);
   const inputs: EntryInputs = {
     flags: base.flags,
     files,
     env: mapList(env, ([name, value]) => [name, value === null ? 'unset' : sha256(value).slice(0, 16)]),
     externs: base.externs.keyed,
-    other: mapList([...bound, ...other.inputs], ([name, value]) => [name, sha256(value).slice(0, 16)]),
+    other: mapList([...bound, ...other.inputs, ...(link?.inputs ?? [])], ([name, value]) => [
+      name,
+      sha256(value).slice(0, 16),
+    ]),
   };
-  return { key, inputs, paths: hashed.paths };
+  return { key, identity, inputs };
 }
 
 /** A rooted path as an absolute one of this checkout. */
@@ -102,18 +112,16 @@ function here(call: Call, rooted: string): string | undefined {
 
 interface HashedFiles {
   readonly files: [rooted: string, digest: Digest][];
-  readonly paths: string[];
   readonly sources: Source[];
 }
 
 function hashFiles(call: Call, base: KeyBase, rooted: readonly string[]): HashedFiles | NoKey {
-  const result: HashedFiles = { files: [], paths: [], sources: [] };
+  const result: HashedFiles = { files: [], sources: [] };
   for (const name of rooted) {
     const path = here(call, name);
     const digest = path === undefined ? undefined : base.sources.hash(path);
     if (path === undefined || digest === undefined) return { why: `file-missing ${name}` };
     result.files.push([name, digest]);
-    result.paths.push(path);
     if (name.endsWith('.rs')) result.sources.push([path, digest]);
   }
   return result;

@@ -1,16 +1,18 @@
 // A hit: the outputs of an entry come into the output folder, and what the compiler printed is printed again. No
 // compiler is started.
 import type { RestoredBytes } from '../core/events.ts';
+import type { CacheKey } from '../core/ids.ts';
 import { findInList, mapList } from '../core/lists.ts';
 import { renderDepInfo } from '../rustc/dep-info.ts';
 import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
-import type { PlannedOutput } from '../rustc/outputs.ts';
+import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
 import { checkBlob, type Proof, placeBlob } from '../store/blobs.ts';
 import { touchUnit } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
 import { signatureNow, writeOutputs } from '../store/hashes.ts';
 import { bestEffort, createFile, isOsError, removeFile, rename, utf8, writeAll } from '../sys/files.ts';
 import type { Call } from './call.ts';
+import { standsFor } from './externs.ts';
 import type { KeyBase } from './key.ts';
 import type { LookUp } from './look-up.ts';
 
@@ -38,7 +40,7 @@ export function restore(call: Call, base: KeyBase, found: Found): Restored {
   const bytes = placeAll(call, proven, found);
   if (bytes === undefined) return drop(call, found, 'blob-missing');
   // Before the outputs are announced: whoever depends on them may look at once.
-  rememberRestored(call, base, planned);
+  rememberRestored(call, base, { outputs: planned, identity: found.key.identity });
   replay(call, found);
   touchEntry(store, found.entry.key);
   touchUnit(store, base.unit);
@@ -149,20 +151,22 @@ const print = (fd: 1 | 2, lines: readonly string[]): void => {
 /** The line by which rustc announces an output of this call; undefined for one that was not asked for. */
 function announcement({ invocation }: Call, emit: string): string | undefined {
   const { depInfo, files } = invocation.outputs;
-  const name = emit === 'dep-info' ? depInfo : findInList(files, ({ kind }) => kind === emit)?.name;
+  const name = emit === 'dep-info' ? depInfo : findInList(files, ({ kind }) => emitOf(kind) === emit)?.name;
   return name === undefined ? undefined : artifactLine(`${invocation.outDir}/${name}`, emit);
 }
 
 function rememberRestored(
   call: Call,
   base: KeyBase,
-  outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[],
+  restored: { outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[]; identity: CacheKey },
 ): void {
   const { invocation, store } = call;
+  const { outputs, identity } = restored;
   const files: Record<string, readonly [string, string]> = {};
   for (const { planned, stored } of outputs) {
     const signature = signatureNow(`${invocation.outDir}/${planned.name}`);
-    if (signature !== undefined) files[planned.name] = [signature, stored.blob];
+    if (signature !== undefined)
+      files[planned.name] = [signature, standsFor(planned.kind, stored.blob, identity)];
   }
   const [first] = outputs;
   if (first === undefined) return;

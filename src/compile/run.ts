@@ -38,14 +38,26 @@ export function protectStore(invocation: Invocation): void {
   }
 }
 
-/** Compiles with the roots remapped and without incremental compilation; `onArtifact` runs before an output is announced. */
+export interface CompileOptions {
+  /** Runs before an output is announced. */
+  readonly onArtifact?: (emit: string, file: string) => void;
+  /** Further arguments, last. */
+  readonly more?: readonly string[];
+}
+
+/** Compiles with the roots remapped and without incremental compilation. */
 export async function compile(
   invocation: Invocation,
   map: PathMap,
-  onArtifact: (emit: string, file: string) => void,
+  { onArtifact = () => {}, more = [] }: CompileOptions = {},
 ): Promise<Compiled> {
   protectStore(invocation);
-  const argv = [...invocation.compiler, ...map.remapArguments(), ...withoutIncremental(invocation.args)];
+  const argv = [
+    ...invocation.compiler,
+    ...map.remapArguments(),
+    ...withoutIncremental(invocation.args),
+    ...more,
+  ];
   // A build script may have written into OUT_DIR in this very tick: one tick later its files are told from changed ones.
   if (invocation.env['OUT_DIR'] !== undefined) waitPast(fileTimeNow());
   const [stdout, stderr] = [new Relay(1, map, onArtifact), new Relay(2, map, onArtifact)];

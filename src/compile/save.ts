@@ -8,11 +8,12 @@ import { signatureNow, writeOutputs } from '../store/hashes.ts';
 import { touchedSince } from '../sys/clock.ts';
 import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { basename, resolve } from '../sys/paths.ts';
+import { basename } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 import { closureOf, type OutputBytes } from './closure.ts';
-import { resolveExterns } from './externs.ts';
+import { linkClosure, resolveExterns, standsFor } from './externs.ts';
 import { type ComputedKey, computeKey, type KeyBase } from './key.ts';
+import { fromLinked } from './link.ts';
 import type { Observation } from './observe.ts';
 import type { Compiled } from './run.ts';
 
@@ -47,7 +48,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       rememberContents(call, base);
       return { kind: 'skipped', reason: keyed.skip };
     }
-    const published = publish(call, keyed.outputs, finished.hashed);
+    const published = publish(call, keyed, finished.hashed);
     const entry = {
       key: keyed.key.key,
       unit: base.unit,
@@ -62,7 +63,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     };
     writeEntry(call.store, entry, keyed.key.inputs);
     recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
-    base.sources.remember(keyed.key.paths);
+    rememberInputs(base);
     bestEffort(() => call.store.noteWritten(published.newBytes));
     recordOutputs(call, base, published.identities);
     const sizeBytes = published.outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
@@ -102,7 +103,7 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   base.sources.lookAgain();
   const key = computeKey(call, base, closure);
   if ('why' in key) return { skip: `inputs-changed|${key.why}` };
-  const moved = firstTouched(call, closure, finished) ?? changedExtern(call, base);
+  const moved = firstTouched(call, closure, finished) ?? changedLibrary(call, base);
   return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
 }
 
@@ -115,17 +116,31 @@ function readDepInfo({ invocation }: Call): DepInfo | undefined {
 /** The first input with a stamp from after the compiler's start: nobody knows which of its contents was read. */
 function firstTouched(call: Call, closure: Closure, finished: Finished): string | undefined {
   const { startedAt } = finished.compiled;
-  for (const rooted of [...closure.files, ...closure.observed, ...closure.listed]) {
-    const path = call.map.fromRooted(rooted);
-    const info = path === undefined ? undefined : stat(resolve(call.invocation.cwd, path));
+  for (const rooted of [
+    ...closure.files,
+    ...closure.observed,
+    ...closure.listed,
+    ...(closure.linked ?? []),
+  ]) {
+    const path = fromLinked(call, rooted);
+    const info = path === undefined ? undefined : stat(path);
     if (info === undefined || touchedSince(info, startedAt)) return rooted;
   }
   return undefined;
 }
 
-function changedExtern(call: Call, base: KeyBase): string | undefined {
+function changedLibrary(call: Call, base: KeyBase): string | undefined {
   const now = resolveExterns(call);
-  return JSON.stringify(now?.keyed) === JSON.stringify(base.externs.keyed) ? undefined : 'extern';
+  if (JSON.stringify(now?.keyed) !== JSON.stringify(base.externs.keyed)) return 'extern';
+  if (base.linked === undefined) return undefined;
+  const linked = linkClosure(call.store, base.externs.paths);
+  return [...base.linked].some(([path, identity]) => linked?.get(path) !== identity) ? 'library' : undefined;
+}
+
+/** Notes the hashes of everything the key was made of. */
+export function rememberInputs(base: KeyBase): void {
+  base.sources.remember();
+  base.link?.system.remember('all');
 }
 
 interface Published {
@@ -135,11 +150,7 @@ interface Published {
   readonly newBytes: number;
 }
 
-function publish(
-  call: Call,
-  outputs: readonly OutputBytes[],
-  hashed: RecordedOutputs | undefined,
-): Published {
+function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | undefined): Published {
   let newBytes = 0;
   const identities: Record<string, string> = {};
   const stored = outputs.map(({ kind, path, bytes }) => {
@@ -147,14 +158,14 @@ function publish(
     const blob = (
       known !== undefined && known[0] === signatureNow(path) ? known[1] : sha256(bytes)
     ) as BlobId;
-    const mode = 0o644;
+    const mode = ((stat(path)?.mode ?? 0) & 0o111) === 0 ? 0o644 : 0o755;
     const { existed } = publishBlob(call.store, blob, path, {
       shared: kind === 'link',
       mode,
       linkMode: call.settings.linkMode,
     });
     if (!existed) newBytes += bytes.length;
-    identities[path] = blob;
+    identities[path] = standsFor(kind, blob, key.identity);
     return { kind, blob, sizeBytes: bytes.length, mode };
   });
   return { outputs: stored, identities, newBytes };

@@ -34,4 +34,4 @@ const isOwnMember = (name: string): boolean =>
   name === '/SYM64' ||
   name.startsWith('__.SYMDEF') ||
   name === 'lib.rmeta' ||
-  /\.rcgu\.(o|bc)$/.test(name);
+  /\.rcgu\.(o|bc|dwo)$/.test(name);

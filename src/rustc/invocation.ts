@@ -100,13 +100,16 @@ function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | No
     return { reason: 'not-a-compile|no-crate-name-or-out-dir' };
   if (someInList(TRACING, (name) => given.env[name] !== undefined)) return { reason: 'unsupported|tracing' };
   const emit = itemsOf(parsed, '--emit');
-  const crateTypes = itemsOf(parsed, '--crate-type');
+  // A harness of one's own is compiled without a type: rustc makes a program, unless the source says otherwise, and then
+  // the program is missing afterwards.
+  const asked = itemsOf(parsed, '--crate-type');
   const base = {
     ...given,
     parsed,
     crateName,
-    crateTypes,
+    crateTypes: asked.length === 0 ? ['bin'] : asked,
     isTest: names.has('--test'),
+    packsDebugInfo: parsed.codegen.get('split-debuginfo') === 'packed' && hasDebugInfo(parsed),
     source,
     emit,
     outDir: resolve(given.cwd, outDir),
@@ -114,6 +117,12 @@ function parsedInvocation(parsed: RustcArguments, given: Given): Invocation | No
     searchPaths: mapList(valuesOf(parsed, '-L'), parseSearchPath),
   };
   return { ...base, outputs: planOutputs(base, parsed.codegen.get('extra-filename') ?? '') };
+}
+
+/** Whether debug info is asked for at all. */
+function hasDebugInfo(parsed: RustcArguments): boolean {
+  const level = parsed.codegen.get('debuginfo');
+  return level === undefined ? parsed.values.has('-g') : level !== '0' && level !== 'none';
 }
 
 /** `@file` arguments replaced by the file's lines, as rustc reads them; undefined when one cannot be read. */

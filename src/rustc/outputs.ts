@@ -1,8 +1,9 @@
 // Which files a call writes, by name, and what kind of unit that makes it.
 
-import { mapList, someInList } from '../core/lists.ts';
+import { filterList, mapList, someInList } from '../core/lists.ts';
 
-export type OutputKind = 'link' | 'metadata';
+/** What an output is; `link` is the rlib, as rustc's `--emit` calls it. */
+export type OutputKind = 'link' | 'metadata' | 'program' | 'dylib' | 'staticlib' | 'dwp';
 
 export interface PlannedOutput {
   readonly kind: OutputKind;
@@ -10,16 +11,23 @@ export interface PlannedOutput {
   readonly name: string;
 }
 
+/** The word by which rustc announces an output. */
+export const emitOf = (kind: OutputKind): string => (kind === 'metadata' ? 'metadata' : 'link');
+
 export interface OutputPlan {
   /** Library: rlib and rmeta only. Linked: anything a linker makes. Other: emits kache does not store. */
   readonly unitKind: 'library' | 'linked' | 'other';
-  /** What the call leaves behind besides the dep-info; for linked units the files others may name as extern. */
+  /** What the call leaves behind besides the dep-info. */
   readonly files: readonly PlannedOutput[];
   /** File name of the dep-info, undefined when none is asked for. */
   readonly depInfo: string | undefined;
+  /** How many times the linker runs; a staticlib needs none. */
+  readonly links: number;
 }
 
 interface Asked {
+  /** Debug info goes into a file beside each linked output. */
+  readonly packsDebugInfo: boolean;
   readonly crateName: string;
   readonly crateTypes: readonly string[];
   readonly isTest: boolean;
@@ -38,18 +46,20 @@ export function planOutputs(asked: Asked, extraFilename: string): OutputPlan {
   const onlyLibraries = crateTypes.length > 0 && !someInList(crateTypes, (type) => !isLibraryType(type));
   // Metadata alone involves no linker, whatever the crate type: this is how `cargo check` treats binaries.
   const linked = (asked.isTest || !onlyLibraries) && emit.includes('link');
-  const files: PlannedOutput[] = [];
-  if (emit.includes('link')) for (const name of linkNames(asked, stem)) files.push({ kind: 'link', name });
+  const files = emit.includes('link') ? linkOutputs(asked, stem) : [];
+  const driven = filterList(files, ({ kind }) => kind === 'program' || kind === 'dylib');
+  if (asked.packsDebugInfo) for (const { name } of driven) files.push({ kind: 'dwp', name: `${name}.dwp` });
   if (emit.includes('metadata')) files.push({ kind: 'metadata', name: `lib${stem}.rmeta` });
-  return { unitKind: !plain ? 'other' : linked ? 'linked' : 'library', files, depInfo };
+  return { unitKind: !plain ? 'other' : linked ? 'linked' : 'library', files, depInfo, links: driven.length };
 }
 
-function linkNames(asked: Asked, stem: string): string[] {
-  if (asked.isTest) return [stem];
-  return mapList(asked.crateTypes, (type) => {
-    if (isLibraryType(type)) return `lib${stem}.rlib`;
-    if (type === 'bin') return stem;
-    return `lib${stem}.${type === 'staticlib' ? 'a' : process.platform === 'darwin' ? 'dylib' : 'so'}`;
+function linkOutputs(asked: Asked, stem: string): PlannedOutput[] {
+  if (asked.isTest) return [{ kind: 'program', name: stem }];
+  return mapList(asked.crateTypes, (type): PlannedOutput => {
+    if (isLibraryType(type)) return { kind: 'link', name: `lib${stem}.rlib` };
+    if (type === 'bin') return { kind: 'program', name: stem };
+    if (type === 'staticlib') return { kind: 'staticlib', name: `lib${stem}.a` };
+    return { kind: 'dylib', name: `lib${stem}.${process.platform === 'darwin' ? 'dylib' : 'so'}` };
   });
 }
 

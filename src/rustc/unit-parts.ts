@@ -44,6 +44,8 @@ function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
   const option = flag.codegen;
   if (option !== undefined) {
     if (NOT_IDENTITY_CODEGEN.has(option.name)) return undefined;
+    // A linker script in OUT_DIR: what it holds is keyed when the link has taken it in.
+    if (LINKER_CODEGEN.has(option.name)) return `-C ${option.name}=${map.tokenize(option.value ?? '')}`;
     return `-C ${option.name}${option.value === undefined ? '' : `=${option.value}`}`;
   }
   // The set of outputs matters, the order they are asked for does not.

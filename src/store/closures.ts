@@ -28,6 +28,8 @@ export interface Closure {
   readonly listed: readonly string[];
   /** Whether native archives from the `-L` folders went into the outputs. */
   readonly natives: boolean;
+  /** What the linker took in besides Rust libraries, rooted; absent where no linker ran. */
+  readonly linked?: readonly string[];
 }
 
 export interface UnitRecord {

@@ -8,7 +8,7 @@ const KIND = 'kache-entry-1';
 const INPUTS_KIND = 'kache-inputs-1';
 
 export interface StoredOutput {
-  /** What the output is to the compiler: `link`, `metadata`. */
+  /** What the output is: `link` (the rlib), `metadata`, `program`, `dylib`, `staticlib`, `dwp`. */
   readonly kind: string;
   readonly blob: BlobId;
   readonly sizeBytes: number;

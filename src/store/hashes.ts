@@ -68,11 +68,11 @@ export class SourceHashes {
     return digest;
   }
 
-  /** Writes what was learnt, restricted to `paths`. */
-  remember(paths: readonly string[]): void {
+  /** Writes what was learnt: of the files that were asked for, or of all that were ever known under this name. */
+  remember(which: 'asked' | 'all' = 'asked'): void {
     if (!this.#changed || this.#known === undefined) return;
     const kept: Known = {};
-    for (const path of paths) {
+    for (const path of which === 'all' ? Object.keys(this.#known) : this.#seen.keys()) {
       const known = this.#known[path];
       if (known !== undefined) kept[path] = known;
     }

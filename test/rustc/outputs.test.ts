@@ -27,6 +27,11 @@ const CALLS: readonly (readonly [string, string, readonly string[], OutputPlan['
   ['cdylib,rlib', LINK, [], 'linked'],
   ['lib,cdylib', BUILD, [], 'linked'],
   ['lib', LINK, ['--test'], 'linked'],
+  ['bin', LINK, ['-g', '-Csplit-debuginfo=packed'], 'linked'],
+  ['bin', LINK, ['-Csplit-debuginfo=packed'], 'linked'],
+  ['cdylib', LINK, ['-Cdebuginfo=1', '-Csplit-debuginfo=packed'], 'linked'],
+  ['rlib', LINK, ['-g', '-Csplit-debuginfo=packed'], 'library'],
+  ['staticlib', LINK, ['-g', '-Csplit-debuginfo=packed'], 'linked'],
   ['lib', CHECK, ['--test'], 'library'],
   ['bin', CHECK, ['--test'], 'library'],
   ['lib', 'dep-info,metadata,link,asm', [], 'other'],
@@ -86,6 +91,7 @@ test('names without an extra part, and emits in several options', () => {
       { kind: 'metadata', name: 'libit.rmeta' },
     ],
     depInfo: undefined,
+    links: 0,
   });
 });
 
@@ -104,6 +110,16 @@ test('an emit with a path of its own is nothing kache stores', () => {
     'x.rs',
   ];
   expect(planned(args, '/').unitKind).toBe('other');
+});
+
+test('how often the linker runs', () => {
+  const links = (types: string, ...more: string[]): number =>
+    planned(
+      ['--crate-name=it', `--crate-type=${types}`, `--emit=${LINK}`, '--out-dir=/o', 'x.rs', ...more],
+      '/',
+    ).links;
+  expect([links('lib'), links('staticlib'), links('lib', '--test')]).toEqual([0, 0, 1]);
+  expect([links('bin'), links('rlib,cdylib'), links('cdylib,dylib')]).toEqual([1, 1, 2]);
 });
 
 test('dynamic libraries by their names', () => {

@@ -1,0 +1,171 @@
+// The link step as part of a key: the linker, and the content of every file a link took in besides Rust libraries.
+import { lastOf } from '../rustc/flags.ts';
+import {
+  candidateNames,
+  dependencyFileArguments,
+  inspectLinker,
+  isCurrentLinker,
+  type LinkerRecord,
+  type LinkRequest,
+  linkRequest,
+  parseLinkDependencies,
+} from '../rustc/linker.ts';
+import { nativeFolders } from '../rustc/native-libraries.ts';
+import type { Closure } from '../store/closures.ts';
+import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
+import { bestEffort, readFile, readText, realPath, removeFile, stat } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
+import { outputOf } from '../sys/process.ts';
+import type { Call } from './call.ts';
+
+export interface LinkStep {
+  readonly request: LinkRequest;
+  readonly linker: LinkerRecord;
+  /** Hashes of files that belong to the system, shared by all links with this linker. */
+  readonly system: SourceHashes;
+  /** Where the linker of this call writes what it read. */
+  readonly dependencyFile: string;
+}
+
+/** Why the inputs of a link cannot be known. */
+export interface CannotFollow {
+  readonly why: string;
+}
+
+/** The link step of a call; undefined when no linker runs. */
+export function linkStep(call: Call): LinkStep | CannotFollow | undefined {
+  const { invocation, store } = call;
+  if (invocation.outputs.links === 0) return undefined;
+  const request = linkRequest(invocation, lastOf(invocation.parsed, '--target') ?? call.toolchain.host);
+  if ('why' in request) return request;
+  const { env, cwd } = invocation;
+  const memo = `linker ${request.program} ${request.choice.join(' ')} ${env['PATH'] ?? ''} ${env['COMPILER_PATH'] ?? ''}`;
+  const known = readMemo<LinkerRecord>(store, 'toolchain', memo);
+  let linker: LinkerRecord | CannotFollow | undefined = known;
+  if (known === undefined || !isCurrentLinker(known)) {
+    linker = inspectLinker(request, { env, cwd, run: outputOf, contentOf: programContent });
+    if (!('why' in linker)) writeMemo(store, 'toolchain', memo, linker);
+  }
+  if (linker === undefined || 'why' in linker) return linker;
+  return {
+    request,
+    linker,
+    system: new SourceHashes(store, `system files of ${memo}`),
+    dependencyFile: `${invocation.outDir}/.kache-${process.pid}.link.d`,
+  };
+}
+
+function programContent(path: string): { digest: string; isScript: boolean } | undefined {
+  const bytes = readFile(path);
+  if (bytes === undefined) return undefined;
+  return { digest: sha256(bytes), isScript: bytes[0] === 0x23 && bytes[1] === 0x21 };
+}
+
+/** Has the linker of a compile say what it read, into a file that is gone at the end of the scope. */
+export class LinkReport implements Disposable {
+  readonly #file: string | undefined;
+
+  constructor(step: LinkStep | undefined) {
+    this.#file = step?.dependencyFile;
+  }
+
+  /** What rustc is given for it. */
+  get arguments(): readonly string[] {
+    return this.#file === undefined ? [] : dependencyFileArguments(this.#file);
+  }
+
+  [Symbol.dispose](): void {
+    const file = this.#file;
+    if (file !== undefined) bestEffort(() => removeFile(file));
+  }
+}
+
+/** What of a closure only a link has. */
+export type Linked = Required<Pick<Closure, 'linked' | 'absent'>>;
+
+/**
+ * What the link that has just ended took in. `libraries` are the Rust libraries known to be in it: a further one means
+ * that its inputs are not known.
+ */
+export function linkedFiles(
+  call: Call,
+  step: LinkStep,
+  libraries: readonly string[],
+): Linked | { readonly skip: string } {
+  const { invocation, toolchain } = call;
+  const text = readText(step.dependencyFile);
+  if (text === undefined) return { skip: 'no-link-dependencies' };
+  if (text.includes('\uFFFD')) return { skip: 'not-utf8' };
+  const files = parseLinkDependencies(text, {
+    cwd: invocation.cwd,
+    outDir: invocation.outDir,
+    temporaryDir: invocation.env['TMPDIR'] ?? '/tmp',
+  });
+  const known = new Set(libraries.map((path) => realPath(path) ?? path));
+  const [linked, absent]: [string[], Set<string>] = [[], new Set()];
+  for (const path of files) {
+    // The toolchain's own files are part of its identity.
+    if (isWithin(path, toolchain.sysroot)) continue;
+    if (known.has(realPath(path) ?? path)) continue;
+    if (path.endsWith('.rlib')) return { skip: `unknown-library-in-link ${basename(path)}` };
+    linked.push(toLinked(call, path));
+    for (const missed of earlierCandidates(step, path)) absent.add(toLinked(call, missed));
+  }
+  return { linked, absent: [...absent] };
+}
+
+/** Where the linker would have found another file instead of `path`, had there been one. */
+function earlierCandidates({ request, linker }: LinkStep, path: string): string[] {
+  const dir = realPath(dirname(path));
+  const names = candidateNames(path);
+  const missed: string[] = [];
+  for (const folder of [...request.folders, ...linker.folders]) {
+    const isHere = realPath(folder) === dir;
+    for (const name of names) {
+      if (isHere && name === basename(path)) break;
+      if (stat(`${folder}/${name}`) === undefined) missed.push(`${folder}/${name}`);
+    }
+    if (isHere) return missed;
+  }
+  // Named by its path: nobody searched for it.
+  return [];
+}
+
+/** A file in a folder given by `-L` is known by the folder's place in the call, any other by its rooted path. */
+function toLinked(call: Call, path: string): string {
+  const folder = nativeFolders(call.invocation).indexOf(dirname(path));
+  return folder < 0 ? call.map.toRooted(path) : `-L${folder}/${basename(path)}`;
+}
+
+/** The inverse of {@link toLinked}; undefined when this call has no such folder or root. */
+export function fromLinked(call: Call, linked: string): string | undefined {
+  if (!linked.startsWith('-L')) {
+    const path = call.map.fromRooted(linked);
+    return path === undefined ? undefined : resolve(call.invocation.cwd, path);
+  }
+  const slash = linked.indexOf('/');
+  const folder = nativeFolders(call.invocation)[Number(linked.slice(2, slash))];
+  return folder === undefined ? undefined : `${folder}${linked.slice(slash)}`;
+}
+
+/** What a link adds to the key, as names and values; or which of its files is gone. */
+export function linkInputs(
+  call: Call,
+  step: LinkStep,
+  hashed: { readonly closure: Closure; readonly sources: SourceHashes },
+): { readonly inputs: readonly [name: string, value: string][] } | CannotFollow {
+  const { linked } = hashed.closure;
+  if (linked === undefined) return { why: 'link-unknown' };
+  const inputs: [string, string][] = [['linker', step.linker.identity]];
+  for (const [name, value] of step.request.env)
+    inputs.push([`linker's ${name}`, value === null ? 'unset' : call.map.tokenize(value)]);
+  for (const name of linked) {
+    const path = fromLinked(call, name);
+    const hashes = name.startsWith('/') ? step.system : hashed.sources;
+    const digest = path === undefined ? undefined : hashes.hash(path);
+    if (digest === undefined) return { why: `file-missing ${name}` };
+    inputs.push([`linked ${name}`, digest]);
+  }
+  return { inputs };
+}
