@@ -11,11 +11,13 @@ import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { type Compiled, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
+import { isDueForVerification, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent } from './compile/write-event.ts';
 import type { Environment } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
 import { packageOrigin, pathMapOf } from './rustc/roots.ts';
 import { findProgram } from './rustc/toolchain.ts';
+import type { Entry } from './store/entries.ts';
 import { startEviction } from './store/eviction-trigger.ts';
 import { openStore } from './store/store.ts';
 import { type ExitStatus, endLike, execArguments } from './sys/process.ts';
@@ -142,6 +144,8 @@ interface CachedOptions {
 /** Look up; on a hit restore; on a miss wait for whoever compiles this already, else compile and store. */
 async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
   const first = timed(call.phases, 'lookup', () => lookUp(call, base));
+  if (first.kind === 'found' && isDueForVerification(call.settings))
+    return compileAndSave(call, base, { ...options, expected: first.entry });
   const hit = tryRestore(call, base, first);
   if (hit.kind === 'restored')
     return finishHit(call, base, { found: first, restored: hit, self: options.self });
@@ -187,9 +191,12 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   return { kind: 'exited', code: 0 };
 }
 
-interface MissOptions extends CachedOptions {
-  readonly reason: string;
-}
+type MissOptions = CachedOptions &
+  (
+    | { readonly reason: string; readonly expected?: undefined }
+    /** The entry that a hit would have restored, to be compared. */
+    | { readonly expected: Entry }
+  );
 
 async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): Promise<ExitStatus> {
   const endWatch = observe(call, base.externs.macros);
@@ -221,7 +228,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   finish(call, {
     ...common,
     result: saved.isDuplicate ? 'dup' : 'miss',
-    reason: options.reason,
+    reason: options.expected === undefined ? options.reason : verdict(call, options.expected, saved),
     cache_key: saved.key,
     size_bytes: saved.sizeBytes,
     stored_bytes: saved.newBytes,

@@ -22,6 +22,7 @@ export type Saved =
       readonly kind: 'stored';
       readonly key: CacheKey;
       readonly isDuplicate: boolean;
+      readonly outputs: readonly StoredOutput[];
       readonly sizeBytes: number;
       readonly newBytes: number;
     }
@@ -71,6 +72,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       kind: 'stored',
       key: keyed.key.key,
       isDuplicate: published.newBytes === 0,
+      outputs: published.outputs,
       sizeBytes,
       newBytes: published.newBytes,
     };

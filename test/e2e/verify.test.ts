@@ -1,0 +1,58 @@
+// Verified hits: compiled once more and compared; a wrong entry is noticed, reported and replaced.
+import { expect, test } from 'bun:test';
+import type { CompileEvent } from '../../src/core/events.ts';
+import type { CacheKey } from '../../src/core/ids.ts';
+import { readEntry, readEntryInputs, writeEntry } from '../../src/store/entries.ts';
+import { StoreLayout } from '../../src/store/layout.ts';
+import { Store } from '../../src/store/store.ts';
+import { type CargoResult, Lab } from '../support/lab.ts';
+
+const project = (value: number): Record<string, string> => ({
+  'Cargo.toml': '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n[workspace]\n',
+  'src/lib.rs': `pub fn value() -> u32 { ${value} }\n`,
+  'src/main.rs': 'fn main() { println!("{}", app::value()); }\n',
+});
+
+const libraryEvent = (result: CargoResult): CompileEvent | undefined =>
+  result.events.find(({ crate_types }) => crate_types === 'lib');
+
+const library = (result: CargoResult): unknown[] => {
+  const event = libraryEvent(result);
+  return [event?.result, event?.reason, event?.compiler_runs];
+};
+
+/** A store that lies: under the key of the first build stand the outputs of the second. */
+function lie(lab: Lab, first: CargoResult, second: CargoResult): void {
+  const store = new Store(new StoreLayout(lab.store), false);
+  const key = (result: CargoResult): CacheKey => libraryEvent(result)?.cache_key as CacheKey;
+  const [entry, other] = [readEntry(store, key(first)), readEntry(store, key(second))];
+  const inputs = readEntryInputs(store, key(first));
+  if (entry === undefined || other === undefined || inputs === undefined) throw new Error('entries expected');
+  writeEntry(store, { ...entry, outputs: other.outputs }, inputs);
+}
+
+test('a sound hit is confirmed, a lying one is replaced, and then hits are right', () => {
+  using lab = new Lab();
+  const build = (folder: string, mode?: string): CargoResult => {
+    const dir = lab.write(folder, project(1));
+    return lab.cargo(dir, ['build', '--offline'], {
+      env: mode === undefined ? {} : { KACHE_VERIFY_RESTORES: mode },
+    });
+  };
+  const value = (folder: string): string => lab.run([lab.path(folder, 'target/debug/app')]).stdout.trim();
+  const first = build('a');
+  expect(library(first)).toEqual(['miss', 'never-compiled', 1]);
+  const dir = lab.write('other', project(2));
+  const second = lab.cargo(dir, ['build', '--offline']);
+  expect(library(build('b', 'always'))).toEqual(['dup', 'verified', 1]);
+  expect(library(build('c', 'off'))).toEqual(['local_hit', undefined, 0]);
+
+  lie(lab, first, second);
+  build('wrong');
+  expect(value('wrong')).toBe('2');
+  const caught = build('d', 'always');
+  expect(library(caught)[1]).toMatch(/^verify-mismatch\|(link|metadata)$/);
+  expect(value('d')).toBe('1');
+  expect(library(build('e'))).toEqual(['local_hit', undefined, 0]);
+  expect(value('e')).toBe('1');
+});
