@@ -47,10 +47,8 @@ export function keyBase(
     ...resolved,
     macros,
     macroEnv: macros === undefined ? [] : macroEnvironment(call, macros),
-    sources: new SourceHashes(
-      call.store,
-      `${identified.unit} ${call.invocation.cwd} ${call.invocation.outDir}`,
-    ),
+    // A registry package is compiled in its own folder, whichever checkout asks: its files are hashed once for all.
+    sources: new SourceHashes(call.store, `${identified.unit} ${call.invocation.cwd}`),
   };
 }
 

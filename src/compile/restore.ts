@@ -6,7 +6,7 @@ import { findInList, mapList } from '../core/lists.ts';
 import { renderDepInfo } from '../rustc/dep-info.ts';
 import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
-import { checkBlob, type Proof, placeBlob } from '../store/blobs.ts';
+import { checkBlob, type Proof, placeBlob, sealAgain } from '../store/blobs.ts';
 import { touchUnit } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
 import { signatureNow, writeOutputs } from '../store/hashes.ts';
@@ -78,18 +78,21 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
   const { store, invocation, settings } = call;
   const bytes: RestoredBytes = { reflinked: 0, hardlinked: 0, copied: 0 };
   const moves: { aside: string; target: string }[] = [];
+  const linked: Proven[] = [];
   try {
-    for (const { planned, stored, proof } of outputs) {
+    for (const output of outputs) {
+      const { planned, stored } = output;
       const move = asideOf(invocation.outDir, planned.name);
       // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
       const options = {
         shared: planned.kind === 'link',
         mode: stored.mode,
         linkMode: settings.linkMode,
-        proof,
       };
       moves.push(move);
-      bytes[placeBlob(store, stored.blob, move.aside, options)] += stored.sizeBytes;
+      const kind = placeBlob(store, stored.blob, move.aside, options);
+      bytes[kind] += stored.sizeBytes;
+      if (kind === 'hardlinked') linked.push(output);
     }
     const depInfo = asideOf(invocation.outDir, invocation.outputs.depInfo ?? '');
     moves.push(depInfo);
@@ -104,6 +107,8 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
     // rename(2) does nothing when both names are one inode already.
     removeFile(aside);
   }
+  // Only now: the rename of a link moves the ctime once more.
+  for (const { stored, proof } of linked) sealAgain(store, stored.blob, proof);
   return bytes;
 }
 

@@ -47,10 +47,10 @@ function writeSeal(store: Store, id: BlobId, text: string): void {
 }
 
 /**
- * Seals a blob again after kache has linked it, which moves its ctime and nothing else. Where more has moved, somebody
- * has written to it since the proof: the seal stays broken, and the next use hashes.
+ * Seals a blob again after kache has linked it or renamed a link to it, which moves its ctime and nothing else. Where
+ * more has moved, somebody has written to it since the proof: the seal stays broken, and the next use hashes.
  */
-function sealAgain(store: Store, id: BlobId, proof: Proof): void {
+export function sealAgain(store: Store, id: BlobId, proof: Proof): void {
   const info = stat(store.layout.blob(id));
   if (info !== undefined && contentOf(info) === contentOf(proof.info))
     writeSeal(store, id, sealText(store, info, proof.provenMs));
@@ -141,18 +141,10 @@ function bring(source: string, target: string, order: readonly LinkKind[], mode:
 
 /**
  * Makes `target` (a name that does not exist) hold the bytes of a sound blob. A private target is a new file and carries
- * the kernel's current time. Afterwards the seal covers what the link changed (ctime).
+ * the kernel's current time. A hardlink breaks the seal: who is done with moving it calls {@link sealAgain}.
  */
-export function placeBlob(
-  store: Store,
-  id: BlobId,
-  target: string,
-  options: PlaceOptions & { proof: Proof },
-): LinkKind {
-  const kind = bring(store.layout.blob(id), target, strategies(store, options), options.mode);
-  if (kind === 'hardlinked') sealAgain(store, id, options.proof);
-  return kind;
-}
+export const placeBlob = (store: Store, id: BlobId, target: string, options: PlaceOptions): LinkKind =>
+  bring(store.layout.blob(id), target, strategies(store, options), options.mode);
 
 /**
  * Publishes the file `source`, whose bytes the caller has hashed to `id`, and returns whether the store had them already.

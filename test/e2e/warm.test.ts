@@ -3,6 +3,9 @@ import { expect, test } from 'bun:test';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDepInfo } from '../../src/rustc/dep-info.ts';
+import { takeInventory } from '../../src/store/inventory.ts';
+import { StoreLayout } from '../../src/store/layout.ts';
+import { Store } from '../../src/store/store.ts';
 import { freshness, Lab, libraries } from '../support/lab.ts';
 import { SHARED, WORKSPACE } from '../support/workspace.ts';
 
@@ -125,6 +128,31 @@ test(
       native: 'local_hit',
       place: 'local_hit',
     });
+  },
+  2 * MINUTES,
+);
+
+test(
+  'after a warm build every seal holds: the next hit hashes nothing',
+  () => {
+    using lab = new Lab();
+    // Documentation is kept in the metadata: megabytes of it take several ticks of the file clock to copy. A dependency:
+    // of what one asks for, Cargo makes a further link.
+    const files = {
+      'Cargo.toml':
+        '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n[workspace]\n[dependencies]\nlarge = { path = "large" }\n',
+      'src/main.rs': 'fn main() { large::large(); }\n',
+      'large/Cargo.toml': '[package]\nname = "large"\nversion = "0.1.0"\nedition = "2021"\n',
+      'large/src/lib.rs': `${'/// nothing but words\n'.repeat(500_000)}pub fn large() {}\n`,
+    };
+    for (const folder of ['a', 'b', 'deeper/c']) {
+      expect(lab.cargo(lab.write(folder, files), ['build', '--offline']).status).toBe(0);
+      const store = new Store(new StoreLayout(lab.store), false);
+      for (const { id, info } of takeInventory(store).blobs.values()) {
+        const [, , , , ctime] = readFileSync(store.layout.seal(id), 'utf8').split(' ');
+        expect([folder, ctime]).toEqual([folder, `${info.ctimeSec}.${info.ctimeNsec}`]);
+      }
+    }
   },
   2 * MINUTES,
 );

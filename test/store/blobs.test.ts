@@ -23,6 +23,7 @@ import {
   placeBlob,
   publishBlob,
   removeBlob,
+  sealAgain,
 } from '../../src/store/blobs.ts';
 import type { Store } from '../../src/store/store.ts';
 import { isOsError, link } from '../../src/sys/files.ts';
@@ -46,6 +47,18 @@ interface Published {
   readonly source: string;
   readonly size: number;
   readonly path: string;
+}
+
+/** As a restore does: place, move, seal. */
+function place(
+  store: Store,
+  id: BlobId,
+  target: string,
+  { proof, ...options }: PlaceOptions & { proof: Proof },
+): string {
+  const kind = placeBlob(store, id, target, options);
+  if (kind === 'hardlinked') sealAgain(store, id, proof);
+  return kind;
 }
 
 /** A store with one published blob, and the file it was published from. */
@@ -93,7 +106,7 @@ test('a private source stays private, and so does what was asked to be copied', 
     expect(inode(path)).not.toBe(inode(source));
     expect(publishBlob(store, id, source, options)).toEqual({ existed: true });
     expect([statSync(source).nlink, statSync(path).nlink]).toEqual([1, 1]);
-    const placed = placeBlob(store, id, lab.path('placed'), { ...options, proof: proofNow(store, id) });
+    const placed = place(store, id, lab.path('placed'), { ...options, proof: proofNow(store, id) });
     expect([placed as string, readFileSync(lab.path('placed'), 'utf8')]).toEqual(['copied', TEXT]);
   }
 });
@@ -106,8 +119,7 @@ test('publishing and placing leave the time of the blob alone, however often', (
   utimesSync(source, 1000, 1000);
   const id = blobId(TEXT);
   publishBlob(store, id, source, SHARED);
-  for (let n = 0; n < 3; n++)
-    placeBlob(store, id, lab.path(`p${n}`), { ...SHARED, proof: proofNow(store, id) });
+  for (let n = 0; n < 3; n++) place(store, id, lab.path(`p${n}`), { ...SHARED, proof: proofNow(store, id) });
   writeFileSync(lab.path('again'), TEXT);
   publishBlob(store, id, lab.path('again'), SHARED);
   expect(statSync(store.layout.blob(id)).mtimeMs).toBe(1_000_000);
@@ -121,7 +133,7 @@ test('a private target is a new file of the present, with the mode asked for', (
   expect(checkBlob(store, id, TEXT.length).kind).toBe('sound');
   const target = lab.path('program');
   const options = { ...PRIVATE, mode: 0o755, proof: proofNow(store, id) };
-  expect(placeBlob(store, id, target, options)).toBe('copied');
+  expect(place(store, id, target, options)).toBe('copied');
   expect([inode(target) === inode(path), statSync(target).mode & 0o777]).toEqual([false, 0o755]);
   expect(statSync(target).mtimeMs).toBeGreaterThan(1e12);
 });
@@ -133,7 +145,7 @@ test('a name that is taken is not replaced', () => {
   for (const options of [SHARED, PRIVATE]) {
     let code = 'none';
     try {
-      placeBlob(store, id, lab.path('taken'), { ...options, proof: proofNow(store, id) });
+      place(store, id, lab.path('taken'), { ...options, proof: proofNow(store, id) });
     } catch (error) {
       code = isOsError(error) ? error.code : String(error);
     }
@@ -147,7 +159,7 @@ test('as long as the seal holds nothing is read, after publishing, linking and r
   const check = (): boolean =>
     hashes(blob, () => expect(checkBlob(blob.store, blob.id, blob.size).kind).toBe('sound'));
   expect(check()).toBe(false);
-  placeBlob(blob.store, blob.id, lab.path('placed'), { ...SHARED, proof: proofNow(blob.store, blob.id) });
+  place(blob.store, blob.id, lab.path('placed'), { ...SHARED, proof: proofNow(blob.store, blob.id) });
   expect(check()).toBe(false);
   writeFileSync(lab.path('other'), TEXT);
   publishBlob(blob.store, blob.id, lab.path('other'), SHARED);
@@ -192,7 +204,7 @@ test('a change between the proof and the placing is not sealed as sound', async 
   // Longer than a tick of the file system's clock.
   await Bun.sleep(20);
   writeFileSync(source, 'THE BYTES OF A LIBRARY');
-  placeBlob(store, id, lab.path('placed'), { ...SHARED, proof: state.proof });
+  place(store, id, lab.path('placed'), { ...SHARED, proof: state.proof });
   expect(checkBlob(store, id, size).kind).toBe('damaged');
 });
 
@@ -275,7 +287,7 @@ test('linking does not make a proof younger', () => {
   setSystemTime(new Date(now + 6 * DAY_MS));
   const state = checkBlob(blob.store, blob.id, blob.size);
   if (state.kind !== 'sound') throw new Error(state.kind);
-  placeBlob(blob.store, blob.id, lab.path('placed'), { ...SHARED, proof: state.proof });
+  place(blob.store, blob.id, lab.path('placed'), { ...SHARED, proof: state.proof });
   setSystemTime(new Date(now + 8 * DAY_MS));
   expect(hashes(blob, () => checkBlob(blob.store, blob.id, blob.size))).toBe(true);
 });
@@ -326,7 +338,7 @@ test('from another file system the bytes are copied', () => {
     const id = blobId(TEXT);
     expect(publishBlob(store, id, `${other}/lib.rlib`, SHARED)).toEqual({ existed: false });
     expect(publishBlob(store, id, `${other}/lib.rlib`, SHARED)).toEqual({ existed: true });
-    expect(placeBlob(store, id, `${other}/placed`, { ...SHARED, proof: proofNow(store, id) })).toBe('copied');
+    expect(place(store, id, `${other}/placed`, { ...SHARED, proof: proofNow(store, id) })).toBe('copied');
     expect([readFileSync(`${other}/placed`, 'utf8'), readdirSync(other).sort()]).toEqual([
       TEXT,
       ['lib.rlib', 'placed'],
@@ -348,7 +360,7 @@ test('a blob with as many links as the file system allows is copied from then on
     if (!isOsError(error, 'EMLINK')) throw error;
   }
   if (count === 70_000) return notRun('too many links', 'the file system allows very many');
-  expect(placeBlob(store, id, lab.path('placed'), { ...SHARED, proof: proofNow(store, id) })).toBe('copied');
+  expect(place(store, id, lab.path('placed'), { ...SHARED, proof: proofNow(store, id) })).toBe('copied');
   writeFileSync(lab.path('source'), TEXT);
   expect(publishBlob(store, id, lab.path('source'), SHARED)).toEqual({ existed: true });
   expect(readFileSync(lab.path('source'), 'utf8')).toBe(TEXT);

@@ -24,7 +24,7 @@ const source = (name: string): string => JSON.stringify(join(import.meta.dir, '.
 export const IMPORTS = `
 import * as fs from 'node:fs';
 import { openStore } from ${source('store/store.ts')};
-import { checkBlob, placeBlob, publishBlob, removeBlob } from ${source('store/blobs.ts')};
+import { checkBlob, placeBlob, publishBlob, removeBlob, sealAgain } from ${source('store/blobs.ts')};
 import { readUnit, recordClosure } from ${source('store/closures.ts')};
 import { SourceHashes } from ${source('store/hashes.ts')};
 import { sha256 } from ${source('sys/hash.ts')};
