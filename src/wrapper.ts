@@ -202,7 +202,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   const endWatch = observe(call, base.externs.macros);
   let hashed: RecordedOutputs | undefined;
   using linkReport = new LinkReport(base.link);
-  const compiled = await compile(call.invocation, call.map, {
+  const compiled = await compile(call, {
     more: linkReport.arguments,
     onArtifact: (emit, file) => {
       if (emit !== 'metadata') return;
@@ -249,7 +249,7 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
   const found = dependable ? baseOf(call, false) : undefined;
   const base = found === undefined || 'why' in found ? undefined : found;
   const endWatch = observe(call, base?.externs.macros ?? []);
-  const compiled = await compile(invocation, call.map);
+  const compiled = await compile(call);
   progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;
   if (base !== undefined && succeeded(compiled)) {

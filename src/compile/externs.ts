@@ -1,6 +1,7 @@
 // What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
 // proc macros can be reached through them.
 import type { BlobId, CacheKey } from '../core/ids.ts';
+import { type Places, placesOf } from '../rustc/diagnostics.ts';
 import { isDynamicLibrary, type OutputKind } from '../rustc/outputs.ts';
 import { type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
@@ -43,6 +44,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
       files,
       macros: valid?.macros ?? [],
       externs: valid?.externs ?? [],
+      places: valid?.places ?? {},
       complete: valid?.complete ?? false,
     });
   }
@@ -69,6 +71,40 @@ function isOnlyLinked(
  */
 export const standsFor = (kind: OutputKind, blob: BlobId, identity: CacheKey): string =>
   kind === 'dylib' ? `key:${identity}` : blob;
+
+/** Records what the outputs of a call are, by file name, with what a user of them has to know of the call. */
+export function recordOutputs(
+  call: Call,
+  externs: ResolvedExterns,
+  outputs: { readonly first: string; readonly files: OutputRecord['files'] },
+): void {
+  const { macros, paths } = externs;
+  const places = placesOf(call.map);
+  writeOutputs(call.store, outputs.first, {
+    files: outputs.files,
+    macros,
+    externs: paths,
+    places,
+    complete: true,
+  });
+}
+
+/** The places behind every placeholder in what this call is given, as far as their compiles were recorded. */
+export function placesBehind({ invocation, store }: Pick<Call, 'invocation' | 'store'>): Places {
+  const places: Record<string, string> = {};
+  const seen = new Set<string>();
+  const pending = invocation.externs.flatMap(({ path }) =>
+    path === undefined ? [] : resolve(invocation.cwd, path),
+  );
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    const record = readOutputs(store, path);
+    Object.assign(places, record?.places);
+    pending.push(...(record?.externs ?? []));
+  }
+  return places;
+}
 
 export interface ResolvedExterns {
   /** In command-line order: options and name as given, identity of the file; `sysroot` for those without a path. */

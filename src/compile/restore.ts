@@ -9,10 +9,10 @@ import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
 import { checkBlob, type Proof, placeBlob, sealAgain } from '../store/blobs.ts';
 import { touchUnit } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
-import { signatureNow, writeOutputs } from '../store/hashes.ts';
+import { signatureNow } from '../store/hashes.ts';
 import { bestEffort, createFile, isOsError, removeFile, rename, utf8, writeAll } from '../sys/files.ts';
 import type { Call } from './call.ts';
-import { standsFor } from './externs.ts';
+import { placesBehind, recordOutputs, standsFor } from './externs.ts';
 import type { KeyBase } from './key.ts';
 import type { LookUp } from './look-up.ts';
 
@@ -135,15 +135,11 @@ function depInfoHere(call: Call, { closure }: Found): string {
 /** Prints what the compiler printed, with the paths of this checkout. */
 function replay(call: Call, { entry }: Found): void {
   const { map } = call;
-  print(
-    1,
-    mapList(entry.stdout, (line) => fromTemplate(line, map)),
-  );
+  const real = (line: string): string => fromTemplate(line, map, () => placesBehind(call));
+  print(1, mapList(entry.stdout, real));
   const lines: string[] = [];
   for (const line of entry.stderr) {
-    const shown = line.startsWith('\0emit ')
-      ? announcement(call, line.slice('\0emit '.length))
-      : fromTemplate(line, map);
+    const shown = line.startsWith('\0emit ') ? announcement(call, line.slice('\0emit '.length)) : real(line);
     if (shown !== undefined) lines.push(shown);
   }
   print(2, lines);
@@ -165,7 +161,7 @@ function rememberRestored(
   base: KeyBase,
   restored: { outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[]; identity: CacheKey },
 ): void {
-  const { invocation, store } = call;
+  const { invocation } = call;
   const { outputs, identity } = restored;
   const files: Record<string, readonly [string, string]> = {};
   for (const { planned, stored } of outputs) {
@@ -175,10 +171,5 @@ function rememberRestored(
   }
   const [first] = outputs;
   if (first === undefined) return;
-  writeOutputs(store, `${invocation.outDir}/${first.planned.name}`, {
-    files,
-    macros: base.externs.macros,
-    externs: base.externs.paths,
-    complete: true,
-  });
+  recordOutputs(call, base.externs, { first: `${invocation.outDir}/${first.planned.name}`, files });
 }

@@ -3,11 +3,11 @@
 import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
 import { withoutIncremental } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
-import type { PathMap } from '../rustc/path-map.ts';
 import { type FileTime, fileTimeNow, waitPast } from '../sys/clock.ts';
 import { bestEffort, lstat, removeFile, writeAll } from '../sys/files.ts';
 import { type ExitStatus, jobserverDescriptors, runChild } from '../sys/process.ts';
-import { toMicroseconds } from './call.ts';
+import { type Call, toMicroseconds } from './call.ts';
+import { placesBehind } from './externs.ts';
 
 export interface Compiled {
   readonly status: ExitStatus;
@@ -47,10 +47,10 @@ export interface CompileOptions {
 
 /** Compiles with the roots remapped and without incremental compilation. */
 export async function compile(
-  invocation: Invocation,
-  map: PathMap,
+  call: RelayedCall,
   { onArtifact = () => {}, more = [] }: CompileOptions = {},
 ): Promise<Compiled> {
+  const { invocation, map } = call;
   protectStore(invocation);
   const argv = [
     ...invocation.compiler,
@@ -60,7 +60,7 @@ export async function compile(
   ];
   // A build script may have written into OUT_DIR in this very tick: one tick later its files are told from changed ones.
   if (invocation.env['OUT_DIR'] !== undefined) waitPast(fileTimeNow());
-  const [stdout, stderr] = [new Relay(1, map, onArtifact), new Relay(2, map, onArtifact)];
+  const [stdout, stderr] = [new Relay(1, call, onArtifact), new Relay(2, call, onArtifact)];
   const startedAt = fileTimeNow();
   const from = performance.now();
   const status = await runChild(argv, {
@@ -72,19 +72,21 @@ export async function compile(
   return { status, stdout: stdout.end(), stderr: stderr.end(), startedAt, compileMs };
 }
 
+type RelayedCall = Pick<Call, 'invocation' | 'map' | 'store'>;
+
 /** Hands lines on as they come, with real paths, and keeps them as templates. */
 class Relay {
   readonly #fd: 1 | 2;
-  readonly #map: PathMap;
+  readonly #call: RelayedCall;
   readonly #onArtifact: (emit: string, file: string) => void;
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   #rest: Uint8Array = new Uint8Array();
   #lines: string[] | undefined = [];
   #captured = 0;
 
-  constructor(fd: 1 | 2, map: PathMap, onArtifact: (emit: string, file: string) => void) {
+  constructor(fd: 1 | 2, call: RelayedCall, onArtifact: (emit: string, file: string) => void) {
     this.#fd = fd;
-    this.#map = map;
+    this.#call = call;
     this.#onArtifact = onArtifact;
   }
 
@@ -112,11 +114,12 @@ class Relay {
     }
     const parsed = parseLine(text);
     if (parsed.kind === 'artifact') this.#onArtifact(parsed.emit, parsed.file);
-    const shown = withRealPaths(text, this.#map);
+    const { map } = this.#call;
+    const shown = withRealPaths(text, map, () => placesBehind(this.#call));
     writeAll(this.#fd, shown === text ? line : new TextEncoder().encode(`${shown}\n`));
     this.#captured += text.length;
     if (this.#captured > MAX_CAPTURED_CHARS) this.#lines = undefined;
-    this.#lines?.push(parsed.kind === 'artifact' ? `\0emit ${parsed.emit}` : toTemplate(text, this.#map));
+    this.#lines?.push(parsed.kind === 'artifact' ? `\0emit ${parsed.emit}` : toTemplate(text, map));
   }
 
   #decode(bytes: Uint8Array): string | undefined {

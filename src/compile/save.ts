@@ -4,14 +4,14 @@ import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { type StoredOutput, writeEntry } from '../store/entries.ts';
-import { signatureNow, writeOutputs } from '../store/hashes.ts';
+import { signatureNow } from '../store/hashes.ts';
 import { touchedSince } from '../sys/clock.ts';
 import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 import { closureOf, type OutputBytes } from './closure.ts';
-import { linkClosure, resolveExterns, standsFor } from './externs.ts';
+import { linkClosure, recordOutputs, resolveExterns, standsFor } from './externs.ts';
 import { type ComputedKey, computeKey, type KeyBase } from './key.ts';
 import { fromLinked } from './link.ts';
 import type { Observation } from './observe.ts';
@@ -66,7 +66,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
     rememberInputs(base);
     bestEffort(() => call.store.noteWritten(published.newBytes));
-    recordOutputs(call, base, published.identities);
+    record(call, base, published.identities);
     const sizeBytes = published.outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
     return {
       kind: 'stored',
@@ -194,15 +194,11 @@ export function rememberIdentities(
     if (identity !== undefined) known[path] = identity;
     else if (bytes !== undefined) known[path] = sha256(bytes);
   }
-  return recordOutputs(call, base, known);
+  return record(call, base, known);
 }
 
-/** Records identities by path, with what a user of the files has to know of the unit behind them. */
-function recordOutputs(
-  call: Call,
-  base: KeyBase,
-  identities: Readonly<Record<string, string>>,
-): RecordedOutputs {
+/** Records identities by path, as of now. */
+function record(call: Call, base: KeyBase, identities: Readonly<Record<string, string>>): RecordedOutputs {
   const recorded = new Map<string, readonly [string, string]>();
   const files: Record<string, readonly [string, string]> = {};
   for (const [path, identity] of Object.entries(identities)) {
@@ -212,9 +208,6 @@ function recordOutputs(
     files[basename(path)] = [signature, identity];
   }
   const [first] = Object.keys(identities);
-  if (first !== undefined) {
-    const { macros, paths: externs } = base.externs;
-    writeOutputs(call.store, first, { files, macros, externs, complete: true });
-  }
+  if (first !== undefined) recordOutputs(call, base.externs, { first, files });
   return recorded;
 }

@@ -39,8 +39,14 @@ const inJson = (path: string): string => JSON.stringify(path).slice(1, -1);
 const escapeFor = (line: string): ((path: string) => string) =>
   line.startsWith('{') ? inJson : (path) => path;
 
-/** A line without the placeholders of `--remap-path-prefix`, as a compile with real paths would have printed it. */
-export function withRealPaths(line: string, map: PathMap): string {
+/** Placeholders in what other compiles made, with the paths behind them here. */
+export type Places = Readonly<Record<string, string>>;
+
+/**
+ * A line without the placeholders of `--remap-path-prefix`, as a compile with real paths would have printed it. `behind`
+ * is asked only when some are left that this call has no root for: a note that points into another crate.
+ */
+export function withRealPaths(line: string, map: PathMap, behind: () => Places = () => ({})): string {
   if (!line.includes(PLACEHOLDER_BASE)) return line;
   const spell = escapeFor(line);
   let result = line;
@@ -48,7 +54,19 @@ export function withRealPaths(line: string, map: PathMap): string {
     if (root.placeholder?.startsWith(PLACEHOLDER_BASE))
       result = replacePath(result, root.placeholder, spell(root.path));
   }
+  if (!result.includes(PLACEHOLDER_BASE)) return result;
+  const places = behind();
+  for (const placeholder of Object.keys(places))
+    result = replacePath(result, placeholder, spell(places[placeholder] ?? placeholder));
   return result;
+}
+
+/** What the outputs of a call hold in place of its generated and vendored sources: other calls have no such root. */
+export function placesOf(map: PathMap): Places {
+  const places: Record<string, string> = {};
+  for (const { name, placeholder, path } of map.roots)
+    if (placeholder !== undefined && (name === 'out' || name === 'vendor')) places[placeholder] = path;
+  return places;
 }
 
 /** What every placeholder but the workspace's (`.`) begins with. */
@@ -57,9 +75,9 @@ export const PLACEHOLDER_BASE = '/kache/';
 /** The line as it is stored: this checkout's paths as tokens. */
 export const toTemplate = (line: string, map: PathMap): string => map.tokenize(line, escapeFor(line));
 
-/** A stored line with the paths of this checkout. */
-export const fromTemplate = (line: string, map: PathMap): string =>
-  withRealPaths(map.detokenize(line, escapeFor(line)), map);
+/** A stored line with the paths of this checkout; `behind` as for {@link withRealPaths}. */
+export const fromTemplate = (line: string, map: PathMap, behind?: () => Places): string =>
+  withRealPaths(map.detokenize(line, escapeFor(line)), map, behind);
 
 /** The file name an announcement is about. */
 export const announcedName = (line: { file: string }): string => basename(line.file);

@@ -88,7 +88,9 @@ export interface OutputRecord {
   readonly macros: readonly string[];
   /** Paths of the externs this compile was given. */
   readonly externs: readonly string[];
-  /** Whether `macros` and `externs` were recorded by the compile itself; false for files found lying there. */
+  /** What stands in the outputs for places no other compile has as a root, and the paths it stands for. */
+  readonly places: Readonly<Record<string, string>>;
+  /** Whether all this was recorded by the compile itself; false for files found lying there. */
   readonly complete: boolean;
 }
 

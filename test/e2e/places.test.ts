@@ -1,7 +1,7 @@
 // Where a package can be: generated code that keeps its path, vendored, outside the workspace, behind a symbolic link, in a
 // git checkout. Each in two places; what is shared is shared, what is bound is right.
 import { expect, test } from 'bun:test';
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Lab, libraries } from '../support/lab.ts';
 
@@ -128,6 +128,38 @@ test(
     const b = lab.copy(a, 'elsewhere/b');
     expect(libraries(lab.cargo(b, ['build'], { env }))).toEqual({ ingit: 'local_hit' });
     expect(run(b, 'uses')).toBe('9\n');
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'a note that points into generated or vendored code of another crate names the file that is there',
+  () => {
+    using lab = new Lab();
+    const a = lab.write('a', {
+      'Cargo.toml': `${manifest('uses', '[dependencies]\ngiven = "1"\ngenerated = { path = "generated" }\n')}[workspace]\n`,
+      'src/main.rs': 'fn main() { let _: u8 = generated::wants(1u64); given::Given.missing(); }\n',
+      '.cargo/config.toml':
+        '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "vendor"\n',
+      'vendor/given/Cargo.toml': manifest('given').replace('0.1.0', '1.0.0'),
+      'vendor/given/src/lib.rs': 'pub struct Given;\n',
+      'vendor/given/.cargo-checksum.json': '{"files":{},"package":null}',
+      'generated/Cargo.toml': manifest('generated'),
+      'generated/build.rs':
+        'fn main() { std::fs::write(format!("{}/w.rs", std::env::var("OUT_DIR").unwrap()), "pub fn wants(_: &str) -> u8 { 0 }").unwrap() }\n',
+      'generated/src/lib.rs': 'include!(concat!(env!("OUT_DIR"), "/w.rs"));\n',
+    });
+    // The second checkout has its libraries from the store: what it prints is about itself all the same.
+    for (const dir of [a, lab.copy(a, 'elsewhere/b')]) {
+      const failed = lab.cargo(dir, ['build', '--offline']);
+      expect(failed.status).not.toBe(0);
+      expect(failed.stderr).not.toContain('/kache/');
+      const notes = [...failed.stderr.matchAll(/--> (.+?):\d+:\d+/g)].map(([, path]) => path ?? '');
+      const elsewhere = notes.filter((path) => !path.startsWith('src/'));
+      expect(elsewhere.some((path) => path.endsWith('/out/w.rs'))).toBe(true);
+      for (const path of elsewhere)
+        expect([path, existsSync(join(dir, path)) || existsSync(path)]).toEqual([path, true]);
+    }
   },
   TIMEOUT_MS,
 );
