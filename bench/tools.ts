@@ -53,30 +53,45 @@ function rustKache(path: string): Tool {
   return { name: 'rust-kache', version: firstLine([path, '--version']), env, stop };
 }
 
-/** Compiles the replay floor, a wrapper that checks nothing. */
-function floor(workDir: string): Tool {
+/** Compiles the replay floor, a wrapper that checks nothing: for libraries, and for everything that is compiled. */
+function floors(workDir: string): Tool[] {
   const path = join(workDir, 'replay-floor');
   const built = Bun.spawnSync(['rustc', '-O', '-o', path, join(import.meta.dir, 'replay-floor.rs')]);
   if (built.exitCode !== 0) throw new Error(`Cannot compile the replay floor: ${built.stderr.toString()}`);
-  const env: Tool['env'] = (state, { from, to }) => {
-    const dir = join(state, 'floor');
-    mkdirSync(dir, { recursive: true });
-    return { RUSTC_WRAPPER: path, FLOOR_DIR: dir, FLOOR_FROM: from, FLOOR_TO: to, CARGO_INCREMENTAL: '0' };
-  };
-  return { name: 'floor', version: 'libraries only', env };
+  const env =
+    (more: Record<string, string>): Tool['env'] =>
+    (state, { from, to }) => {
+      const dir = join(state, 'floor');
+      mkdirSync(dir, { recursive: true });
+      return {
+        RUSTC_WRAPPER: path,
+        FLOOR_DIR: dir,
+        FLOOR_FROM: from,
+        FLOOR_TO: to,
+        CARGO_INCREMENTAL: '0',
+        ...more,
+      };
+    };
+  return [
+    { name: 'floor', version: 'libraries', env: env({}) },
+    { name: 'floor+exe', version: 'linked outputs too', env: env({ FLOOR_LINKED: '1' }) },
+  ];
 }
+
+const ownTool = (name: string, version: string, more: Record<string, string>): Tool => ({
+  name,
+  version,
+  env: (state) => ({ RUSTC_WRAPPER: kacheBinary, KACHE_CACHE_DIR: join(state, 'kache'), ...more }),
+});
 
 /** Every tool there is on this machine, plain cargo first; and the names of those that are missing. */
 export function findTools(workDir: string, peersDir: string): { tools: Tool[]; missing: string[] } {
   const version = Bun.spawnSync([kacheBinary, '--version']).stdout.toString().trim();
   const tools: Tool[] = [
     { name: 'plain', version: firstLine(['cargo', '--version']), env: () => ({ CARGO_INCREMENTAL: '0' }) },
-    {
-      name: 'kache',
-      version,
-      env: (state) => ({ RUSTC_WRAPPER: kacheBinary, KACHE_CACHE_DIR: join(state, 'kache') }),
-    },
-    floor(workDir),
+    ownTool('kache', version, {}),
+    ownTool('kache+exe', 'KACHE_CACHE_EXECUTABLES=1', { KACHE_CACHE_EXECUTABLES: '1' }),
+    ...floors(workDir),
   ];
   const missing: string[] = [];
   const [sccachePath, rustKachePath] = [join(peersDir, 'bin', 'sccache'), join(peersDir, 'bin', 'kache')];
