@@ -13,7 +13,7 @@ import {
 import { nativeFolders } from '../rustc/native-libraries.ts';
 import type { Closure } from '../store/closures.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
-import { bestEffort, readFile, readText, realPath, removeFile, stat } from '../sys/files.ts';
+import { bestEffort, isRegular, readFile, readText, realPath, removeFile, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
 import { outputOf } from '../sys/process.ts';
@@ -103,30 +103,37 @@ export function linkedFiles(
     temporaryDir: invocation.env['TMPDIR'] ?? '/tmp',
   });
   const known = new Set(libraries.map((path) => realPath(path) ?? path));
-  const [linked, absent]: [string[], Set<string>] = [[], new Set()];
-  for (const path of files) {
+  const [linked, absent]: [Set<string>, Set<string>] = [new Set(), new Set()];
+  for (const path of [...files, ...step.request.mentioned.filter(isFile)]) {
     // The toolchain's own files are part of its identity.
     if (isWithin(path, toolchain.sysroot)) continue;
     if (known.has(realPath(path) ?? path)) continue;
     if (path.endsWith('.rlib')) return { skip: `unknown-library-in-link ${basename(path)}` };
-    linked.push(toLinked(call, path));
-    for (const missed of earlierCandidates(step, path)) absent.add(toLinked(call, missed));
+    linked.add(toLinked(call, path));
+    // What was there and not taken may be, when it is another file.
+    for (const other of earlierCandidates(step, path))
+      (isFile(other) ? linked : absent).add(toLinked(call, other));
   }
-  return { linked, absent: [...absent] };
+  return { linked: [...linked], absent: [...absent] };
 }
 
-/** Where the linker would have found another file instead of `path`, had there been one. */
+function isFile(path: string): boolean {
+  const info = stat(path);
+  return info !== undefined && isRegular(info);
+}
+
+/** Where the linker would have found another file instead of `path`, had there been one it can use. */
 function earlierCandidates({ request, linker }: LinkStep, path: string): string[] {
   const dir = realPath(dirname(path));
   const names = candidateNames(path);
-  const missed: string[] = [];
+  const earlier: string[] = [];
   for (const folder of [...request.folders, ...linker.folders]) {
     const isHere = realPath(folder) === dir;
     for (const name of names) {
       if (isHere && name === basename(path)) break;
-      if (stat(`${folder}/${name}`) === undefined) missed.push(`${folder}/${name}`);
+      earlier.push(`${folder}/${name}`);
     }
-    if (isHere) return missed;
+    if (isHere) return earlier;
   }
   // Named by its path: nobody searched for it.
   return [];

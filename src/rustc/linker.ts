@@ -40,6 +40,8 @@ export interface LinkRequest {
   readonly choice: readonly string[];
   /** Folders the linker is told to search, absolute, in order. */
   readonly folders: readonly string[];
+  /** Everything in its arguments that may name a file, absolute: not every linker reports every file it was told to read. */
+  readonly mentioned: readonly string[];
   /** Variables the linker may read. */
   readonly env: readonly (readonly [name: string, value: string | null])[];
 }
@@ -68,6 +70,7 @@ export function linkRequest(invocation: Invocation, target: string): LinkRequest
     program,
     choice,
     folders,
+    mentioned: mapList(words, (word) => resolve(cwd, word.replace(/^(-[^=]*=|-T)/, ''))),
     env: mapList(LINKER_ENVIRONMENT, (name) => [name, env[name] ?? null] as const),
   };
 }

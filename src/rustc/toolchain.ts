@@ -80,8 +80,8 @@ export function inspectToolchain(
   const libraries = compilerLibraries(dirname(dirname(rustc)));
   const files = [...links, rustc, ...libraries].map((path) => [path, signature(stat(path))] as const);
   const pinned = /^commit-hash: [0-9a-f]{40}$/m.test(version);
-  // A compiler built from a working tree says "unknown": then only its bytes, and those of its std, tell it apart.
-  const contents = pinned ? [] : [rustc, ...libraries, ...standardLibraries(sysroot, host)];
+  // A compiler built from a working tree says "unknown": then only its bytes, those of its std and of its linker tell it apart.
+  const contents = pinned ? [] : [rustc, ...libraries, ...ownFiles(sysroot, host)];
   const known = new Map(files);
   for (const path of contents) known.set(path, signature(stat(path)));
   const digests = contents.map((path) => `${basename(path)} ${sha256(readFile(path) ?? '')}`);
@@ -94,7 +94,12 @@ const compilerLibraries = (prefix: string): string[] =>
     .map(({ name }) => `${prefix}/lib/${name}`)
     .sort();
 
-function standardLibraries(sysroot: string, host: string): string[] {
-  const dir = `${sysroot}/lib/rustlib/${host}/lib`;
-  return (listDirectory(dir) ?? []).map(({ name }) => `${dir}/${name}`).sort();
+/** The standard library, and the linker that comes with it. */
+function ownFiles(sysroot: string, host: string): string[] {
+  const files: string[] = [];
+  for (const below of ['lib', 'bin', 'bin/gcc-ld']) {
+    const dir = `${sysroot}/lib/rustlib/${host}/${below}`;
+    for (const { name, kind } of listDirectory(dir) ?? []) if (kind === 'file') files.push(`${dir}/${name}`);
+  }
+  return files.sort();
 }
