@@ -3,7 +3,7 @@ import { type BypassReason, bypassReason, LINKED } from './compile/bypass.ts';
 import { type Call, describe, timed } from './compile/call.ts';
 import { linkClosure, resolveExterns } from './compile/externs.ts';
 import { identify, identifyToolchain } from './compile/identify.ts';
-import { type KeyBase, keyBase } from './compile/key.ts';
+import { type ComputedKey, type KeyBase, keyBase, unitInputs } from './compile/key.ts';
 import { type CannotFollow, LinkReport, linkStep } from './compile/link.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
 import { observe } from './compile/observe.ts';
@@ -15,11 +15,13 @@ import { isDueForVerification, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent } from './compile/write-event.ts';
 import type { Environment } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
+import { crateOfFile } from './rustc/outputs.ts';
 import { packageOrigin, pathMapOf } from './rustc/roots.ts';
 import { findProgram } from './rustc/toolchain.ts';
 import type { Entry } from './store/entries.ts';
 import { startEviction } from './store/eviction-trigger.ts';
 import { openStore } from './store/store.ts';
+import { writeAttempt, writeUnstoredInputs } from './store/unstored.ts';
 import { type ExitStatus, endLike, execArguments } from './sys/process.ts';
 import { loadSettings } from './sys/settings.ts';
 
@@ -66,42 +68,24 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   if (settings.disabled) return passThrough;
   const store = openStore(settings.cacheDir);
   if (store.kind === 'problem') return passThrough;
-  if (!isCompile) {
-    const body: EventBody = {
-      crate_name: '',
-      result: 'passthrough',
-      passthrough_reason: invocation.reason,
-      compiler_runs: 1,
-    };
-    writeEvent(store, startedMs, body);
+  const pass = (reason: string): PassThrough => {
+    const body = isCompile ? describe({ invocation, startedMs }) : { crate_name: '' };
+    const fallback = settings.fallback === undefined ? {} : { fallback: true };
+    const how = { result: 'passthrough', passthrough_reason: reason, compiler_runs: 1 } as const;
+    writeEvent(store, startedMs, { ...body, ...how, ...fallback });
     return passThrough;
-  }
+  };
+  if (!isCompile) return pass(invocation.reason);
   const reason = bypassReason(invocation, settings);
   const call =
     reason === undefined || reason === LINKED ? prepare({ invocation, settings, store, startedMs }) : reason;
-  if (typeof call === 'string') {
-    const body = describe({ invocation, startedMs });
-    writeEvent(store, startedMs, {
-      ...body,
-      result: 'passthrough',
-      passthrough_reason: call,
-      compiler_runs: 1,
-    });
-    return passThrough;
-  }
+  if (typeof call === 'string') return pass(call);
   if (reason === LINKED) return compileLinked(call, progress, reason);
   const base = timed(call.phases, 'key', () => baseOf(call, true));
   if (base !== undefined && 'why' in base) return compileLinked(call, progress, `unsupported|${base.why}`);
   if (base !== undefined) return cached(call, base, { progress, self: input.self });
   // An extern or a file that a flag names is not there: the compiler will say so.
-  const body = describe(call);
-  writeEvent(store, startedMs, {
-    ...body,
-    result: 'passthrough',
-    passthrough_reason: 'unsupported|input-missing',
-    compiler_runs: 1,
-  });
-  return passThrough;
+  return pass('unsupported|input-missing');
 }
 
 type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs'>;
@@ -145,12 +129,12 @@ interface CachedOptions {
 async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
   const first = timed(call.phases, 'lookup', () => lookUp(call, base));
   if (first.kind === 'found' && isDueForVerification(call.settings))
-    return compileAndSave(call, base, { ...options, expected: first.entry });
+    return compileAndSave(call, base, { ...options, expected: first.entry, predicted: first.key });
   const hit = tryRestore(call, base, first);
   if (hit.kind === 'restored')
     return finishHit(call, base, { found: first, restored: hit, self: options.self });
-  const predicted = first.kind === 'absent' ? first.predicted : first.key.key;
-  using _lock = timed(call.phases, 'lock', () => reserve(call, base, predicted));
+  const predicted = first.kind === 'absent' ? first.predicted : first.key;
+  using _lock = timed(call.phases, 'lock', () => reserve(call, base, predicted?.key));
   base.sources.lookAgain();
   const second = timed(call.phases, 'lookup', () => lookUp(call, base));
   const late = tryRestore(call, base, second);
@@ -159,7 +143,11 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
   const reason =
     hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
   // Awaited here: the lock is held to the end of this scope.
-  return await compileAndSave(call, base, { ...options, reason });
+  return await compileAndSave(call, base, {
+    ...options,
+    reason,
+    predicted: second.kind === 'absent' ? second.predicted : second.key,
+  });
 }
 
 function tryRestore(call: Call, base: KeyBase, found: LookUp): Restored | { kind: 'absent' } {
@@ -191,8 +179,7 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   return { kind: 'exited', code: 0 };
 }
 
-type MissOptions = CachedOptions &
-  (
+type MissOptions = CachedOptions & { readonly predicted: ComputedKey | undefined } & (
     | { readonly reason: string; readonly expected?: undefined }
     /** The entry that a hit would have restored, to be compared. */
     | { readonly expected: Entry }
@@ -212,16 +199,19 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     },
   });
   options.progress.ended = compiled.status;
+  if (compiled.metadataMs !== undefined) call.phases.metadata = compiled.metadataMs;
   call.phases.compile = compiled.compileMs;
   const common = { compiler_runs: 1, compile_ms: compiled.compileMs, unit_id: base.unit };
   if (!succeeded(compiled)) {
-    finish(call, { ...common, result: 'error' });
+    noteAttempt(call, base, options.predicted);
+    finish(call, { ...common, result: 'error', reason: options.reason ?? 'verifying' });
     return compiled.status;
   }
   const saved = timed(call.phases, 'store', () =>
     save(call, base, { compiled, observation: endWatch(), ...(hashed === undefined ? {} : { hashed }) }),
   );
   if (saved.kind === 'skipped') {
+    noteAttempt(call, base, options.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
     return compiled.status;
   }
@@ -235,6 +225,17 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   });
   startEviction(call.store, options.self, call.settings.maxSizeBytes);
   return compiled.status;
+}
+
+/** Keeps what a compile without an entry would have been compared by. */
+function noteAttempt(call: Call, base: KeyBase, predicted: ComputedKey | undefined): void {
+  const place = { unit: base.unit, outDir: call.invocation.outDir };
+  const inputs = predicted?.inputs() ?? unitInputs(base);
+  writeAttempt(call.store, place, {
+    startedMs: call.startedMs,
+    inputs,
+    complete: predicted !== undefined,
+  });
 }
 
 const succeeded = ({ status }: Compiled): boolean => status.kind === 'exited' && status.code === 0;
@@ -252,18 +253,29 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
   const compiled = await compile(call);
   progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;
-  if (base !== undefined && succeeded(compiled)) {
-    const keyed = keyOf(call, base, { compiled, observation: endWatch() });
-    if (!('skip' in keyed))
-      rememberIdentities(
-        call,
-        base,
-        keyed.outputs.map(({ path }) => path),
-        `key:${keyed.key.identity}`,
-      );
+  const keyed =
+    base !== undefined && succeeded(compiled)
+      ? keyOf(call, base, { compiled, observation: endWatch() })
+      : undefined;
+  const known = base !== undefined && keyed !== undefined && !('skip' in keyed);
+  if (known) {
+    const { identity, inputs } = keyed.key;
+    rememberIdentities(
+      call,
+      base,
+      keyed.outputs.map(({ path }) => path),
+      `key:${identity}`,
+    );
+    writeUnstoredInputs(call.store, identity, inputs());
   }
-  const result = succeeded(compiled) ? 'passthrough' : 'error';
-  finish(call, { result, passthrough_reason: reason, compiler_runs: 1, compile_ms: compiled.compileMs });
+  finish(call, {
+    result: succeeded(compiled) ? 'passthrough' : 'error',
+    passthrough_reason: reason,
+    compiler_runs: 1,
+    compile_ms: compiled.compileMs,
+    externs: invocation.externs.flatMap(({ path }) => (path === undefined ? [] : crateOfFile(path))),
+    ...(known ? { cache_key: keyed.key.identity, unit_id: base.unit } : {}),
+  });
   return compiled.status;
 }
 

@@ -15,6 +15,7 @@ import {
   throughProxy,
 } from '../rustc/toolchain.ts';
 import { canonicalFlags, targetsNativeCpu, unitEnvironment } from '../rustc/unit-parts.ts';
+import type { EntryInputs } from '../store/entries.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { readText } from '../sys/files.ts';
@@ -46,6 +47,8 @@ export interface Identified {
   readonly unit: UnitId;
   /** The flags as they entered, for explanations. */
   readonly flags: readonly string[];
+  /** Everything else that entered, for explanations: what may be a secret or is long, as a short hash. */
+  readonly unitParts: () => EntryInputs['unit'];
 }
 
 /** What the identity of a unit is made of. */
@@ -63,20 +66,38 @@ export function identify(parts: IdentityParts): Identified | undefined {
   const files = flagFiles(parts);
   if (files === undefined) return undefined;
   const flags = canonicalFlags(invocation, map);
+  const crateRoot = map.toRooted(sourcePath(invocation));
+  // What stands in the outputs in place of real paths.
+  const placeholders = mapList(map.roots, (root) => `${root.name} ${root.placeholder ?? ''}`).sort();
+  const environment = unitEnvironment(invocation.env, settings.keyEnvVars);
+  const processor = targetsNativeCpu(invocation) ? processorIdentity() : null;
+  const { keySalt } = settings;
   const identity = [
     KEY_VERSION,
-    settings.keySalt,
+    keySalt,
     toolchain.identity,
     flags,
     files,
-    map.toRooted(sourcePath(invocation)),
-    // What stands in the outputs in place of real paths.
-    mapList(map.roots, (root) => `${root.name} ${root.placeholder ?? ''}`).sort(),
-    unitEnvironment(invocation.env, settings.keyEnvVars),
-    targetsNativeCpu(invocation) ? processorIdentity() : null,
+    crateRoot,
+    placeholders,
+    environment,
+    processor,
   ];
-  return { unit: sha256(JSON.stringify(identity)) as UnitId, flags };
+  const unitParts = (): EntryInputs['unit'] => [
+    ['key version', KEY_VERSION],
+    ['key salt', short(keySalt ?? '')],
+    ['toolchain', toolchain.identity.split('\n')[0] ?? ''],
+    ['toolchain build', short(toolchain.identity)],
+    ['files that flags name', short(JSON.stringify(files))],
+    ['crate root', crateRoot],
+    ['roots', placeholders.join(', ')],
+    ['processor', short(processor ?? '')],
+    ...mapList(environment, ([name, value]) => [`env ${name}`, short(value)] as const),
+  ];
+  return { unit: sha256(JSON.stringify(identity)) as UnitId, flags, unitParts };
 }
+
+const short = (text: string): string => sha256(text).slice(0, 16);
 
 /** Content hashes of the files that flags name, and of the driver in front of rustc. */
 function flagFiles({ invocation, store }: IdentityParts): string[] | undefined {

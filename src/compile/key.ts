@@ -1,6 +1,6 @@
 // The cache key: the unit, and the content of everything one closure says it reads, as it is now.
 import { Glob } from 'bun';
-import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
+import type { CacheKey, Digest } from '../core/ids.ts';
 import { mapList } from '../core/lists.ts';
 import { packageDir } from '../rustc/invocation.ts';
 import { nativeArchives } from '../rustc/native-libraries.ts';
@@ -11,16 +11,15 @@ import { SourceHashes } from '../store/hashes.ts';
 import { listFolder } from '../store/trees.ts';
 import { readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { resolve } from '../sys/paths.ts';
+import { basename, resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
 import type { LinkedLibraries, ResolvedExterns } from './externs.ts';
+import type { Identified } from './identify.ts';
 import { fromLinked, type LinkStep, linkInputs } from './link.ts';
 import { MacroMentions, macroEnvironment, mentionedNames, type Source, sourceEnvironment } from './macros.ts';
 
 /** What the keys of one unit share, whichever closure they are made with. */
-export interface KeyBase {
-  readonly unit: UnitId;
-  readonly flags: readonly string[];
+export interface KeyBase extends Identified {
   readonly externs: ResolvedExterns;
   /** Present when proc macros can be reached. */
   readonly macros: MacroMentions | undefined;
@@ -36,7 +35,7 @@ export interface KeyBase {
 /** Undefined when a macro's library is gone. */
 export function keyBase(
   call: Call,
-  identified: { unit: UnitId; flags: readonly string[] },
+  identified: Identified,
   resolved: Pick<KeyBase, 'externs' | 'linked' | 'link'>,
 ): KeyBase | undefined {
   const { externs } = resolved;
@@ -56,7 +55,8 @@ export interface ComputedKey {
   readonly key: CacheKey;
   /** The key without what only the linker sees: what stands for a linked output in the keys of its dependents. */
   readonly identity: CacheKey;
-  readonly inputs: EntryInputs;
+  /** For explanations: nothing on the way of a hit asks for it. */
+  readonly inputs: () => EntryInputs;
 }
 
 /** Why a closure does not apply here and now. */
@@ -89,17 +89,32 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
     base.link === undefined ? undefined : linkInputs(call, base.link, { closure, sources: base.sources });
   if (link !== undefined && 'why' in link) return link;
   const key = link === undefined ? identity : (sha256(JSON.stringify([identity, link.inputs])) as CacheKey);
-  const inputs: EntryInputs = {
-    flags: base.flags,
+  const inputs = (): EntryInputs => ({
+    ...unitInputs(base),
+    identity,
     files,
     env: mapList(env, ([name, value]) => [name, value === null ? 'unset' : sha256(value).slice(0, 16)]),
-    externs: base.externs.keyed,
     other: mapList([...bound, ...other.inputs, ...(link?.inputs ?? [])], ([name, value]) => [
       name,
       sha256(value).slice(0, 16),
     ]),
-  };
+  });
   return { key, identity, inputs };
+}
+
+/** The inputs that are known before any closure: what a first compile can be compared by. */
+export function unitInputs(base: KeyBase): EntryInputs {
+  const { keyed, paths } = base.externs;
+  const externs: [string, string, string][] = [];
+  let at = 0;
+  for (const [name, identity] of keyed) {
+    const path = identity === 'sysroot' ? '' : (paths[at++] ?? '');
+    externs.push([name, identity, basename(path)]);
+  }
+  // What a link takes in by way of others goes by its file: two versions of a crate have one name.
+  for (const [path, identity] of base.linked ?? [])
+    if (!paths.includes(path)) externs.push([basename(path), identity, basename(path)]);
+  return { identity: '', unit: base.unitParts(), flags: base.flags, externs, files: [], env: [], other: [] };
 }
 
 /** A rooted path as an absolute one of this checkout. */

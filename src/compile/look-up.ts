@@ -1,5 +1,4 @@
 // Has anyone compiled exactly this before? Each recorded closure makes one key, and the store has it or not.
-import type { CacheKey } from '../core/ids.ts';
 import { type Closure, readUnit } from '../store/closures.ts';
 import { type Entry, readEntry } from '../store/entries.ts';
 import type { Call } from './call.ts';
@@ -9,8 +8,8 @@ export type LookUp =
   | { readonly kind: 'found'; readonly entry: Entry; readonly closure: Closure; readonly key: ComputedKey }
   | {
       readonly kind: 'absent';
-      /** The key of the newest closure that applies here: what the compile will probably be stored under. */
-      readonly predicted: CacheKey | undefined;
+      /** By the newest closure that applies here: what the compile will probably be stored under. */
+      readonly predicted: ComputedKey | undefined;
       readonly reason: MissReason;
     };
 
@@ -20,7 +19,7 @@ export type MissReason = 'never-compiled' | 'inputs-changed' | `inputs-changed|$
 /** Tries the closures recorded for the unit, newest first. */
 export function lookUp(call: Call, base: KeyBase): LookUp {
   const { closures } = readUnit(call.store, base.unit);
-  let predicted: CacheKey | undefined;
+  let predicted: ComputedKey | undefined;
   let why: string | undefined;
   for (const closure of closures) {
     const key = computeKey(call, base, closure);
@@ -30,7 +29,7 @@ export function lookUp(call: Call, base: KeyBase): LookUp {
     }
     const entry = readEntry(call.store, key.key);
     if (entry !== undefined) return { kind: 'found', entry, closure, key };
-    predicted ??= key.key;
+    predicted ??= key;
   }
   if (closures.length === 0) return { kind: 'absent', predicted, reason: 'never-compiled' };
   return {

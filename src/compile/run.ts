@@ -17,6 +17,8 @@ export interface Compiled {
   /** The file clock directly before the start. */
   readonly startedAt: FileTime;
   readonly compileMs: number;
+  /** From its start until it announced the metadata, when it did. */
+  readonly metadataMs: number | undefined;
 }
 
 /** Nothing that prints more than this is stored. */
@@ -60,16 +62,21 @@ export async function compile(
   ];
   // A build script may have written into OUT_DIR in this very tick: one tick later its files are told from changed ones.
   if (invocation.env['OUT_DIR'] !== undefined) waitPast(fileTimeNow());
-  const [stdout, stderr] = [new Relay(1, call, onArtifact), new Relay(2, call, onArtifact)];
   const startedAt = fileTimeNow();
   const from = performance.now();
+  let metadataMs: number | undefined;
+  const announced = (emit: string, file: string): void => {
+    if (emit === 'metadata') metadataMs = toMicroseconds(performance.now() - from);
+    onArtifact(emit, file);
+  };
+  const [stdout, stderr] = [new Relay(1, call, announced), new Relay(2, call, announced)];
   const status = await runChild(argv, {
     descriptors: jobserverDescriptors(invocation.env['CARGO_MAKEFLAGS']),
     onStdout: (chunk) => stdout.receive(chunk),
     onStderr: (chunk) => stderr.receive(chunk),
   });
   const compileMs = toMicroseconds(performance.now() - from);
-  return { status, stdout: stdout.end(), stderr: stderr.end(), startedAt, compileMs };
+  return { status, stdout: stdout.end(), stderr: stderr.end(), startedAt, compileMs, metadataMs };
 }
 
 type RelayedCall = Pick<Call, 'invocation' | 'map' | 'store'>;

@@ -62,7 +62,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       stderr,
       stdout,
     };
-    writeEntry(call.store, entry, keyed.key.inputs);
+    writeEntry(call.store, entry, keyed.key.inputs());
     recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
     rememberInputs(base);
     bestEffort(() => call.store.noteWritten(published.newBytes));

@@ -17,6 +17,8 @@ export interface Phases {
   key?: number;
   lookup?: number;
   lock?: number;
+  /** From the start of the compiler until it announced the metadata: dependents may start then. Part of `compile`. */
+  metadata?: number;
   restore?: number;
   compile?: number;
   store?: number;
@@ -58,6 +60,10 @@ export interface CompileEvent {
   root?: string;
   /** The folder the outputs go to. */
   out_dir?: string;
+  /** Crates a linked output was given, by name; for others the store knows. */
+  externs?: readonly string[];
+  /** Whether the call went to the fallback wrapper. */
+  fallback?: boolean;
 }
 
 /** A malformed line (a torn write after a power cut) is undefined, not an error. */

@@ -1,6 +1,7 @@
 // Which files a call writes, by name, and what kind of unit that makes it.
 
 import { filterList, mapList, someInList } from '../core/lists.ts';
+import { basename } from '../sys/paths.ts';
 
 /** What an output is; `link` is the rlib, as rustc's `--emit` calls it. */
 export type OutputKind = 'link' | 'metadata' | 'program' | 'dylib' | 'staticlib' | 'dwp';
@@ -62,6 +63,13 @@ function linkOutputs(asked: Asked, stem: string): PlannedOutput[] {
     return { kind: 'dylib', name: `lib${stem}.${process.platform === 'darwin' ? 'dylib' : 'so'}` };
   });
 }
+
+/** The crate a library is, by its file name: `libserde-0a1b2c.rmeta` is `serde`. */
+export const crateOfFile = (path: string): string =>
+  basename(path)
+    .replace(/\.[a-z]+$/, '')
+    .replace(/^lib/, '')
+    .replace(/-[0-9a-f]+$/, '');
 
 /** Whether a file is a dynamic library by its name: as an extern, a proc macro as a rule. */
 export const isDynamicLibrary = (path: string): boolean =>

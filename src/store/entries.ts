@@ -5,7 +5,7 @@ import { encodeRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
 const KIND = 'kache-entry-1';
-const INPUTS_KIND = 'kache-inputs-1';
+const INPUTS_KIND = 'kache-inputs-2';
 
 export interface StoredOutput {
   /** What the output is: `link` (the rlib), `metadata`, `program`, `dylib`, `staticlib`, `dwp`. */
@@ -32,10 +32,15 @@ export interface Entry {
 
 /** What went into the key, kept for explanations; values of env variables only as short hashes. */
 export interface EntryInputs {
+  /** What stands for a linked output in the keys of its dependents; empty when there is no key yet. */
+  readonly identity: string;
+  /** What of the UnitId is not a flag, by name. */
+  readonly unit: readonly (readonly [name: string, value: string])[];
   readonly flags: readonly string[];
   readonly files: readonly (readonly [rooted: string, hash: string])[];
   readonly env: readonly (readonly [name: string, hash: string])[];
-  readonly externs: readonly (readonly [name: string, identity: string])[];
+  /** `file` is the name of the library, empty for what comes from the sysroot. */
+  readonly externs: readonly (readonly [name: string, identity: string, file: string])[];
   readonly other: readonly (readonly [name: string, hash: string])[];
 }
 

@@ -21,10 +21,12 @@ import { Lab } from '../support/lab.ts';
 import { cacheKey, entryOf, leftovers, NO_INPUTS, storeOf } from './stores.ts';
 
 const INPUTS: EntryInputs = {
+  identity: 'self',
+  unit: [['toolchain', 'rustc 1.95.0']],
   flags: ['-C opt-level=3'],
   files: [['./lib.rs', 'hash']],
   env: [['A', 'unset']],
-  externs: [['b', 'identity']],
+  externs: [['b', 'identity', 'libb-1.rmeta']],
   other: [['root ws', 'hash']],
 };
 

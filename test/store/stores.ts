@@ -68,7 +68,15 @@ export const closureOf = (...files: string[]): Closure => ({
   natives: false,
 });
 
-export const NO_INPUTS: EntryInputs = { flags: [], files: [], env: [], externs: [], other: [] };
+export const NO_INPUTS: EntryInputs = {
+  identity: '',
+  unit: [],
+  flags: [],
+  files: [],
+  env: [],
+  externs: [],
+  other: [],
+};
 
 /** An entry with outputs of these contents. */
 export const entryOf = (name: string, ...contents: string[]): Entry => ({
