@@ -204,7 +204,11 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   const common = { compiler_runs: 1, compile_ms: compiled.compileMs, unit_id: base.unit };
   if (!succeeded(compiled)) {
     noteAttempt(call, base, options.predicted);
-    finish(call, { ...common, result: 'error', reason: options.reason ?? 'verifying' });
+    finish(call, {
+      ...common,
+      result: 'error',
+      reason: options.expected === undefined ? options.reason : 'verifying',
+    });
     return compiled.status;
   }
   const saved = timed(call.phases, 'store', () =>
