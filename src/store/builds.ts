@@ -1,0 +1,87 @@
+// Which calls in the event log belong to one build, and what that build is called. The shared vocabulary of everything
+// that speaks of builds: stats, why-miss, reports, the monitor.
+import type { CompileEvent } from '../core/events.ts';
+import { isWithin } from '../sys/paths.ts';
+
+/** The calls of one Cargo process. */
+export interface Build {
+  readonly pid: number;
+  /** The workspace it builds, or what comes nearest to it. */
+  readonly root: string;
+  /** The last folder of the target folder that says how it was built: `debug`, `release`… */
+  readonly profile: string;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  /** In the order of the log: by their end. */
+  readonly events: readonly CompileEvent[];
+}
+
+/** When a call began, milliseconds since the epoch. */
+export const startOf = (event: CompileEvent): number => event.ts - event.elapsed_ms;
+
+/** A process that has been silent for so long is another one with the same number. */
+const SILENCE_MS = 30 * 60 * 1000;
+
+interface Open {
+  readonly events: CompileEvent[];
+  readonly units: Set<string>;
+  endedMs: number;
+}
+
+/**
+ * Groups events (oldest first) by the process that caused them. Process ids come round again, soon where every build has
+ * a container of its own: a long silence, or a unit that is compiled a second time, begins another build. Builds are in
+ * the order of their start; calls that compile nothing (probes) make none of their own.
+ */
+export function buildsOf(events: readonly CompileEvent[]): Build[] {
+  const open = new Map<number, Open>();
+  const all: Open[] = [];
+  for (const event of events) {
+    const pid = event.build_pid;
+    if (pid === undefined) continue;
+    // Cargo never compiles a unit twice in one build.
+    const unit = event.unit_id === undefined ? undefined : `${event.unit_id} ${event.out_dir}`;
+    let build = open.get(pid);
+    const isOther =
+      build !== undefined &&
+      (startOf(event) - build.endedMs > SILENCE_MS || (unit !== undefined && build.units.has(unit)));
+    if (build === undefined || isOther) {
+      build = { events: [], units: new Set(), endedMs: event.ts };
+      open.set(pid, build);
+      all.push(build);
+    }
+    build.events.push(event);
+    if (unit !== undefined) build.units.add(unit);
+    build.endedMs = Math.max(build.endedMs, event.ts);
+  }
+  return all
+    .filter(({ events: calls }) => calls.some(({ out_dir }) => out_dir !== undefined))
+    .map(({ events: calls, endedMs }) => ({
+      pid: calls[0]?.build_pid ?? 0,
+      ...placeOf(calls),
+      startedMs: calls.reduce((least, call) => Math.min(least, startOf(call)), Number.POSITIVE_INFINITY),
+      endedMs,
+      events: calls,
+    }))
+    .sort((a, b) => a.startedMs - b.startedMs);
+}
+
+/** The build that began last. */
+export const newestBuild = (events: readonly CompileEvent[]): Build | undefined => buildsOf(events).at(-1);
+
+/** Packages of a registry are compiled in their own folder: what is built is where outputs lie below the root. */
+function placeOf(calls: readonly CompileEvent[]): { root: string; profile: string } {
+  const placed = calls.filter(({ out_dir }) => out_dir !== undefined);
+  const member = placed.findLast(({ root, out_dir }) => isWithin(out_dir ?? '', root ?? '/'));
+  const outDir = (member ?? placed.at(-1))?.out_dir ?? '';
+  const match = /^(.*?)\/([^/]+)\/(?:deps|examples|build\/[^/]+(?:\/out)?)$/.exec(outDir);
+  const target = match?.[1] ?? outDir;
+  const foreign = placed.findLast(({ root }) => root !== undefined && !isForeign(root));
+  return {
+    root: member?.root ?? foreign?.root ?? target.replace(/\/target(\/[^/]+)?$/, ''),
+    profile: match?.[2] ?? '',
+  };
+}
+
+/** Sources that Cargo fetched. */
+const isForeign = (root: string): boolean => /\/(registry\/src|git\/checkouts)\//.test(root);
