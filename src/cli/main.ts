@@ -7,8 +7,11 @@ import { configGet, configList, configPath, configSet, configUnset } from './con
 import { doctor } from './doctor.ts';
 import { gc, list, purge } from './entries.ts';
 import { init } from './init.ts';
-import { report, stats } from './report.ts';
+import { DEFAULT_SINCE } from './open.ts';
+import { FORMATS, report } from './report.ts';
+import { stats } from './stats.ts';
 import { reportError } from './terminal.ts';
+import { whyMiss } from './why-miss.ts';
 
 /** Runs one command and ends the process with its status. */
 export async function runCli(argv: readonly string[]): Promise<void> {
@@ -55,17 +58,7 @@ function commands(): Command {
     .action(async (options) => {
       process.exitCode = await init(options);
     });
-  add('stats', 'one snapshot: hit rate, time saved, store use', 'kache stats --since 7d')
-    .option('--since <duration>', 'how far back (30m, 24h, 7d)')
-    .option('--json', 'as JSON')
-    .action((options) => stats(options));
-  add('report', 'what recent builds did', 'kache report --format json --output report.json')
-    .option('--format <format>', 'text or json')
-    .option('--since <duration>', 'how far back (30m, 24h, 7d)')
-    .option('--root <dir>', 'only builds below this folder')
-    .option('--output <file>', 'write to a file')
-    .option('--top <n>', 'how many crates to name')
-    .action((options) => report(options));
+  addAnswers(add);
   add('list [crate]', 'the entries of the store', 'kache list serde --sort size')
     .option('--sort <by>', 'name, size, hits or age')
     .option('--json', 'as JSON')
@@ -88,6 +81,27 @@ function commands(): Command {
     });
   addConfig(program);
   return program;
+}
+
+type Add = (usage: string, summary: string, sample: string) => Command;
+
+function addAnswers(add: Add): void {
+  add('stats', 'one snapshot: hit rate, time saved, store use', 'kache stats --since 7d')
+    .option('--since <duration>', 'how far back (30m, 24h, 7d)')
+    .option('--last-build', 'only the newest build')
+    .option('--json', 'as JSON')
+    .action((options) => stats(options));
+  add('why-miss [crate]', 'which input made a crate, or the last build, miss', 'kache why-miss serde')
+    .alias('explain')
+    .option('--json', 'as JSON')
+    .action((crate, options) => whyMiss(crate, options));
+  add('report', 'what recent builds did', 'kache report --format html --output report.html')
+    .option('--format <format>', `one of ${FORMATS.join(', ')}`, 'text')
+    .option('--since <duration>', 'how far back (30m, 24h, 7d)', DEFAULT_SINCE)
+    .option('--root <dir>', 'only builds of or below this folder')
+    .option('--output <file>', 'write to a file')
+    .option('--top <n>', 'how many crates to name', '10')
+    .action((options) => report(options));
 }
 
 function addConfig(program: Command): void {

@@ -152,7 +152,7 @@ function flagDifferences(before: readonly string[], now: readonly string[]): Dif
     const twin = name === undefined ? undefined : gone.find((other) => optionOf(other) === name);
     if (twin !== undefined) gone.splice(gone.indexOf(twin), 1);
     found.push(
-      twin === undefined ? named(flag, 'added') : named(flag, `${valueOf(twin)} -> ${valueOf(flag)}`),
+      twin === undefined ? named(flag, 'added') : named(flag, `${settingOf(twin)} -> ${settingOf(flag)}`),
     );
   }
   return [...found, ...gone.map((flag) => named(flag, 'removed'))];
@@ -175,7 +175,7 @@ function optionOf(flag: string): string | undefined {
   return /^--(edition|crate-type|emit|target|cap-lints|error-format|json|check-cfg)/.exec(flag)?.[0];
 }
 
-const valueOf = (flag: string): string =>
+const settingOf = (flag: string): string =>
   /^-C [\w-]+=(.*)$/.exec(flag)?.[1] ?? /^\S+ (.*)$/.exec(flag)?.[1] ?? 'on';
 
 function named(flag: string, how: string): Difference {

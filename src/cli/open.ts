@@ -20,6 +20,9 @@ export function openHere(loaded = settingsHere()): Store {
   );
 }
 
+/** How far back the figures go when nothing is said. */
+export const DEFAULT_SINCE = '24h';
+
 const DEFAULT_CAP_BYTES = 50 * 1024 ** 3;
 
 /** The size cap that holds: the setting, or 50 GiB but at most a tenth of the disk. */

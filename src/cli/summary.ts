@@ -1,5 +1,6 @@
 // From events to figures: the one place where rates and sums are defined. Field names are those of the JSON report.
 import type { CompileEvent } from '../core/events.ts';
+import { type Inventory, storeBytes } from '../store/inventory.ts';
 import { percent } from './terminal.ts';
 
 export interface Summary {
@@ -22,6 +23,8 @@ export interface Summary {
   readonly cache_efficiency_pct: number;
 }
 
+/** Compiled anew because nothing was found: what stands against hits in every rate. */
+export const isMiss = ({ result }: CompileEvent): boolean => result === 'miss' || result === 'dup';
 export const isHit = (event: CompileEvent): boolean => event.result.endsWith('_hit');
 export const isProbe = (event: CompileEvent): boolean =>
   event.passthrough_reason?.startsWith('not-a-compile|') === true;
@@ -34,7 +37,7 @@ export function summarize(events: readonly CompileEvent[]): Summary {
   const count = (result: CompileEvent['result']): number =>
     events.filter((event) => event.result === result).length;
   const hits = events.filter(isHit);
-  const compiled = events.filter(({ result }) => result === 'dup' || result === 'miss');
+  const compiled = events.filter(isMiss);
   const total = hits.length + compiled.length;
   const hitCompileMs = sum(hits, (event) => event.compile_ms);
   const missCompileMs = sum(compiled, (event) => event.compile_ms);
@@ -56,10 +59,20 @@ export function summarize(events: readonly CompileEvent[]): Summary {
     probes: passed.filter(isProbe).length,
     skipped: skipped.length,
     store_failures: skipped.filter(({ reason }) => reason?.startsWith('store-failed')).length,
-    fallbacks: 0,
+    fallbacks: events.filter(({ fallback }) => fallback === true).length,
     total_duration_ms: sum(events, (event) => event.elapsed_ms),
     cache_efficiency_pct: percent(saved, saved + sum(events, (event) => event.elapsed_ms)),
   };
+}
+
+/** Percentage points from which on the two rates tell different stories. */
+const LARGE_GAP_PCT = 10;
+
+/** In a word, why the plain and the weighted hit rate are far apart; undefined when they are not. */
+export function gapOf(summary: Summary): string | undefined {
+  const gap = summary.hit_rate_pct - summary.weighted_hit_rate_pct;
+  if (Math.abs(gap) < LARGE_GAP_PCT) return undefined;
+  return gap > 0 ? 'many small hits, few dear misses' : 'few dear hits, many small misses';
 }
 
 export interface Timing {
@@ -85,9 +98,7 @@ export function timingOf(events: readonly CompileEvent[]): Timing {
   const average = (list: readonly number[]): number =>
     list.length === 0 ? 0 : Math.round((total(list) / list.length) * 100) / 100;
   const hit = values((event) => (isHit(event) ? event.elapsed_ms : undefined));
-  const miss = values((event) =>
-    event.result === 'miss' || event.result === 'dup' ? event.elapsed_ms : undefined,
-  );
+  const miss = values((event) => (isMiss(event) ? event.elapsed_ms : undefined));
   const key = values((event) => event.phases?.key);
   const lookup = values((event) => event.phases?.lookup);
   const restore = values((event) => event.phases?.restore);
@@ -130,3 +141,38 @@ export function storageOf(events: readonly CompileEvent[]): Storage {
     zero_copy_pct: percent(reflinked + hardlinked, restored),
   };
 }
+
+export interface StoreFigures {
+  readonly store_blobs: number;
+  readonly store_entries: number;
+  /** What all entries would occupy without sharing. */
+  readonly logical_bytes: number;
+  readonly blob_bytes: number;
+  readonly dedup_saved_bytes: number;
+  /** What the store occupies on the disk. */
+  readonly size_bytes: number;
+}
+
+export function storeFigures(inventory: Inventory): StoreFigures {
+  let [logical, blobBytes] = [0, 0];
+  for (const { entry } of inventory.entries)
+    for (const { sizeBytes } of entry?.outputs ?? []) logical += sizeBytes;
+  for (const { info } of inventory.blobs.values()) blobBytes += info.size;
+  return {
+    store_blobs: inventory.blobs.size,
+    store_entries: inventory.entries.length,
+    logical_bytes: logical,
+    blob_bytes: blobBytes,
+    dedup_saved_bytes: Math.max(0, logical - blobBytes),
+    size_bytes: storeBytes(inventory),
+  };
+}
+
+/** There is no remote: nothing is transferred. */
+export const NETWORK = {
+  remote: 'off',
+  uploaded_bytes: 0,
+  downloaded_bytes: 0,
+  requests: 0,
+  errors: 0,
+} as const;

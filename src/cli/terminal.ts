@@ -34,6 +34,15 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
     .join('\n');
 }
 
+/** Local time, `2026-11-25 13:24:40`. */
+export const formatTime = (ms: number): string => {
+  const date = new Date(ms);
+  return new Date(ms - date.getTimezoneOffset() * 60e3).toISOString().slice(0, 19).replace('T', ' ');
+};
+
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${count} ${count === 1 ? one : many}`;
+
 export const percent = (part: number, whole: number): number =>
   whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;
 
