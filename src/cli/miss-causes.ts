@@ -56,10 +56,10 @@ const ORDER: readonly CauseKind[] = [
   'profile',
   'flag',
   'file',
+  'checkout',
   'env',
   'folder',
   'native-library',
-  'checkout',
   'extern',
   'package-id',
 ];

@@ -70,7 +70,8 @@ function wholeBuild(history: History, build: Build | undefined, options: { json?
   const hits = build.events.filter(isHit).length;
   print(style.bold(`The build of ${formatTime(build.startedMs)} in ${build.root}`));
   if (explanations.length === 0) {
-    print(`Nothing missed; ${plural(hits, 'crate')} came from the store.`);
+    const passed = build.events.length - hits;
+    print(`Nothing missed: ${plural(hits, 'crate')} from the store, ${plural(passed, 'call')} not looked up.`);
     return;
   }
   const ms = causes.reduce((sum, { compile_ms }) => sum + compile_ms, 0);
@@ -149,10 +150,7 @@ function show(explanation: Explanation): void {
   const { event, comparedWith, chain, cause } = explanation;
   const version = event.crate_version === undefined ? '' : ` ${event.crate_version}`;
   print(style.bold(`${event.crate_name}${version} (${event.crate_types ?? '?'})`));
-  print(
-    `  ${OUTCOMES[event.result] ?? event.result} in ${formatMs(event.compile_ms ?? 0)} on ${formatTime(event.ts)}`,
-  );
-  if (event.result === 'skipped') print(`  not stored: ${event.reason}`);
+  print(`  ${formatTime(event.ts)}: ${formatMs(event.compile_ms ?? 0)} of compiling, ${outcomeText(event)}`);
   if (comparedWith !== undefined) {
     const how = comparedWith.sameUnit ? 'same flags and compiler' : 'other flags, version or compiler';
     print(`  held against its compile of ${formatTime(comparedWith.ts)} (${how})`);
@@ -165,12 +163,11 @@ function show(explanation: Explanation): void {
   print(`  ${style.yellow('first cause:')} ${describeCause(cause)}\n`);
 }
 
-const OUTCOMES: Readonly<Record<string, string>> = {
-  miss: 'compiled and stored',
-  dup: 'compiled to what the store had already',
-  error: 'failed to compile',
-  skipped: 'compiled, not stored,',
-};
+function outcomeText({ result, reason }: CompileEvent): string {
+  if (result === 'dup') return 'which made what the store had already';
+  if (result === 'error') return 'which failed, so nothing was stored';
+  return result === 'skipped' ? `not stored: ${reason}` : 'stored';
+}
 
 /** The form of `--json`, and of the misses in reports. */
 export function toJson(explanation: Explanation) {
