@@ -49,9 +49,9 @@ export const isExtern = (difference: Difference): difference is ExternDifference
 const ORDER: readonly CauseKind[] = [
   'toolchain',
   'kache',
+  'version',
   'setting',
   'processor',
-  'version',
   'feature',
   'profile',
   'flag',

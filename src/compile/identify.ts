@@ -90,7 +90,8 @@ export function identify(parts: IdentityParts): Identified | undefined {
     ['toolchain build', short(toolchain.identity)],
     ['files that flags name', short(JSON.stringify(files))],
     ['crate root', crateRoot],
-    ['roots', placeholders.join(', ')],
+    // The folder of a build script is called after the version, which is told by itself.
+    ['roots', placeholders.join(', ').replace(/\bout [^,]*/, 'out')],
     ['processor', short(processor ?? '')],
     ...mapList(environment, ([name, value]) => [`env ${name}`, short(value)] as const),
   ];

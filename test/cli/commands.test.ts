@@ -22,7 +22,7 @@ afterAll(() => lab[Symbol.dispose]());
 const kache = (...args: string[]) => lab.run([KACHE, ...args], { cwd: dir });
 
 test('every command has help with an example, and wrong usage is 2', () => {
-  for (const command of ['init', 'stats', 'report', 'list', 'gc', 'purge', 'doctor', 'config']) {
+  for (const command of ['init', 'stats', 'why-miss', 'report', 'list', 'gc', 'purge', 'doctor', 'config']) {
     const help = kache(command, '--help');
     expect([command, help.status]).toEqual([command, 0]);
     expect(help.stdout).toContain(`kache ${command}`);
@@ -81,7 +81,7 @@ test('figures are those of the events', () => {
   );
   expect(binaries.length).toBe(2);
   expect(kache('stats').stdout).toContain('1 of 2 crates');
-  expect(kache('report').stdout).toContain('never-compiled');
+  expect(kache('report').stdout).toContain('compiled for the first time');
   expect(kache('report', '--format', 'pdf')).toMatchObject({ status: 2, stdout: '' });
 });
 
