@@ -69,7 +69,11 @@ export function differences(before: EntryInputs, now: EntryInputs): Difference[]
   const found = [
     ...unitDifferences(before, now),
     ...flagDifferences(before.flags, now.flags),
-    ...pairDifferences(before.files, now.files).map(([what, how]) => ({ kind: 'file' as const, what, how })),
+    ...pairDifferences(before.files, now.files).map(([path, how]) => ({
+      kind: 'file' as const,
+      what: spelled(path),
+      how,
+    })),
     ...envDifferences(before, now),
     ...otherDifferences(before, now),
     ...externDifferences(before, now),
@@ -78,6 +82,9 @@ export function differences(before: EntryInputs, now: EntryInputs): Difference[]
   const telling = found.filter(({ kind }) => kind !== 'package-id');
   return (telling.length > 0 ? telling : found).sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
 }
+
+/** Macros open files by their whole path: a file of the workspace reads like those the compiler names. */
+const spelled = (rooted: string): string => rooted.replace('<ws>/', './');
 
 type Pairs = readonly (readonly [name: string, value: string, ...unknown[]])[];
 
@@ -214,7 +221,7 @@ function otherDifferences(before: EntryInputs, now: EntryInputs): Difference[] {
       return { kind: 'native-library', what: what.slice('native '.length), how };
     if (what.startsWith('extra ')) return { kind: 'file', what: what.slice('extra '.length), how };
     if (what === 'kache.toml') return { kind: 'file', what, how };
-    return { kind: 'folder', what, how };
+    return { kind: 'folder', what: spelled(what), how };
   });
 }
 

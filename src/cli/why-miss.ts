@@ -71,7 +71,9 @@ function wholeBuild(history: History, build: Build | undefined, options: { json?
   print(style.bold(`The build of ${formatTime(build.startedMs)} in ${build.root}`));
   if (explanations.length === 0) {
     const passed = build.events.length - hits;
-    print(`Nothing missed: ${plural(hits, 'crate')} from the store, ${plural(passed, 'call')} not looked up.`);
+    print(
+      `Nothing missed: ${plural(hits, 'crate')} from the store, ${plural(passed, 'call')} not looked up.`,
+    );
     return;
   }
   const ms = causes.reduce((sum, { compile_ms }) => sum + compile_ms, 0);
