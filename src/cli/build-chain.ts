@@ -68,8 +68,10 @@ export interface Link {
   readonly gapMs: number;
 }
 
-/** A start this soon after something else was caused by it: Cargo takes some milliseconds for its own work. */
+/** A start this soon after its externs were there was caused by them: Cargo takes some milliseconds for its own work. */
 const SOON_MS = 30;
+/** A build script that runs longer than this is taken for one that ended while its package waited for a job. */
+const SCRIPT_MS = 2000;
 
 /** The chain, first call first; empty for a build without calls. */
 export function boundingChain(build: Build, dependencies: Dependencies): Link[] {
@@ -97,7 +99,10 @@ interface Before {
   readonly untilMs: number;
 }
 
-/** The last of its externs to be ready; when it began long after that, whoever ended just before it and freed a job. */
+/**
+ * The last of its externs to be ready; when it began long after that, whoever ended last before it and freed a job. A
+ * build script runs between its own compile and that of its package, unseen: it is given some time.
+ */
 function waitedFor(
   event: CompileEvent,
   calls: readonly CompileEvent[],
@@ -110,10 +115,11 @@ function waitedFor(
     const untilMs = releasedMs(one, event);
     if (before === undefined || untilMs > before.untilMs) before = { event: one, after: 'extern', untilMs };
   }
-  if (before !== undefined && start - before.untilMs <= SOON_MS) return before;
+  const patience = before !== undefined && isBuildScript(before.event) ? SCRIPT_MS : SOON_MS;
+  if (before !== undefined && start - before.untilMs <= patience) return before;
   let freed: CompileEvent | undefined;
   for (const one of calls) if (one !== event && one.ts <= start && one.ts > (freed?.ts ?? 0)) freed = one;
-  if (freed !== undefined && freed.ts > (before?.untilMs ?? 0) && start - freed.ts <= SOON_MS)
-    return { event: freed, after: 'job', untilMs: freed.ts };
-  return before;
+  if (freed === undefined || freed.ts <= (before?.untilMs ?? 0)) return before;
+  const after = dependencies.get(event)?.includes(freed) ? 'extern' : 'job';
+  return { event: freed, after, untilMs: freed.ts };
 }

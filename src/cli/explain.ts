@@ -3,7 +3,7 @@
 import type { CompileEvent } from '../core/events.ts';
 import type { CacheKey, UnitId } from '../core/ids.ts';
 import { crateOfFile } from '../rustc/outputs.ts';
-import { startOf } from '../store/builds.ts';
+import { isTrial, startOf } from '../store/builds.ts';
 import { readUnit } from '../store/closures.ts';
 import { type EntryInputs, readEntry, readEntryInputs } from '../store/entries.ts';
 import { takeInventory } from '../store/inventory.ts';
@@ -145,8 +145,7 @@ export class History {
     for (const one of earlier) {
       const recorded = this.#inputsBehind(one.key);
       if (recorded === undefined) continue;
-      const group = one.sameUnit ? 0 : one.version === event.crate_version ? 1e6 : 2e6;
-      const rank = group + differences(recorded, inputs).length;
+      const rank = kinship(one, event.crate_version ?? '') * 1e6 + differences(recorded, inputs).length;
       if (nearest === undefined || rank < nearest.rank) nearest = { ...one, inputs: recorded, rank };
     }
     return { nearest, wereThere: earlier.length > 0 };
@@ -156,11 +155,22 @@ export class History {
   #earlier(event: CompileEvent): Compared[] {
     const found = new Map<CacheKey, Compared>();
     let [same, others] = [0, 0];
-    for (const other of (this.#byCrate.get(event.crate_name) ?? []).toReversed()) {
+    const calls = this.#byCrate.get(event.crate_name) ?? [];
+    // Several versions of a crate in one build live side by side: none has come in the place of another.
+    const beside = new Set(
+      calls.flatMap(({ build_pid, crate_version }) =>
+        build_pid === event.build_pid ? (crate_version ?? []) : [],
+      ),
+    );
+    for (const other of calls.toReversed()) {
       const key = other.cache_key as CacheKey | undefined;
       if (key === undefined || key === event.cache_key || found.has(key)) continue;
       if (other.ts > startOf(event) || other.crate_types !== event.crate_types) continue;
       const sameUnit = other.unit_id === event.unit_id;
+      // Of another unit in the same build nothing can be learnt: both are needed.
+      if (!sameUnit && other.build_pid === event.build_pid) continue;
+      if (!sameUnit && (isTrial(other) || isTrial(event))) continue;
+      if (other.crate_version !== event.crate_version && beside.has(other.crate_version ?? '')) continue;
       if ((sameUnit ? same++ : others++) >= MAX_CANDIDATES) continue;
       found.set(key, { key, ts: other.ts, sameUnit, version: other.crate_version ?? '' });
     }
@@ -247,6 +257,14 @@ export class History {
     this.#outputs.set(key, blobs);
     return blobs;
   }
+}
+
+/** How near an earlier compile is: the unit itself, the version, a version Cargo takes for compatible, the crate. */
+function kinship({ sameUnit, version }: Compared, now: string): number {
+  if (sameUnit) return 0;
+  if (version === now) return 1;
+  const compatible = (one: string): string => /^(0\.(?:0\.)?\d+|\d+)/.exec(one)?.[1] ?? one;
+  return compatible(version) === compatible(now) ? 2 : 3;
 }
 
 /** A cause that is no difference between two records. */

@@ -103,7 +103,6 @@ const UNIT_KINDS: Readonly<Record<string, readonly [CauseKind, string]>> = {
   'key version': ['kache', 'the version of the key'],
   'key salt': ['setting', 'cache.key_salt'],
   'files that flags name': ['flag', 'a file that a flag names (target spec, profile data, clippy.toml)'],
-  'crate root': ['file', 'the crate root'],
   roots: ['setting', 'the roots (workspace, OUT_DIR, CARGO_HOME, base_dirs)'],
   processor: ['processor', 'the processor of -C target-cpu=native'],
 };
@@ -122,6 +121,10 @@ function unitDifferences(before: EntryInputs, now: EntryInputs): Difference[] {
   const isVersion = (name: string): boolean => name.startsWith('env CARGO_PKG_VERSION');
   if (changed.some(([name]) => isVersion(name)))
     found.push({ kind: 'version', what: 'the package', how: 'changed' });
+  if (names.has('crate root')) {
+    const how = `${value(before, 'crate root')} -> ${value(now, 'crate root')}`;
+    found.push({ kind: 'flag', what: 'crate root', how });
+  }
   for (const [name, how] of changed) {
     const known = UNIT_KINDS[name];
     if (known !== undefined) found.push({ kind: known[0], what: known[1], how });

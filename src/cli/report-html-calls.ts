@@ -1,6 +1,6 @@
 // The calls of one build as the HTML report shows them: what each is called, how it is marked, what its detail says.
 import type { CompileEvent } from '../core/events.ts';
-import { type Build, startOf } from '../store/builds.ts';
+import { type Build, isTrial, startOf } from '../store/builds.ts';
 import type { Link } from './build-chain.ts';
 import { type Explanation, wasCompiled } from './explain.ts';
 import { laneOut, segmentsOf } from './lanes.ts';
@@ -61,7 +61,9 @@ export function viewCalls(
 }
 
 /** Build scripts all have one name: their package says which. */
-function nameOf({ crate_name, out_dir = '', crate_types }: CompileEvent): string {
+function nameOf(event: CompileEvent): string {
+  const { crate_name, out_dir = '', crate_types } = event;
+  if (isTrial(event)) return `${crate_name} (tried by a build script)`;
   const script = /\/build\/(.+)-[0-9a-f]+$/.exec(out_dir)?.[1];
   if (crate_name.startsWith('build_script_') && script !== undefined) return `${script} (build script)`;
   return crate_types === 'test' || crate_types === 'bin' ? `${crate_name} (${crate_types})` : crate_name;

@@ -32,18 +32,18 @@ export function chainSection(build: Build, chain: readonly Link[], views: readon
   const text =
     dear === undefined
       ? ''
-      : `The build could not have been shorter than this chain. Its longest link is ${dearName} with ${formatMs(dear.event.elapsed_ms)}${gaps === 0 ? '.' : `; ${formatMs(gaps)} of it no call was running for: build scripts, Cargo itself, or other work on the machine.`}`;
+      : `From the last call back to the first: what each had to wait for last, a crate it is built on or a free job. The longest link is ${dearName} with ${formatMs(dear.event.elapsed_ms)}${gaps === 0 ? '.' : `; ${formatMs(gaps)} went by between the links: build scripts, Cargo itself, or other work on the machine.`}`;
   return section(
     'chain',
     'The chain that bounded its length',
-    html`<p class="note">${text}</p><div class="wide"><table><thead><tr><th class="num">link</th><th>crate</th><th>outcome</th><th class="num">took</th><th>began</th><th class="meter">in the build</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+    html`<p class="note">${text}</p><div class="wide"><table><thead><tr><th class="num">link</th><th>crate</th><th>outcome</th><th class="num">took</th><th>waited for</th><th class="meter">in the build</th></tr></thead><tbody>${rows}</tbody></table></div>`,
   );
 }
 
 function waitText(after: Link['after'], gapMs: number, index: number): string {
   const late = gapMs >= GAP_MS ? `, ${formatMs(gapMs)} later` : '';
-  if (after === 'start') return index === 0 ? `with the build${late}` : `${formatMs(gapMs)} after the start`;
-  return after === 'extern' ? `when ${index} was ready for it${late}` : `when ${index} freed a job${late}`;
+  if (after === 'start') return `with the build${late}`;
+  return after === 'extern' ? `needed ${index}${late}` : `job of ${index}${late}`;
 }
 
 export function missSection(views: readonly CallView[]): Markup {

@@ -54,7 +54,7 @@ button, input, select { font: inherit; color: inherit; }
 .bar > span, .swatch > span { position: absolute; top: 0; bottom: 0; border-radius: 3px; }
 .bar > em { position: absolute; inset: 1px 2px 1px 5px; overflow: hidden; white-space: nowrap; font: 600 11.5px/22px system-ui, sans-serif; }
 .bar > em span { background: var(--card); border-radius: 3px; padding: 1px 4px; }
-.bar.chain { box-shadow: 0 0 0 2px var(--card), 0 0 0 4px var(--chain); z-index: 2; }
+.bar.chain { box-shadow: 0 0 0 1px var(--card), 0 0 0 3px var(--chain); z-index: 2; }
 .bar[aria-pressed="true"] { box-shadow: 0 0 0 2px var(--card), 0 0 0 5px var(--ink); z-index: 3; }
 .bar:hover { z-index: 4; filter: brightness(1.08); }
 .bar.faded { opacity: 0.18; }

@@ -1,7 +1,7 @@
 // `report --format markdown` and `github`: for a document, and for the summary page of a CI job.
 import type { CompileEvent } from '../core/events.ts';
-import type { Explanation } from './explain.ts';
-import { wasCompiled } from './explain.ts';
+import { isTrial } from '../store/builds.ts';
+import { type Explanation, wasCompiled } from './explain.ts';
 import type { ReportFacts } from './report-facts.ts';
 import { gapOf, isHit } from './summary.ts';
 import { formatBytes, formatMs, formatTime, plural } from './terminal.ts';
@@ -133,7 +133,8 @@ const folded = (title: string, body: string): string =>
 
 /** For `$GITHUB_STEP_SUMMARY`: the figures at once, everything else folded. */
 export function githubReport(facts: ReportFacts): string {
-  const { errors, store_failures } = facts.summary;
+  const { store_failures } = facts.summary;
+  const errors = facts.events.filter((event) => event.result === 'error' && !isTrial(event)).length;
   const failures = join([
     store_failures > 0 ? `> [!WARNING]\n> ${plural(store_failures, 'compile')} could not be stored.` : '',
     errors > 0 ? `> [!NOTE]\n> ${plural(errors, 'compile')} failed.` : '',

@@ -1,4 +1,5 @@
 // `report --format text`: for the terminal.
+import { isTrial } from '../store/builds.ts';
 import type { ReportFacts } from './report-facts.ts';
 import { gapOf, summarize } from './summary.ts';
 import { formatMs, formatTime, plural, style, table } from './terminal.ts';
@@ -38,7 +39,7 @@ export function textReport(facts: ReportFacts): string {
     ...section(
       'Failed',
       facts.events
-        .filter(({ result }) => result === 'error')
+        .filter((event) => event.result === 'error' && !isTrial(event))
         .slice(-facts.top)
         .map((event) => [`  ${event.crate_name}`, formatTime(event.ts)]),
     ),

@@ -23,6 +23,7 @@ const COMMON = new Set([
   'evicted',
   'toolchain',
   'profile',
+  'flag',
   'env',
   'processor',
   'setting',
@@ -155,7 +156,7 @@ function show(explanation: Explanation): void {
   print(`  ${formatTime(event.ts)}: ${formatMs(event.compile_ms ?? 0)} of compiling, ${outcomeText(event)}`);
   if (comparedWith !== undefined) {
     const how = comparedWith.sameUnit ? 'same flags and compiler' : 'other flags, version or compiler';
-    print(`  held against its compile of ${formatTime(comparedWith.ts)} (${how})`);
+    print(`  compared with its state of ${formatTime(comparedWith.ts)} (${how})`);
   }
   const shown = explanation.differences.slice(0, MAX_SHOWN);
   for (const difference of shown) print(`    ${describeDifference(difference, event.crate_name)}`);

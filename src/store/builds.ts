@@ -30,8 +30,9 @@ interface Open {
 
 /**
  * Groups events (oldest first) by the process that caused them. Process ids come round again, soon where every build has
- * a container of its own: a long silence, or a unit that is compiled a second time, begins another build. Builds are in
- * the order of their start; calls that compile nothing (probes) make none of their own.
+ * a container of its own: a long silence, or a unit that is compiled a second time, begins another build. What build
+ * scripts try out is called by another process; it counts as part of the build that waits for it. Builds are in the
+ * order of their start; calls that compile nothing make none of their own.
  */
 export function buildsOf(events: readonly CompileEvent[]): Build[] {
   const open = new Map<number, Open>();
@@ -54,16 +55,51 @@ export function buildsOf(events: readonly CompileEvent[]): Build[] {
     if (unit !== undefined) build.units.add(unit);
     build.endedMs = Math.max(build.endedMs, event.ts);
   }
-  return all
-    .filter(({ events: calls }) => calls.some(({ out_dir }) => out_dir !== undefined))
-    .map(({ events: calls, endedMs }) => ({
-      pid: calls[0]?.build_pid ?? 0,
-      ...placeOf(calls),
-      startedMs: calls.reduce((least, call) => Math.min(least, startOf(call)), Number.POSITIVE_INFINITY),
-      endedMs,
-      events: calls,
-    }))
-    .sort((a, b) => a.startedMs - b.startedMs);
+  const compiling = all.filter(({ events: calls }) => calls.some(({ out_dir }) => out_dir !== undefined));
+  const [tried, own] = partition(compiling, ({ events: calls }) => calls.every(isPartOfTrial));
+  const builds = own.map(closed).sort((a, b) => a.startedMs - b.startedMs);
+  return tried.length === 0 ? builds : withTried(builds, tried);
+}
+
+function closed({ events, endedMs }: Open): Build {
+  const startedMs = events.reduce((least, call) => Math.min(least, startOf(call)), Number.POSITIVE_INFINITY);
+  return { pid: events[0]?.build_pid ?? 0, ...placeOf(events), startedMs, endedMs, events };
+}
+
+function partition<T>(list: readonly T[], matches: (item: T) => boolean): [T[], T[]] {
+  const { yes = [], no = [] } = Object.groupBy(list, (item) => (matches(item) ? 'yes' : 'no'));
+  return [yes, no];
+}
+
+/** Below the OUT_DIR of a build script: it compiles something to see whether it can be compiled. */
+const TRIED_IN = /^(.*)\/build\/[^/]+\/out(?:\/|$)/;
+
+/** Whether a build script only tried something out: a failure is an answer then. */
+export const isTrial = ({ out_dir = '' }: CompileEvent): boolean => TRIED_IN.test(out_dir);
+
+const isPartOfTrial = (event: CompileEvent): boolean => event.out_dir === undefined || isTrial(event);
+
+/** Adds what build scripts tried to the build in whose target folder and time it lies. */
+function withTried(builds: readonly Build[], tried: readonly Open[]): Build[] {
+  const more = new Map<Build, CompileEvent[]>();
+  for (const { events } of tried) {
+    const [first] = events;
+    const place = events.flatMap(({ out_dir }) => TRIED_IN.exec(out_dir ?? '')?.[1] ?? []).at(0) ?? '';
+    const build = builds.findLast(
+      ({ startedMs, endedMs, events: calls }) =>
+        first !== undefined &&
+        startedMs <= startOf(first) &&
+        first.ts <= endedMs &&
+        calls.some(({ out_dir }) => isWithin(out_dir ?? '', place)),
+    );
+    if (build !== undefined) more.set(build, [...(more.get(build) ?? []), ...events]);
+  }
+  return builds.map((build) => {
+    const added = more.get(build);
+    return added === undefined
+      ? build
+      : { ...build, events: [...build.events, ...added].sort((a, b) => a.ts - b.ts) };
+  });
 }
 
 /** The build that began last. */

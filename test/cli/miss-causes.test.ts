@@ -50,6 +50,7 @@ const CASES: readonly (readonly [string, Partial<EntryInputs>, readonly string[]
   ['another toolchain', unit('toolchain', 'rustc 1.95.0'), ['toolchain: rustc 1.94.0 -> rustc 1.95.0']],
   ['another build of it', unit('toolchain build', 'x'), ['toolchain: another build or host']],
   ['a later kache', unit('key version', 'kache-key-2'), ['the version of the key changed']],
+  ['another crate root', unit('crate root', './lib.rs'), ['flag: crate root ./src/lib.rs -> ./lib.rs']],
   ['the salt', unit('key salt', 'x'), ['cache.key_salt changed']],
   ['a processor', unit('processor', 'x'), ['the processor of -C target-cpu=native changed']],
   ['a described package', unit('env CARGO_PKG_DESCRIPTION', 'x'), ['variable CARGO_PKG_DESCRIPTION changed']],
