@@ -3,7 +3,7 @@ import type { CompileEvent } from '../core/events.ts';
 import type { CacheKey } from '../core/ids.ts';
 import { crateOfFile } from '../rustc/outputs.ts';
 import { type Build, startOf } from '../store/builds.ts';
-import { readEntry, readEntryInputs } from '../store/entries.ts';
+import { type EntryInputs, readEntry, readEntryInputs } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import { readUnstoredInputs } from '../store/unstored.ts';
 import { releasedMs } from './lanes.ts';
@@ -21,10 +21,8 @@ export function dependenciesOf(store: Store, build: Build): Dependencies {
   const makes = (event: CompileEvent, identity: string): boolean => {
     const key = event.cache_key as CacheKey | undefined;
     if (key === undefined) return false;
-    return (
-      identity === `key:${key}` ||
-      readEntry(store, key)?.outputs.some(({ blob }) => blob === identity) === true
-    );
+    if (identity.startsWith('key:')) return inputsOf(store, key)?.identity === identity.slice('key:'.length);
+    return readEntry(store, key)?.outputs.some(({ blob }) => blob === identity) === true;
   };
   const found = new Map<CompileEvent, readonly CompileEvent[]>();
   for (const event of build.events) {
@@ -47,10 +45,12 @@ function narrowed(
   return meant.length > 0 ? meant : named;
 }
 
+const inputsOf = (store: Store, key: CacheKey): EntryInputs | undefined =>
+  readEntryInputs(store, key) ?? readUnstoredInputs(store, key);
+
 function externsOf(store: Store, event: CompileEvent): { crate: string; identity: string }[] {
   const key = event.cache_key as CacheKey | undefined;
-  const inputs =
-    key === undefined ? undefined : (readEntryInputs(store, key) ?? readUnstoredInputs(store, key));
+  const inputs = key === undefined ? undefined : inputsOf(store, key);
   if (inputs === undefined) return (event.externs ?? []).map((crate) => ({ crate, identity: '' }));
   return inputs.externs.map(([, identity, file]) => ({ crate: crateOfFile(file), identity }));
 }

@@ -111,6 +111,10 @@ export class History {
   /** What needs no comparison. */
   #without(event: CompileEvent): Explanation | undefined {
     const { reason = '', cache_key: key } = event;
+    if (reason === 'verified')
+      return settled(event, 'verified', 'compiled again to verify a hit: no difference');
+    if (reason.startsWith('verify'))
+      return settled(event, 'verified', `compiled again to verify a hit (${reason})`);
     if (/^(blob|entry)-/.test(reason))
       return settled(event, 'damaged', `the stored entry was not whole (${reason})`);
     const wasThere = (this.#byCrate.get(event.crate_name) ?? []).some(
@@ -236,12 +240,15 @@ export class History {
 
   /** The key of the compile that made a library of this identity. */
   #maker(crate: string, identity: string, at: CompileEvent): CacheKey | undefined {
-    if (identity.startsWith('key:')) return identity.slice('key:'.length) as CacheKey;
     const near = (this.#byCrate.get(crate) ?? [])
       .filter(({ cache_key }) => cache_key !== undefined)
-      .sort((a, b) => Math.abs(a.ts - at.ts) - Math.abs(b.ts - at.ts));
-    for (const { cache_key } of near)
-      if (this.#outputsOf(cache_key as CacheKey).includes(identity)) return cache_key as CacheKey;
+      .sort((a, b) => Math.abs(a.ts - at.ts) - Math.abs(b.ts - at.ts))
+      .map(({ cache_key }) => cache_key as CacheKey);
+    const linked = identityKey(identity);
+    if (linked !== undefined)
+      return near.find((key) => this.#inputsBehind(key)?.identity === linked) ?? linked;
+    const known = near.find((key) => this.#outputsOf(key).includes(identity));
+    if (known !== undefined) return known;
     this.#makers ??= new Map(
       takeInventory(this.#store).entries.flatMap(({ key, entry }) =>
         (entry?.outputs ?? []).map(({ blob }): [string, CacheKey] => [blob, key]),
@@ -266,6 +273,10 @@ function kinship({ sameUnit, version }: Compared, now: string): number {
   const compatible = (one: string): string => /^(0\.(?:0\.)?\d+|\d+)/.exec(one)?.[1] ?? one;
   return compatible(version) === compatible(now) ? 2 : 3;
 }
+
+/** For a linked output, which stands in keys by what it was made from and not by its bytes. */
+const identityKey = (identity: string): CacheKey | undefined =>
+  identity.startsWith('key:') ? (identity.slice('key:'.length) as CacheKey) : undefined;
 
 /** A cause that is no difference between two records. */
 function settled(event: CompileEvent, kind: CauseKind, what: string): Explanation {

@@ -55,7 +55,7 @@ export function segmentsOf(event: CompileEvent): Segment[] {
 /** When what a call makes can be used by `dependent`: libraries by other libraries as soon as the metadata is out. */
 export function releasedMs(event: CompileEvent, dependent: CompileEvent): number {
   const { metadata, compile = 0 } = event.phases ?? {};
-  if (metadata === undefined || dependent.externs !== undefined) return event.ts;
+  if (metadata === undefined || !/^(lib|rlib)$/.test(dependent.crate_types ?? 'lib')) return event.ts;
   const compiling = segmentsOf(event).find(({ part }) => part === 'compile');
   const begun = startOf(event) + (compiling?.fromMs ?? 0);
   return Math.min(event.ts, begun + Math.min(metadata, compile));

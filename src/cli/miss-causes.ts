@@ -1,9 +1,11 @@
 // What differs between the inputs of two compiles, in the words of a developer. Pure: two records in, a list out, the
 // most telling difference first.
+import { crateOfFile } from '../rustc/outputs.ts';
 import type { EntryInputs } from '../store/entries.ts';
 
 export type CauseKind =
   | 'toolchain'
+  | 'linker'
   | 'kache'
   | 'setting'
   | 'version'
@@ -20,6 +22,7 @@ export type CauseKind =
   | 'package-id'
   // What is no difference between two records:
   | 'first-compile'
+  | 'verified'
   | 'evicted'
   | 'damaged'
   | 'not-reproducible'
@@ -48,6 +51,7 @@ export const isExtern = (difference: Difference): difference is ExternDifference
 /** Causes before their consequences: a new toolchain changes every extern, a new feature the metadata. */
 const ORDER: readonly CauseKind[] = [
   'toolchain',
+  'linker',
   'kache',
   'version',
   'setting',
@@ -220,8 +224,11 @@ function otherDifferences(before: EntryInputs, now: EntryInputs): Difference[] {
         what: what.slice('root '.length),
         how: how === 'changed' ? 'another folder' : how,
       };
-    if (what.startsWith('native '))
-      return { kind: 'native-library', what: what.slice('native '.length), how };
+    if (what === 'linker') return { kind: 'linker', what, how };
+    const prefix = /^(native|linked) /.exec(what)?.[0];
+    if (prefix !== undefined)
+      return { kind: 'native-library', what: spelled(what.slice(prefix.length)), how };
+    if (what.startsWith("linker's ")) return { kind: 'env', what: what.slice("linker's ".length), how };
     if (what.startsWith('extra ')) return { kind: 'file', what: what.slice('extra '.length), how };
     if (what === 'kache.toml') return { kind: 'file', what, how };
     return { kind: 'folder', what: spelled(what), how };
@@ -232,15 +239,9 @@ function externDifferences(before: EntryInputs, now: EntryInputs): ExternDiffere
   return pairDifferences(before.externs, now.externs).map(([label, how]) => {
     const old = before.externs.find(([name]) => name === label);
     const fresh = now.externs.find(([name]) => name === label);
-    const what = label.replace(/^.*:/, '');
-    return {
-      kind: 'extern',
-      what,
-      how,
-      before: old?.[1],
-      now: fresh?.[1],
-      file: fresh?.[2] ?? old?.[2] ?? '',
-    };
+    const file = fresh?.[2] ?? old?.[2] ?? '';
+    const what = label === file ? crateOfFile(file) : label.replace(/^.*:/, '');
+    return { kind: 'extern', what, how, before: old?.[1], now: fresh?.[1], file };
   });
 }
 
@@ -270,6 +271,7 @@ export function describeDifference({ kind, what, how }: Difference, crate: strin
     case 'checkout':
       return `${crate} holds the path of its ${what === 'ws' ? 'checkout' : what}, and this is ${how}`;
     case 'first-compile':
+    case 'verified':
     case 'evicted':
     case 'damaged':
     case 'not-reproducible':

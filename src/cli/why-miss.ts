@@ -22,6 +22,8 @@ const COMMON = new Set([
   'first-compile',
   'evicted',
   'toolchain',
+  'linker',
+  'verified',
   'profile',
   'flag',
   'env',

@@ -3,6 +3,7 @@ import { describeDifference, differences } from '../../src/cli/miss-causes.ts';
 import type { EntryInputs } from '../../src/store/entries.ts';
 
 const INPUTS: EntryInputs = {
+  identity: '',
   unit: [
     ['key version', 'kache-key-1'],
     ['key salt', 's'],
@@ -152,6 +153,31 @@ const CASES: readonly (readonly [string, Partial<EntryInputs>, readonly string[]
       ],
     },
     ['names in ./items added'],
+  ],
+  [
+    'a linker',
+    {
+      other: [
+        ['root ws', '1'],
+        ['linker', '1'],
+      ],
+    },
+    ['linker added'],
+  ],
+  [
+    'a linked library',
+    {
+      other: [
+        ['root ws', '1'],
+        ['linked /usr/lib/libz.so', '1'],
+      ],
+    },
+    ['native library /usr/lib/libz.so added'],
+  ],
+  [
+    'an indirect library',
+    { externs: [...INPUTS.externs, ['libz-2.rlib', 'one', 'libz-2.rlib']] },
+    ['dependency z added'],
   ],
   [
     'an archive',

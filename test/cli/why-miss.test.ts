@@ -199,3 +199,30 @@ test('without the log the store still knows what a unit was made from before', (
     cause: { kind: 'file', what: './native/src/lib.rs' },
   });
 }, 60_000);
+
+test('programs and macros that are kept: the way leads through them, too', () => {
+  using kept = new Lab();
+  const c = kept.write('c', WORKSPACE);
+  const env = { KACHE_CACHE_EXECUTABLES: '1' };
+  const make = (more: Env = {}) =>
+    kept.run([KACHE, 'cargo', 'build', '--offline'], { cwd: c, env: { ...env, ...more } }).status;
+  const why = (crate: string): Miss[] =>
+    JSON.parse(kept.run([KACHE, 'why-miss', crate, '--json'], { cwd: c }).stdout).misses;
+  expect(make()).toBe(0);
+  writeFileSync(join(c, 'macros/src/lib.rs'), `${WORKSPACE['macros/src/lib.rs']}// other\n`);
+  expect(make()).toBe(0);
+  expect(why('macros')).toMatchObject([{ cause: { kind: 'file', what: './macros/src/lib.rs' } }]);
+  for (const { chain, cause } of why('app')) {
+    expect(chain.at(-1)).toBe('macros');
+    expect(cause).toMatchObject({ kind: 'file', crate_name: 'macros', what: './macros/src/lib.rs' });
+  }
+  writeFileSync(join(c, 'native/c/tiny.c'), 'int tiny(void) { return 8; }\n');
+  expect(make()).toBe(0);
+  const [program, ...more] = why('app');
+  expect(more).toEqual([]);
+  expect(program?.chain).toEqual(['app', 'native']);
+  expect(program?.cause).toMatchObject({ kind: 'native-library', crate_name: 'native', how: 'changed' });
+  rmSync(join(c, 'target'), { recursive: true });
+  expect(make({ KACHE_VERIFY_RESTORES: 'always' })).toBe(0);
+  expect(why('native')[0]?.cause).toMatchObject({ kind: 'verified' });
+}, 120_000);
