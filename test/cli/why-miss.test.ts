@@ -1,7 +1,7 @@
 // why-miss on real builds: every kind of edit is named, also below several dependencies, for failed and skipped
 // compiles, in the past, and when the entry is gone.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
 import { WORKSPACE } from '../support/workspace.ts';
@@ -165,6 +165,19 @@ test('a failed compile is explained, and one before it no longer', () => {
   });
   expect(build(crate).status).toBe(101);
   expect(one('never').cause.kind).toBe('first-compile');
+}, 60_000);
+
+test('a skipped compile says why it was not stored, and why it was one', () => {
+  const source = join(dir, 'native/src/lib.rs');
+  appendFileSync(source, '// from tomorrow\n');
+  utimesSync(source, Date.now() / 1000 + 86_400, Date.now() / 1000 + 86_400);
+  expect(build().status).toBe(0);
+  const skipped = one('native');
+  expect(skipped.result).toBe('skipped');
+  expect(skipped.cause).toMatchObject({ kind: 'file', what: './native/src/lib.rs', how: 'changed' });
+  const text = lab.run([KACHE, 'why-miss', 'native'], { cwd: dir }).stdout;
+  expect(text).toContain('not stored: input-changed-during-compile|./native/src/lib.rs');
+  writeFileSync(source, WORKSPACE['native/src/lib.rs'] ?? '');
 }, 60_000);
 
 test('an entry that was evicted, and a miss whose entry is gone', () => {
