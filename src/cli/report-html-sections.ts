@@ -13,31 +13,59 @@ const pct = (part: number, whole: number): string => `${(whole <= 0 ? 0 : (part 
 const section = (id: string, title: string, body: Markup): Markup =>
   html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${body}</section>`;
 
-const meter = (outcome: Outcome, part: number, whole: number, from = 0): Markup =>
+const meter = (
+  outcome: Outcome,
+  part: number,
+  { whole, from = 0 }: { whole: number; from?: number },
+): Markup =>
   html`<td class="meter" aria-hidden="true"><div><span class="o-${outcome}" style="left:${pct(from, whole)};width:${pct(part, whole)}"></span></div></td>`;
 
 /** A gap shorter than this is Cargo's own work. */
 const GAP_MS = 30;
+/** Of a longer chain only so many links are shown at once, the longest. */
+const MAX_LINKS = 12;
 
 export function chainSection(build: Build, chain: readonly Link[], views: readonly CallView[]): Markup {
-  const lengthMs = build.endedMs - build.startedMs;
-  const rows = chain.map(({ event, after, gapMs }, index) => {
-    const view = views.find((one) => one.event === event);
-    const outcome = view?.outcome ?? 'pass';
-    return html`<tr class="chainrow"><td class="num">${index + 1}</td><td>${view?.name ?? event.crate_name} <span class="soft">${event.crate_version}</span></td><td>${tag(outcome)}</td><td class="num">${formatMs(event.elapsed_ms)}</td><td>${waitText(after, gapMs, index)}</td>${meter(outcome, event.elapsed_ms, lengthMs, startOf(event) - build.startedMs)}</tr>`;
-  });
+  const longest = chain.toSorted((a, b) => b.event.elapsed_ms - a.event.elapsed_ms);
+  const shown = new Set(longest.slice(0, MAX_LINKS));
+  const all = chain.map((link, index) => linkRow(build, link, { index, view: viewOf(link, views) }));
+  const rows = all.filter((_, index) => shown.has(chain[index] as Link));
+  const whole =
+    rows.length === all.length
+      ? undefined
+      : html`<details><summary>All ${all.length} links</summary>${linkTable(all)}</details>`;
   const gaps = chain.reduce((sum, { gapMs }) => sum + (gapMs >= GAP_MS ? gapMs : 0), 0);
-  const dear = chain.toSorted((a, b) => b.event.elapsed_ms - a.event.elapsed_ms)[0];
-  const dearName = views.find(({ event }) => event === dear?.event)?.name ?? '';
-  const text =
-    dear === undefined
+  const [dear] = longest;
+  const between =
+    gaps === 0
       ? ''
-      : `From the last call back to the first: what each had to wait for last, a crate it is built on or a free job. The longest link is ${dearName} with ${formatMs(dear.event.elapsed_ms)}${gaps === 0 ? '.' : `; ${formatMs(gaps)} went by between the links: build scripts, Cargo itself, or other work on the machine.`}`;
+      : ` Between the links ${formatMs(gaps)} went by: build scripts, Cargo itself, or other work on the machine.`;
+  const which =
+    dear === undefined ? '' : `${viewOf(dear, views)?.name} with ${formatMs(dear.event.elapsed_ms)}`;
   return section(
     'chain',
     'The chain that bounded its length',
-    html`<p class="note">${text}</p><div class="wide"><table><thead><tr><th class="num">link</th><th>crate</th><th>outcome</th><th class="num">took</th><th>waited for</th><th class="meter">in the build</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+    html`<p class="note">From the last call back to the first: what each had to wait for last, a crate it needed or the job of another. The longest link is ${which}.${between}</p>${linkTable(rows)}${whole}`,
   );
+}
+
+const viewOf = ({ event }: Link, views: readonly CallView[]): CallView | undefined =>
+  views.find((one) => one.event === event);
+
+const linkTable = (rows: readonly Markup[]): Markup =>
+  html`<div class="wide"><table><thead><tr><th class="num">link</th><th>crate</th><th>outcome</th><th class="num">took</th><th>waited for</th><th class="meter">in the build</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+
+function linkRow(
+  build: Build,
+  { event, after, gapMs }: Link,
+  { index, view }: { index: number; view: CallView | undefined },
+): Markup {
+  const outcome = view?.outcome ?? 'pass';
+  const bar = meter(outcome, event.elapsed_ms, {
+    whole: build.endedMs - build.startedMs,
+    from: startOf(event) - build.startedMs,
+  });
+  return html`<tr class="chainrow"><td class="num">${index + 1}</td><td>${view?.name ?? event.crate_name} <span class="soft">${event.crate_version}</span></td><td>${tag(outcome)}</td><td class="num">${formatMs(event.elapsed_ms)}</td><td>${waitText(after, gapMs, index)}</td>${bar}</tr>`;
 }
 
 function waitText(after: Link['after'], gapMs: number, index: number): string {
@@ -55,7 +83,7 @@ export function missSection(views: readonly CallView[]): Markup {
   const most = causes[0]?.compile_ms ?? 0;
   const causeRows = causes.map(
     ({ cause, crates, compile_ms }) =>
-      html`<tr><td>${cause}</td><td class="num">${crates.length}</td><td class="num">${formatMs(compile_ms)}</td>${meter('miss', compile_ms, most)}</tr>`,
+      html`<tr><td>${cause}</td><td class="num">${crates.length}</td><td class="num">${formatMs(compile_ms)}</td>${meter('miss', compile_ms, { whole: most })}</tr>`,
   );
   const dearest = missed.toSorted((a, b) => (b.event.compile_ms ?? 0) - (a.event.compile_ms ?? 0));
   const rows = dearest.map(({ event, name, outcome, explanation }) => {
@@ -93,7 +121,7 @@ export function savedSection(views: readonly CallView[]): Markup {
   const most = saved[0]?.ms ?? 0;
   const rest = saved.slice(MAX_SAVED);
   const row = ({ view, ms }: (typeof saved)[number]): Markup =>
-    html`<tr><td>${view.name} <span class="soft">${view.event.crate_version}</span></td><td class="num">${formatMs(ms)}</td><td class="num">${formatMs(view.event.elapsed_ms)}</td>${meter('hit', ms, most)}</tr>`;
+    html`<tr><td>${view.name} <span class="soft">${view.event.crate_version}</span></td><td class="num">${formatMs(ms)}</td><td class="num">${formatMs(view.event.elapsed_ms)}</td>${meter('hit', ms, { whole: most })}</tr>`;
   const more =
     rest.length === 0
       ? undefined
