@@ -1,6 +1,5 @@
 // `report --format markdown` and `github`: for a document, and for the summary page of a CI job.
 import type { CompileEvent } from '../core/events.ts';
-import { isTrial } from '../store/builds.ts';
 import { type Explanation, wasCompiled } from './explain.ts';
 import type { ReportFacts } from './report-facts.ts';
 import { gapOf, isHit } from './summary.ts';
@@ -40,7 +39,7 @@ function headline({ summary }: ReportFacts): string {
       `${hits} of ${summary.total_crates}`,
       `${summary.misses + summary.dups}`,
       `${summary.skipped}`,
-      `${summary.errors}`,
+      `${summary.errors - summary.trial_errors}`,
     ],
   ]);
 }
@@ -133,11 +132,11 @@ const folded = (title: string, body: string): string =>
 
 /** For `$GITHUB_STEP_SUMMARY`: the figures at once, everything else folded. */
 export function githubReport(facts: ReportFacts): string {
-  const { store_failures } = facts.summary;
-  const errors = facts.events.filter((event) => event.result === 'error' && !isTrial(event)).length;
+  const { store_failures, errors, trial_errors } = facts.summary;
+  const failed = errors - trial_errors;
   const failures = join([
     store_failures > 0 ? `> [!WARNING]\n> ${plural(store_failures, 'compile')} could not be stored.` : '',
-    errors > 0 ? `> [!NOTE]\n> ${plural(errors, 'compile')} failed.` : '',
+    failed > 0 ? `> [!NOTE]\n> ${plural(failed, 'compile')} failed.` : '',
   ]);
   return join([
     `### kache: ${facts.summary.hit_rate_pct} % hits, ${formatMs(facts.summary.time_saved_ms)} saved`,

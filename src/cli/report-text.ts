@@ -15,7 +15,7 @@ export function textReport(facts: ReportFacts): string {
   const lines = [
     `hit rate ${summary.hit_rate_pct} % (${summary.weighted_hit_rate_pct} % by compile time${gap === undefined ? '' : `: ${gap}`}), ${formatMs(summary.time_saved_ms)} saved`,
     `${plural(summary.total_crates, 'crate')}: ${hits} hits, ${summary.misses} misses, ${summary.dups} made nothing new`,
-    `${summary.skipped} compiled but not stored, ${summary.errors} failed, ${summary.passthroughs} passed through, ${summary.probes} probes`,
+    `${summary.skipped} compiled but not stored, ${summary.errors - summary.trial_errors} failed, ${summary.passthroughs} passed through, ${summary.probes} probes`,
     `a hit takes ${timing.avg_hit_ms} ms, a miss ${timing.avg_miss_ms} ms of which storing ${timing.avg_store_ms} ms`,
     ...section('Last builds', buildRows(facts), [1, 2, 3]),
     ...section(

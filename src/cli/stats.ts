@@ -95,7 +95,7 @@ function rateRows(summary: Summary, events: readonly CompileEvent[]): string[][]
     [
       '  not stored',
       `${summary.skipped}`,
-      `${summary.errors} failed, ${summary.passthroughs} passed through, ${plural(summary.probes, 'probe')}`,
+      `${summary.errors - summary.trial_errors} failed, ${summary.passthroughs} passed through, ${plural(summary.probes, 'probe')}`,
     ],
     ['  restored', formatBytes(restored.restored_bytes), `${restored.zero_copy_pct} % without copying`],
     ['  transfers', 'none', 'the remote is off'],

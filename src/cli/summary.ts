@@ -1,5 +1,6 @@
 // From events to figures: the one place where rates and sums are defined. Field names are those of the JSON report.
 import type { CompileEvent } from '../core/events.ts';
+import { isTrial } from '../store/builds.ts';
 import { type Inventory, storeBytes } from '../store/inventory.ts';
 import { percent } from './terminal.ts';
 
@@ -14,6 +15,8 @@ export interface Summary {
   readonly dups: number;
   readonly misses: number;
   readonly errors: number;
+  /** Of the errors those in what build scripts only tried: a failure was their answer. */
+  readonly trial_errors: number;
   readonly passthroughs: number;
   readonly probes: number;
   readonly skipped: number;
@@ -55,6 +58,7 @@ export function summarize(events: readonly CompileEvent[]): Summary {
     dups: count('dup'),
     misses: count('miss'),
     errors: count('error'),
+    trial_errors: events.filter((event) => event.result === 'error' && isTrial(event)).length,
     passthroughs: passed.filter((event) => !isProbe(event)).length,
     probes: passed.filter(isProbe).length,
     skipped: skipped.length,

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import type { CompileEvent } from '../../src/core/events.ts';
-import { buildsOf, newestBuild } from '../../src/store/builds.ts';
+import { buildsOf, isTrial, newestBuild } from '../../src/store/builds.ts';
 
 const MINUTE = 60_000;
 
@@ -55,6 +55,21 @@ test('questions to the compiler are part of a build, and none by themselves', ()
   expect(buildsOf([probe, event(100, 3)])[0]?.events.length).toBe(2);
   const { build_pid: _, ...nobodys } = probe;
   expect(buildsOf([nobodys])).toEqual([]);
+});
+
+test('what a build script tries is part of the build that waits for it', () => {
+  const script = event(300, 1, { elapsed_ms: 250, out_dir: '/ws/target/debug/build/a-0b' });
+  const tried = event(150, 2, {
+    result: 'error',
+    out_dir: '/ws/target/debug/build/a-1c/out/probe',
+    unit_id: 't',
+  });
+  const elsewhere = event(160, 3, { out_dir: '/other/target/debug/build/a-1c/out', unit_id: 'u' });
+  const builds = buildsOf([tried, elsewhere, script]);
+  expect(builds.length).toBe(1);
+  expect(builds[0]).toMatchObject({ pid: 1, root: '/ws', events: [tried, script] });
+  expect([isTrial(tried), isTrial(script)]).toEqual([true, false]);
+  expect(buildsOf([tried])).toEqual([]);
 });
 
 test('a build is called after its workspace, whatever was compiled last', () => {
