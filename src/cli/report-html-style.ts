@@ -59,7 +59,7 @@ button, input, select { font: inherit; color: inherit; }
 .bar:hover { z-index: 4; filter: brightness(1.08); }
 .bar.faded { opacity: 0.18; }
 .p-own { background: var(--pass); top: 35% !important; bottom: 35% !important; }
-.p-wait { border: 0; background: repeating-linear-gradient(90deg, var(--pass) 0 3px, transparent 3px 7px); top: 42% !important; bottom: 42% !important; border-radius: 0 !important; }
+.p-wait { border: 2px dotted var(--pass); }
 .o-hit { background: var(--hit); }
 .o-miss { background: repeating-linear-gradient(135deg, var(--miss) 0 4px, var(--miss-soft) 4px 9px); border: 1px solid var(--miss); }
 .o-dup { background: repeating-linear-gradient(0deg, var(--miss) 0 2px, var(--miss-soft) 2px 6px); border: 1px solid var(--miss); }

@@ -39,7 +39,8 @@ function legend(): Markup {
   );
   const part = (name: string, text: string): Markup =>
     html`<li><span class="swatch" aria-hidden="true"><span class="p-${name}" style="left:0;width:100%"></span></span>${text}</li>`;
-  return html`<ul class="legend">${kinds}${part('own', "kache's own work")}${part('wait', 'waits for another build')}</ul>`;
+  const rest = html`<li><span class="swatch" aria-hidden="true"><span class="o-miss" style="left:0;width:100%"></span><span class="p-rest" style="left:50%;width:50%"></span></span>paler: the metadata is out, others may begin</li>`;
+  return html`<ul class="legend">${kinds}${rest}${part('own', "kache's own work")}${part('wait', 'waits for the same compile elsewhere')}</ul>`;
 }
 
 function barOf(view: CallView, { index, lengthMs }: { index: number; lengthMs: number }): Markup {
@@ -53,20 +54,20 @@ function barOf(view: CallView, { index, lengthMs }: { index: number; lengthMs: n
 
 /** A call's own picture: what it was, kache's own work around it, waiting, and the time after its metadata was out. */
 function partsOf({ event, outcome }: CallView, tookMs: number): Markup[] {
-  const span = (name: string, fromMs: number, durationMs: number): Markup =>
-    html`<span class="${name}" style="left:${pct(fromMs, tookMs)};width:${pct(durationMs, tookMs)}"></span>`;
-  if (outcome === 'hit' && event.phases?.lock === undefined) return [span('o-hit', 0, tookMs)];
+  const span = (name: string, fromMs: number, untilMs: number): Markup =>
+    html`<span class="${name}" style="left:${pct(fromMs, tookMs)};width:${pct(untilMs - fromMs, tookMs)}"></span>`;
   const segments = segmentsOf(event);
-  const main =
-    segments.find(({ part }) => part === 'compile') ?? segments.find(({ part }) => part === 'restore');
+  const wait = segments.find(({ part, durationMs }) => part === 'lock' && durationMs >= 1);
+  if (outcome === 'hit' && wait === undefined) return [span('o-hit', 0, tookMs)];
+  const main = segments.find(({ part }) => part === (outcome === 'hit' ? 'restore' : 'compile'));
   if (main === undefined) return [span(`o-${outcome}`, 0, tookMs)];
-  const parts = [span('p-own', 0, tookMs)];
-  for (const { part, fromMs, durationMs } of segments)
-    if (part === 'lock' && durationMs >= 1) parts.push(span('p-wait', fromMs, durationMs));
-  parts.push(span(`o-${outcome}`, main.fromMs, main.durationMs));
+  const until = main.fromMs + main.durationMs;
+  const parts = [span('p-own', 0, wait?.fromMs ?? main.fromMs)];
+  if (wait !== undefined) parts.push(span('p-wait', wait.fromMs, main.fromMs));
+  parts.push(span('p-own', until, tookMs), span(`o-${outcome}`, main.fromMs, until));
   const { metadata } = event.phases ?? {};
   if (metadata !== undefined && main.part === 'compile' && metadata < main.durationMs * 0.98)
-    parts.push(span('p-rest', main.fromMs + metadata, main.durationMs - metadata));
+    parts.push(span('p-rest', main.fromMs + metadata, until));
   return parts;
 }
 
