@@ -9,8 +9,8 @@ const steps: readonly (readonly [string, readonly string[]])[] = [
   ['types', [bin('tsc'), '--noEmit']],
   ['lint and format', [bin('biome'), 'check', '.']],
   ['settings documented', [process.execPath, 'scripts/settings-table.ts', '--check']],
-  ['architecture', [process.execPath, 'test', './test/architecture.test.ts']],
-  ['unit tests', [process.execPath, 'test', ...UNIT]],
+  ['architecture', [process.execPath, 'test', '--timeout', '60000', './test/architecture.test.ts']],
+  ['unit tests', [process.execPath, 'test', '--timeout', '60000', ...UNIT]],
 ];
 
 for (const [name, argv] of steps) {
