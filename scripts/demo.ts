@@ -1,11 +1,11 @@
-// The main job on a real application: fd, built cold in one checkout, then in a second one that was never compiled.
-// Every claim it prints is checked; it exits with 1 when one does not hold.
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+// The main job on a real application: fd, built cold in one checkout, then in others that were never compiled, with
+// libraries cached and with executables too. Every claim it prints is checked; it exits with 1 when one does not hold.
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { APPLICATIONS, fetchApplication } from '../bench/applications.ts';
 import { baseEnv } from '../bench/phases.ts';
-import { summarize } from '../src/cli/summary.ts';
+import { type Summary, summarize } from '../src/cli/summary.ts';
 import { readEvents } from '../src/store/event-log.ts';
 import { StoreLayout } from '../src/store/layout.ts';
 import { Store } from '../src/store/store.ts';
@@ -24,10 +24,20 @@ function claim(what: string, holds: boolean): void {
   failed ||= !holds;
 }
 
-function build(dir: string): { seconds: number; compiled: number; sinceMs: number } {
+interface Built {
+  readonly seconds: number;
+  readonly compiled: number;
+  readonly summary: Summary;
+}
+
+function build(dir: string, executables = false): Built {
   const sinceMs = Date.now();
   const from = performance.now();
-  const env = { ...baseEnv(), KACHE_CACHE_DIR: store.layout.root };
+  const env = {
+    ...baseEnv(),
+    KACHE_CACHE_DIR: store.layout.root,
+    KACHE_CACHE_EXECUTABLES: executables ? '1' : '0',
+  };
   const done = Bun.spawnSync([kache, 'cargo', 'build', '--locked'], {
     cwd: dir,
     env,
@@ -39,34 +49,38 @@ function build(dir: string): { seconds: number; compiled: number; sinceMs: numbe
     .toString()
     .split('\n')
     .filter((line) => line.includes('Compiling')).length;
-  return { seconds: (performance.now() - from) / 1000, compiled, sinceMs };
+  const summary = summarize(readEvents(store, sinceMs));
+  return { seconds: (performance.now() - from) / 1000, compiled, summary };
 }
 
-const seconds = (built: { seconds: number }): string => built.seconds.toFixed(1).padStart(5);
+function show(what: string, built: Built): void {
+  const { local_hits: hits, misses, dups } = built.summary;
+  const made = misses + dups;
+  console.log(`${what.padEnd(32)}${built.seconds.toFixed(1).padStart(5)} s  ${hits} hits, ${made} compiled`);
+}
 
 try {
   const application = APPLICATIONS.find(({ name }) => name === 'fd-find');
   if (application === undefined) throw new Error('the application is not in the list');
   console.log(`Fetching ${application.name} ${application.version} and its dependencies with cargo…\n`);
   const source = fetchApplication(application, root);
-  const [a, b] = [join(root, 'first'), join(root, 'a/worktree/elsewhere')];
-  for (const dir of [a, b]) cpSync(source, dir, { recursive: true });
+  const [a, b, c, d] = [
+    join(root, 'first'),
+    join(root, 'a/worktree/elsewhere'),
+    join(root, 'c'),
+    join(root, 'd'),
+  ];
+  for (const dir of [a, b, c, d]) cpSync(source, dir, { recursive: true });
 
   const cold = build(a);
-  const before = summarize(readEvents(store, cold.sinceMs));
-  const made = before.misses + before.dups;
-  console.log(`First checkout, empty store:  ${seconds(cold)} s  ${made} libraries compiled and stored`);
+  show('First checkout, empty store:', cold);
   const warm = build(b);
-  const after = summarize(readEvents(store, warm.sinceMs));
-  console.log(
-    `Second one, never built:      ${seconds(warm)} s  ${after.local_hits} libraries from the store, ${after.misses + after.dups} compiled\n`,
-  );
-
-  claim('everything that could be kept was kept', made > 0 && before.skipped === 0);
-  claim(
-    'every library the second checkout needed was a hit',
-    after.local_hits === made && after.total_crates === made && after.skipped === 0,
-  );
+  show('Second one, never built:', warm);
+  const made = cold.summary.misses + cold.summary.dups;
+  const isComplete = ({ summary }: Built, units: number): boolean =>
+    summary.local_hits === units && summary.total_crates === units && summary.skipped === 0;
+  claim('everything that could be kept was kept', made > 0 && cold.summary.skipped === 0);
+  claim('every library the second checkout needed was a hit', isComplete(warm, made));
   claim(
     'a further build does nothing, in either checkout',
     [b, a, b].every((dir) => build(dir).compiled === 0),
@@ -84,15 +98,26 @@ try {
   else
     claim(
       'the rlibs of both checkouts share their blocks',
-      readEvents(store, warm.sinceMs).some(({ restored }) => (restored?.reflinked ?? 0) > 0),
+      readEvents(store).some(({ restored }) => (restored?.reflinked ?? 0) > 0),
     );
+  const fd = (dir: string): string => join(dir, 'target/debug/fd');
   const version = (dir: string): string =>
-    Bun.spawnSync([join(dir, 'target/debug/fd'), '--version'])
+    Bun.spawnSync([fd(dir), '--version'])
       .stdout.toString()
       .trim();
   claim(`both programs run: ${version(b)}`, version(a) === version(b) && version(b).startsWith('fd'));
-  console.log('\nBinaries, build scripts and proc macros were compiled in both: only libraries');
-  console.log('are kept. What the second build still took is theirs.');
+  if (process.platform === 'linux') {
+    console.log('\nWith executables cached (KACHE_CACHE_EXECUTABLES=1):');
+    const third = build(c, true);
+    show('Third checkout:', third);
+    const fourth = build(d, true);
+    show('Fourth:', fourth);
+    claim(
+      'no compiler and no linker made anything in the fourth',
+      isComplete(fourth, third.summary.total_crates),
+    );
+    claim('its program is the third one to the byte', readFileSync(fd(c)).equals(readFileSync(fd(d))));
+  }
 } finally {
   rmSync(root, { recursive: true, force: true });
 }
