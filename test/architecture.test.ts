@@ -24,7 +24,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const isCold = (file: string): boolean =>
   /^(cli|tui|remote)\//.test(file) ||
   /^store\/(budget|verify|index|inventory|event-log|targets)\.ts$/.test(file) ||
-  /^sys\/(extents|file-system)\.ts$/.test(file) ||
+  file === 'core/later-settings.ts' ||
+  /^sys\/(extents|file-system|pace)\.ts$/.test(file) ||
   /^daemon\/(?!(protocol|client)\.ts$)/.test(file);
 
 /** Layers of which one layer may use some files only. */

@@ -1,10 +1,17 @@
 // `config`: the settings that hold, where they come from, and changing the file with its comments kept.
 import { existsSync, readFileSync } from 'node:fs';
-import { lookUpKey, resolveSettings, SETTINGS, type SettingSpec, userConfigPath } from '../core/config.ts';
+import {
+  lookUpKey,
+  resolveSettings,
+  SETTINGS,
+  type SettingSpec,
+  type Table,
+  userConfigPath,
+} from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
-import { parseToml, withValue, writeAtomically } from './cargo-config.ts';
 import { settingsHere } from './open.ts';
 import { print, table } from './terminal.ts';
+import { parseToml, withValue, writeAtomically } from './toml.ts';
 
 const specs: readonly SettingSpec[] = SETTINGS;
 
@@ -20,7 +27,7 @@ function specOf(name: string): SettingSpec & { key: string } {
 }
 
 /** The file that is read here, or the user's own when there is none yet. */
-function file(): { path: string; text: string; table: Record<string, unknown> } {
+function file(): { path: string; text: string; table: Table } {
   const path = settingsHere().path ?? userConfigPath(process.env);
   if (path === undefined)
     throw new KacheError('no-home', 'Cannot find a place for the config file: HOME is not set.', {

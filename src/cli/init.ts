@@ -2,8 +2,9 @@
 import { createInterface } from 'node:readline/promises';
 import { KacheError } from '../core/errors.ts';
 import { nativePath } from './binary.ts';
-import { buildSetting, cargoHome, configIn, readConfig, withValue, writeAtomically } from './cargo-config.ts';
+import { buildSetting, cargoHome, configIn } from './cargo-config.ts';
 import { print, style } from './terminal.ts';
+import { readToml, withValue, writeAtomically } from './toml.ts';
 
 export interface InitOptions {
   readonly yes?: boolean;
@@ -13,7 +14,7 @@ export interface InitOptions {
 /** Returns the exit status: with `check`, 1 when something would change. */
 export async function init(options: InitOptions): Promise<number> {
   const wrapper = nativePath();
-  const config = readConfig(configIn(cargoHome()));
+  const config = readToml(configIn(cargoHome()));
   const present = buildSetting(config, 'rustc-wrapper');
   warnAboutEnvironment(wrapper);
   if (present === wrapper) {

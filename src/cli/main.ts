@@ -82,9 +82,10 @@ function commands(): Command {
     .option('--verify', 'check every entry and the presence of its blobs')
     .option('--checksums', 'hash every blob')
     .option('--repair', 'remove what --verify or --checksums find damaged')
+    .option('--probe', 'compile a tiny crate twice, in a private store, and prove a hit')
     .option('--json', 'as JSON')
-    .action((options) => {
-      process.exitCode = doctor(options);
+    .action(async (options) => {
+      process.exitCode = await doctor(options);
     });
   addConfig(program);
   return program;

@@ -2,6 +2,7 @@
 import { KacheError } from '../core/errors.ts';
 import { formatBytes, formatMs } from '../core/quantities.ts';
 import { OsError } from '../sys/libc.ts';
+import { Interrupted } from './long-work.ts';
 
 export { formatBytes, formatMs };
 
@@ -37,11 +38,15 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
 export const percent = (part: number, whole: number): number =>
   whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;
 
+/** `1 entry`, `2 entries`. */
+export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+
 /** Prints an error for a person and returns the exit status for it. */
 export function reportError(error: unknown): number {
   if (error instanceof KacheError) {
     console.error(`kache: ${error.message}`);
     if (error.hint !== undefined) console.error(`       ${error.hint}`);
+    if (error instanceof Interrupted) return error.status;
     return error.code === 'usage' ? 2 : 1;
   }
   if (error instanceof OsError) {

@@ -14,6 +14,7 @@ import {
   readStart,
   realPath,
 } from '../sys/files.ts';
+import { Pace } from '../sys/pace.ts';
 import { dirname, isWithin } from '../sys/paths.ts';
 import { filesBelow, occupiedBytes } from './inventory.ts';
 
@@ -155,33 +156,32 @@ export async function scanTargets(roots: readonly string[], options: ScanOptions
   return measured.map((one) => summary(one, { measured, store }));
 }
 
-/** What the walks of one scan share: progress, pauses, the end. */
+/** What the walks of one scan share: its pace, its figures, what is known of file systems. */
 class Walk {
-  readonly options: ScanOptions;
-  #folders = 0;
-  #toldMs = 0;
-  #pausedMs = performance.now();
+  readonly #options: ScanOptions;
+  readonly #pace: Pace;
   readonly #sharing = new Map<number, boolean>();
+  #path = '';
+  folders = 0;
   found = 0;
 
   constructor(options: ScanOptions) {
-    this.options = options;
+    this.#options = options;
+    const onProgress = (): void =>
+      options.onProgress?.({ folders: this.folders, found: this.found, path: this.#path });
+    this.#pace = new Pace({ onProgress, signal: options.signal });
   }
 
   /** The names in a folder; a folder that is closed to us counts as empty. */
   async enter(path: string): Promise<readonly DirectoryEntry[]> {
-    this.#folders++;
-    const now = performance.now();
-    if (now - this.#toldMs > 100) {
-      this.#toldMs = now;
-      this.options.onProgress?.({ folders: this.#folders, found: this.found, path });
-    }
-    await this.pause();
+    this.folders++;
+    this.#path = path;
+    await this.step();
     try {
       return listDirectory(path) ?? [];
     } catch (error) {
       if (!isOsError(error)) throw error;
-      this.options.onUnreadable?.(path);
+      this.#options.onUnreadable?.(path);
       return [];
     }
   }
@@ -195,13 +195,9 @@ class Walk {
     return may;
   }
 
-  /** Lets others work when this has gone on for some milliseconds; ends the scan when that is wished. */
-  async pause(): Promise<void> {
-    if (performance.now() - this.#pausedMs > 8) {
-      await new Promise((resolve) => setImmediate(resolve));
-      this.#pausedMs = performance.now();
-    }
-    this.options.signal?.throwIfAborted();
+  /** Lets others work; ends the scan when that is wished. */
+  step(): Promise<void> {
+    return this.#pace.step(() => this.#path);
   }
 }
 
@@ -299,7 +295,7 @@ function note(shares: Shares, { path, info, mayShareBlocks }: Found): number {
 async function measureStore(root: string, walk: Walk): Promise<Shares> {
   const shares = newShares(root);
   for (const { path, name, info } of filesBelow(`${root}/blobs`)) {
-    await walk.pause();
+    await walk.step();
     if (parseDigest(name) !== undefined && isRegular(info))
       note(shares, { path, info, mayShareBlocks: walk.mayShareBlocks(root, info) });
   }
@@ -320,7 +316,7 @@ async function measure(path: string, walk: Walk): Promise<Measured> {
       }
       const info = lstat(at);
       if (info === undefined) continue;
-      if (++total.files % 256 === 0) await walk.pause();
+      if (++total.files % 256 === 0) await walk.step();
       total.logicalBytes += info.size;
       const mayShareBlocks = walk.mayShareBlocks(path, info);
       total.occupiedBytes += isRegular(info)

@@ -162,7 +162,7 @@ test('a cap is kept without a daemon, and purging leaves builds right', () => {
   expect(lab.run([KACHE, 'gc'], { cwd: dir, env }).status).toBe(0);
   expect(JSON.parse(lab.run([KACHE, 'list', '--json'], { cwd: dir, env }).stdout)).toEqual([]);
   expect(kache('purge', '--crate-name', 'absent').stdout).toContain('Removed 0 entries');
-  expect(kache('purge').stdout).toContain('Removed 1 entries and 2 blobs');
+  expect(kache('purge').stdout).toContain('Removed 1 entry and 2 blobs');
   const again = lab.copy(dir, 'again');
   expect(lab.run([KACHE, 'cargo', 'build', '--offline'], { cwd: again }).status).toBe(0);
 }, 60_000);
