@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files no compiler call may load. */
 const isCold = (file: string): boolean =>
   /^(cli|tui|remote)\//.test(file) ||
-  /^store\/(budget|verify|index|inventory|event-log|targets)\.ts$/.test(file) ||
+  /^store\/(budget|verify|index|inventory|event-log|targets|target-removal)\.ts$/.test(file) ||
   file === 'core/later-settings.ts' ||
   /^sys\/(extents|file-system|pace)\.ts$/.test(file) ||
   /^daemon\/(?!(protocol|client)\.ts$)/.test(file);

@@ -14,6 +14,11 @@ export function print(line = ''): void {
   console.log(line);
 }
 
+/** Something worth knowing that is not the answer: on stderr. */
+export function note(text: string): void {
+  console.error(`kache: ${text}`);
+}
+
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
 }
@@ -38,6 +43,13 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
 export const percent = (part: number, whole: number): number =>
   whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;
 
+/** `5m`, `3h`, `12d`: how long ago, in its largest unit. */
+export function formatAge(ageMs: number): string {
+  const minutes = Math.max(0, Math.floor(ageMs / 60e3));
+  if (minutes < 60) return `${minutes}m`;
+  return minutes < 48 * 60 ? `${Math.floor(minutes / 60)}h` : `${Math.floor(minutes / (24 * 60))}d`;
+}
+
 /** `1 entry`, `2 entries`. */
 export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
 
@@ -47,6 +59,7 @@ export function reportError(error: unknown): number {
     console.error(`kache: ${error.message}`);
     if (error.hint !== undefined) console.error(`       ${error.hint}`);
     if (error instanceof Interrupted) return error.status;
+    if (error.code === 'cancelled') return 130;
     return error.code === 'usage' ? 2 : 1;
   }
   if (error instanceof OsError) {

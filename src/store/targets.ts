@@ -46,6 +46,8 @@ export interface Target {
   readonly modifiedMs: number;
   /** Files with several names, by device and inode. */
   readonly linked: ReadonlyMap<string, LinkedFile>;
+  /** Bytes of runs of blocks that several files share, by device and place. */
+  readonly blocks: ReadonlyMap<string, number>;
 }
 
 /** Names or blocks outside every place that was looked at. */
@@ -132,6 +134,21 @@ export function freedBytes(targets: readonly Target[]): number {
       const names = (gone.get(id) ?? 0) + file.names;
       gone.set(id, names);
       if (names === file.links) bytes += file.bytes;
+    }
+  }
+  return bytes;
+}
+
+/** What these occupy, files and blocks that several of them share counted once. */
+export function occupiedTogether(targets: readonly Target[]): number {
+  const seen = new Set<string>();
+  let bytes = 0;
+  for (const target of targets) {
+    bytes += target.occupiedBytes;
+    const { linked, blocks } = target;
+    for (const [id, size] of [...linked].map(([id, file]) => [id, file.bytes] as const).concat([...blocks])) {
+      if (seen.has(id)) bytes -= size;
+      seen.add(id);
     }
   }
   return bytes;
@@ -285,7 +302,7 @@ function note(shares: Shares, { path, info, mayShareBlocks }: Found): number {
   if (!mayShareBlocks) return bytes;
   let again = 0;
   for (const extent of sharedExtents(path)) {
-    const id = `${info.dev}:${extent.physical}`;
+    const id = `${info.dev}@${extent.physical}`;
     if (shares.extents.has(id)) again += extent.bytes;
     else shares.extents.set(id, extent.bytes);
   }
@@ -370,5 +387,6 @@ function summary(target: Measured, { measured, store }: Surroundings): Target {
     sharedWith,
     modifiedMs,
     linked,
+    blocks: target.extents,
   };
 }
