@@ -2,7 +2,7 @@
 import { openStore } from '../store/store.ts';
 import { isNative, version } from './binary.ts';
 import { CARGO_CHECKS } from './checks/cargo.ts';
-import { type Check, contextHere, type Finding, fail, type State } from './checks/check.ts';
+import { type Check, type Context, contextHere, type Finding, fail, type State } from './checks/check.ts';
 import { ENVIRONMENT_CHECKS } from './checks/environment.ts';
 import { HISTORY_CHECKS } from './checks/history.ts';
 import { checkIntegrity } from './checks/integrity.ts';
@@ -69,18 +69,28 @@ async function runChecks(fix: boolean): Promise<{ lines: Line[]; fixed: string[]
   const [lines, fixed]: [Line[], string[]] = [[], []];
   let context = contextHere();
   for (const check of CHECKS) {
-    let findings = check.run(context);
+    let findings = runOne(check, context);
     if (fix && check.fix !== undefined && findings.some(({ state }) => state !== 'ok')) {
       const done = await check.fix(context);
       if (done !== undefined) {
         fixed.push(done);
         context = contextHere();
-        findings = check.run(context);
+        findings = runOne(check, context);
       }
     }
     lines.push(...findings.map((finding) => lineOf(check, finding)));
   }
   return { lines, fixed };
+}
+
+/** A check that fails itself is a finding: what it wanted to read says why. */
+function runOne(check: Check, context: Context): readonly Finding[] {
+  try {
+    return check.run(context);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    return [fail(`it could not be checked: ${error.message}`, 'Look at the file that is named.')];
+  }
 }
 
 /** What takes longer, and is done when it is asked for. */

@@ -8,7 +8,7 @@ import { Pace } from '../sys/pace.ts';
 import { longWork } from './long-work.ts';
 import { capBytes, durationMs, openHere, settingsHere } from './open.ts';
 import { isHit } from './summary.ts';
-import { count, formatBytes, formatMs, print, printJson, table } from './terminal.ts';
+import { count, formatAge, formatBytes, formatMs, print, printJson, table } from './terminal.ts';
 
 interface Row {
   readonly crate: string;
@@ -53,7 +53,7 @@ export function list(crate: string | undefined, options: { sort?: string; json?:
     formatBytes(row.size_bytes),
     `${row.hits}`,
     formatMs(row.compile_ms),
-    formatMs(Math.max(0, now - row.used_ms)),
+    formatAge(now - row.used_ms),
     row.key.slice(0, 12),
   ]);
   print(table([['crate', 'version', 'size', 'hits', 'compile', 'last use', 'key'], ...lines], [2, 3, 4, 5]));

@@ -84,7 +84,8 @@ export function withValue(text: string, table: Table, change: { key: string; val
   }
   if (change.value === undefined) delete at[last];
   else at[last] = change.value;
-  return patch(text, next);
+  const changed = patch(text, next);
+  return changed === '' || changed.endsWith('\n') ? changed : `${changed}\n`;
 }
 
 /** Replaces a file in one step, behind a symbolic link too, and keeps its mode. */

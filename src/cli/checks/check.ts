@@ -4,6 +4,7 @@ import { KacheError } from '../../core/errors.ts';
 import type { CompileEvent } from '../../core/events.ts';
 import { readEvents } from '../../store/event-log.ts';
 import { openStore, type Store, type StoreProblem } from '../../store/store.ts';
+import { isOsError } from '../../sys/files.ts';
 import type { LoadedSettings } from '../../sys/settings.ts';
 import { type CargoConfig, configsFor, folderNamed } from '../cargo-config.ts';
 import { settingsHere } from '../open.ts';
@@ -70,8 +71,18 @@ export function contextHere(): Context {
     store,
     configs,
     project: projectHere(cwd, configs instanceof KacheError ? [] : configs),
-    events: store.kind === 'store' ? readEvents(store, Date.now() - DAY_MS) : [],
+    events: store.kind === 'store' ? eventsOf(store) : [],
   };
+}
+
+/** A log that cannot be read is as one that is empty: compiles do not depend on it. */
+function eventsOf(store: Store): readonly CompileEvent[] {
+  try {
+    return readEvents(store, Date.now() - DAY_MS);
+  } catch (error) {
+    if (isOsError(error)) return [];
+    throw error;
+  }
 }
 
 function readConfigs(cwd: string): readonly CargoConfig[] | KacheError {

@@ -6,7 +6,7 @@ import { storeBytes, takeInventory } from '../../store/inventory.ts';
 import type { Store } from '../../store/store.ts';
 import { CANNOT_REFLINK, reflink } from '../../sys/clone.ts';
 import { fileSystemOf } from '../../sys/file-system.ts';
-import { createFile, isOsError, removeFile, utf8 } from '../../sys/files.ts';
+import { bestEffort, createFile, isOsError, removeFile, utf8 } from '../../sys/files.ts';
 import { Pace } from '../../sys/pace.ts';
 import { capBytes } from '../open.ts';
 import { formatBytes, percent } from '../terminal.ts';
@@ -116,8 +116,7 @@ function canReflink(store: Store): boolean {
     if (isOsError(error)) return store.canReflink;
     throw error;
   } finally {
-    removeFile(source);
-    removeFile(target);
+    for (const path of [source, target]) bestEffort(() => removeFile(path));
   }
 }
 
