@@ -18,7 +18,6 @@ export interface CleanOptions {
 
 interface Found {
   readonly dir: string;
-  readonly storeRoot: string | undefined;
   /** What frees most comes first. */
   readonly targets: readonly Target[];
   readonly unreadable: readonly string[];
@@ -68,7 +67,6 @@ async function search(dir: string): Promise<Found> {
   );
   return {
     dir,
-    storeRoot,
     unreadable,
     targets: targets.toSorted((a, b) => b.exclusiveBytes - a.exclusiveBytes || (a.path < b.path ? -1 : 1)),
   };
@@ -77,7 +75,7 @@ async function search(dir: string): Promise<Found> {
 /** As short as it can be said from where one searches. */
 const shortPath = (dir: string, path: string): string => relative(dir, path) || '.';
 
-function showFound({ dir, storeRoot, targets, unreadable }: Found): void {
+function showFound({ dir, targets, unreadable }: Found): void {
   for (const path of unreadable)
     print(`${style.yellow('note')}  ${path} may not be read; what it holds is missing here.`);
   if (targets.length === 0) {
@@ -93,12 +91,13 @@ function showFound({ dir, storeRoot, targets, unreadable }: Found): void {
     shortPath(dir, target.path),
   ]);
   print(table([['frees', 'occupies', 'sizes say', 'last write', ''], ...rows], [0, 1, 2, 3]));
-  const occupied = occupiedTogether(targets);
-  const inStore = targets.reduce((sum, { sharedWith }) => sum + (sharedWith.get(storeRoot ?? '') ?? 0), 0);
+  const [occupied, freed] = [occupiedTogether(targets), freedBytes(targets)];
   const shared =
-    inStore === 0 ? '' : `; ${formatBytes(inStore)} of that is one with the store and stays there`;
+    freed === occupied
+      ? ''
+      : `; ${formatBytes(occupied - freed)} of that others share, as the store does, and stays`;
   print(
-    `${count(targets.length, 'target directory occupies', 'target directories occupy')} ${formatBytes(occupied)}${shared}. Deleting all frees ${formatBytes(freedBytes(targets))}.`,
+    `${count(targets.length, 'target directory occupies', 'target directories occupy')} ${formatBytes(occupied)}${shared}. Deleting all frees ${formatBytes(freed)}.`,
   );
 }
 

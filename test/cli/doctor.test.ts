@@ -347,6 +347,16 @@ test('what the log says of the last day: compiles that could not be stored, macr
   expect(found[1]).toStartWith('1 could not (EROFS: the file system is read-only)');
   expect(report.of('macros-observed')[0]?.detail).toContain('blind');
   expect(report.status).toBe(0);
+  log({ result: 'dup', crate_name: 'same', reason: 'verified' });
+  expect(doctor().of('verified')).toMatchObject([{ state: 'ok', detail: '1 hit of the last day verified' }]);
+  log({ result: 'miss', crate_name: 'random', reason: 'verify-mismatch|link' });
+  const wrong = doctor();
+  expect(wrong.status).toBe(1);
+  expect(wrong.of('verified')[0]?.detail).toBe('1 hit of the last day did: random (link)');
+  const kept = readFileSync(join(lab.store, 'events/log'), 'utf8')
+    .split('\n')
+    .filter((line) => !line.includes('verify-mismatch'));
+  writeFileSync(join(lab.store, 'events/log'), kept.join('\n'));
 });
 
 test('packages whose macros read what cannot be seen', () => {

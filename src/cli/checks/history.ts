@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLinux } from '../../sys/libc.ts';
+import { count } from '../terminal.ts';
 import { tomlProblem } from '../toml.ts';
-import { type Check, type Context, look, ok } from './check.ts';
+import { type Check, type Context, fail, look, ok } from './check.ts';
 
 /** What a failed call of the operating system means for a store. */
 const FAILURES: Readonly<Record<string, string>> = {
@@ -30,6 +31,27 @@ const stored: Check = {
         'Look at the lines about the store above. What was compiled since is stored when it is compiled again.',
       );
     });
+  },
+};
+
+const verified: Check = {
+  id: 'verified',
+  title: 'No hit that was verified differed from a compile',
+  run: ({ events }) => {
+    const [right, wrong] = ['verified', 'verify-mismatch'].map((word) =>
+      events.filter(({ reason }) => reason?.split('|')[0] === word),
+    );
+    if (wrong === undefined || wrong.length === 0)
+      return [ok(`${count(right?.length ?? 0, 'hit')} of the last day verified`)];
+    const found = wrong
+      .slice(0, 5)
+      .map(({ crate_name: name, reason }) => `${name} (${reason?.split('|')[1]})`);
+    return [
+      fail(
+        `${count(wrong.length, 'hit')} of the last day did: ${found.join(', ')}`,
+        'Leave these crates out with cache.bypass_crates: their compiles are not repeatable, or kache is wrong about them; please report it.',
+      ),
+    ];
   },
 };
 
@@ -122,4 +144,4 @@ function lockedPackages(path: string): ReadonlySet<string> {
   return new Set(names);
 }
 
-export const HISTORY_CHECKS: readonly Check[] = [stored, observed, watches, unseen];
+export const HISTORY_CHECKS: readonly Check[] = [stored, verified, observed, watches, unseen];
