@@ -56,10 +56,19 @@ const LAST = ['.rustc_info.json', 'CACHEDIR.TAG'];
  * each profile whole or not at all. Symbolic links and other file systems mounted in it are not followed.
  */
 export async function removeTarget(path: string, pace: Pace): Promise<Removal> {
-  if (!isTargetDirectory(path)) return { kind: 'changed', freedBytes: 0, problem: undefined };
-  using lock = lockProfiles(path);
-  if (lock === undefined) return { kind: 'busy', freedBytes: 0, problem: undefined };
-  const removal = new Deletion(path, pace);
+  try {
+    if (!isTargetDirectory(path)) return { kind: 'changed', freedBytes: 0, problem: undefined };
+    using lock = lockProfiles(path);
+    if (lock === undefined) return { kind: 'busy', freedBytes: 0, problem: undefined };
+    return await removeLocked(path, new Deletion(path, pace));
+  } catch (error) {
+    // It is somebody else's: nothing of it may be locked, or listed.
+    if (isOsError(error)) return { kind: 'partly', freedBytes: 0, problem: error.message };
+    throw error;
+  }
+}
+
+async function removeLocked(path: string, removal: Deletion): Promise<Removal> {
   const aside = `${path}/${REMOVED}`;
   removal.attempt(() => makeDirectory(aside));
   const stamp = `${Date.now().toString(36)}-${process.pid}`;

@@ -302,7 +302,7 @@ test('--fix: a wrapper that is gone, a format that no longer fits, a store above
   expect(doctor([], tight).of('size')).toMatchObject([{ state: 'look' }]);
   const evicted = doctor(['--fix'], tight);
   expect(evicted.of('size')).toMatchObject([{ state: 'ok' }]);
-  expect(evicted.fixed).toEqual(['1 entries were evicted, as `kache gc` does']);
+  expect(evicted.fixed).toEqual(['1 entry evicted, as `kache gc` does']);
 });
 
 test('another file system, and a full one', () => {

@@ -109,6 +109,18 @@ test('cut off after any number of steps, the next build is right and the rest is
   }
 }, 60_000);
 
+test('one that may not be locked is left, and it is said why', async () => {
+  const dir = built('closed');
+  const lock = join(dir, 'target/debug/.cargo-lock');
+  if (Bun.spawnSync(['chattr', '+i', lock]).exitCode !== 0)
+    return notRun('a lock that may not be opened', 'chattr does not work here');
+  const removal = await removeTarget(join(dir, 'target'), new Pace());
+  Bun.spawnSync(['chattr', '-i', lock]);
+  expect(removal).toMatchObject({ kind: 'partly', freedBytes: 0 });
+  expect(removal.problem).toContain('.cargo-lock');
+  expect(existsSync(join(dir, 'target/debug/deps'))).toBe(true);
+});
+
 test('another file system mounted in it stays, with what is on it', async () => {
   const dir = built('mounted');
   const target = join(dir, 'target');

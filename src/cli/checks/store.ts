@@ -9,7 +9,7 @@ import { fileSystemOf } from '../../sys/file-system.ts';
 import { bestEffort, createFile, isOsError, removeFile, utf8 } from '../../sys/files.ts';
 import { Pace } from '../../sys/pace.ts';
 import { capBytes } from '../open.ts';
-import { formatBytes, percent } from '../terminal.ts';
+import { count, formatBytes, percent } from '../terminal.ts';
 import { type Check, type Context, type Finding, fail, look, ok } from './check.ts';
 
 /** A check of a store that could be opened; the first check says why one could not. */
@@ -170,7 +170,7 @@ const size: Check = {
     if (store.kind !== 'store') return undefined;
     const options = { maxBytes: capBytes(loaded, store), isDoomed: () => false, nowMs: Date.now() };
     const collected = await collect(store, { ...options, pace: new Pace() });
-    return collected && `${collected.entriesRemoved} entries were evicted, as \`kache gc\` does`;
+    return collected && `${count(collected.entriesRemoved, 'entry')} evicted, as \`kache gc\` does`;
   },
 };
 
