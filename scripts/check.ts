@@ -10,7 +10,7 @@ const steps: readonly (readonly [string, readonly string[]])[] = [
   ['lint and format', [bin('biome'), 'check', '.']],
   ['settings documented', [process.execPath, 'scripts/settings-table.ts', '--check']],
   ['architecture', [process.execPath, 'test', './test/architecture.test.ts']],
-  ['unit tests', [process.execPath, 'test', ...UNIT]],
+  ['unit tests', [process.execPath, 'test', '--timeout', '60000', ...UNIT]],
 ];
 
 for (const [name, argv] of steps) {
