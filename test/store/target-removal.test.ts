@@ -115,9 +115,10 @@ test('one that may not be locked is left, and it is said why', async () => {
   const lock = join(dir, 'target/debug/.cargo-lock');
   // A program that runs may not be opened for writing, not even by root.
   cpSync('/bin/sleep', lock);
-  using running = Bun.spawn([lock, '60']);
+  const running = Bun.spawn([lock, '60']);
   const removal = await removeTarget(join(dir, 'target'), new Pace());
   running.kill();
+  await running.exited;
   expect(removal).toMatchObject({ kind: 'partly', freedBytes: 0 });
   expect(removal.problem).toContain('.cargo-lock');
   expect(existsSync(join(dir, 'target/debug/deps'))).toBe(true);
