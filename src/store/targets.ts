@@ -119,7 +119,7 @@ export function lockFiles(target: string): string[] {
 /** The target directory that `path` (an output folder, say) lies in; undefined when it lies in none. */
 export function targetAbove(path: string): string | undefined {
   for (let at = path; at.startsWith('/') && at !== '/'; at = dirname(at))
-    if (readable(() => isTargetDirectory(at))) return at;
+    if (ask(() => isTargetDirectory(at)) === true) return at;
   return undefined;
 }
 
@@ -160,17 +160,18 @@ export function occupiedTogether(targets: readonly Target[]): number {
  */
 export async function scanTargets(roots: readonly string[], options: ScanOptions = {}): Promise<Target[]> {
   const walk = new Walk(options);
-  const storeRoot =
-    options.storeRoot === undefined ? undefined : (realPath(options.storeRoot) ?? options.storeRoot);
+  const { storeRoot: storeFolder } = options;
+  const storeRoot = storeFolder === undefined ? undefined : (ask(() => realPath(storeFolder)) ?? storeFolder);
   const paths = new Set<string>();
   for (const root of roots) {
-    const real = realPath(root);
+    const real = ask(() => realPath(root));
     if (real !== undefined) await find(real, { walk, storeRoot, paths });
   }
   const store = storeRoot === undefined || paths.size === 0 ? undefined : await measureStore(storeRoot, walk);
   const measured: Measured[] = [];
   for (const path of [...paths].sort()) measured.push(await measure(path, walk));
-  return measured.map((one) => summary(one, { measured, store }));
+  const holders = holdersOf(store === undefined ? measured : [...measured, store]);
+  return measured.map((one) => summary(one, holders));
 }
 
 /** What the walks of one scan share: its pace, its figures, what is known of file systems. */
@@ -198,9 +199,13 @@ class Walk {
       return listDirectory(path) ?? [];
     } catch (error) {
       if (!isOsError(error)) throw error;
-      this.#options.onUnreadable?.(path);
+      this.unreadable(path);
       return [];
     }
+  }
+
+  unreadable(path: string): void {
+    this.#options.onUnreadable?.(path);
   }
 
   /** Whether files on the file system of `path` may share blocks; asked once for each. */
@@ -218,24 +223,17 @@ class Walk {
   }
 }
 
-function namesIn(path: string): readonly DirectoryEntry[] {
+/** An answer of the file system; undefined where it is closed to us. */
+function ask<T>(question: () => T): T | undefined {
   try {
-    return listDirectory(path) ?? [];
+    return question();
   } catch (error) {
-    if (isOsError(error)) return [];
+    if (isOsError(error)) return undefined;
     throw error;
   }
 }
 
-/** A question to the file system that a folder closed to us answers with no. */
-function readable(question: () => boolean): boolean {
-  try {
-    return question();
-  } catch (error) {
-    if (isOsError(error)) return false;
-    throw error;
-  }
-}
+const namesIn = (path: string): readonly DirectoryEntry[] => ask(() => listDirectory(path)) ?? [];
 
 /** Folders in which nobody builds, and which would take long. */
 const NOT_SEARCHED = ['.git', 'node_modules'];
@@ -255,7 +253,7 @@ async function find(folder: string, search: Search): Promise<void> {
     const holdsStore = search.storeRoot !== undefined && isWithin(search.storeRoot, path);
     const tagged = entries.some(({ name }) => name === 'CACHEDIR.TAG');
     const at = path;
-    if (tagged && !holdsStore && readable(() => isTargetDirectory(at))) {
+    if (tagged && !holdsStore && ask(() => isTargetDirectory(at)) === true) {
       search.paths.add(path);
       search.walk.found++;
       continue;
@@ -309,12 +307,18 @@ function note(shares: Shares, { path, info, mayShareBlocks }: Found): number {
   return Math.max(0, bytes - again);
 }
 
+/** A store that is closed to us shares with nobody as far as can be seen. */
 async function measureStore(root: string, walk: Walk): Promise<Shares> {
   const shares = newShares(root);
-  for (const { path, name, info } of filesBelow(`${root}/blobs`)) {
-    await walk.step();
-    if (parseDigest(name) !== undefined && isRegular(info))
-      note(shares, { path, info, mayShareBlocks: walk.mayShareBlocks(root, info) });
+  try {
+    for (const { path, name, info } of filesBelow(`${root}/blobs`)) {
+      await walk.step();
+      if (parseDigest(name) !== undefined && isRegular(info))
+        note(shares, { path, info, mayShareBlocks: walk.mayShareBlocks(root, info) });
+    }
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    walk.unreadable(root);
   }
   return shares;
 }
@@ -323,21 +327,22 @@ async function measure(path: string, walk: Walk): Promise<Measured> {
   const total: Measured = { ...newShares(path), files: 0, logicalBytes: 0, occupiedBytes: 0, modifiedMs: 0 };
   const pending = [path];
   for (let folder = pending.pop(); folder !== undefined; folder = pending.pop()) {
-    const own = lstat(folder);
+    const at = folder;
+    const own = ask(() => lstat(at));
     if (own !== undefined) total.occupiedBytes += occupiedBytes(own);
-    for (const { name, kind } of await walk.enter(folder)) {
-      const at = `${folder}/${name}`;
+    for (const { name, kind } of await walk.enter(at)) {
+      const file = `${at}/${name}`;
       if (kind === 'directory') {
-        pending.push(at);
+        pending.push(file);
         continue;
       }
-      const info = lstat(at);
+      const info = ask(() => lstat(file));
       if (info === undefined) continue;
       if (++total.files % 256 === 0) await walk.step();
       total.logicalBytes += info.size;
       const mayShareBlocks = walk.mayShareBlocks(path, info);
       total.occupiedBytes += isRegular(info)
-        ? note(total, { path: at, info, mayShareBlocks })
+        ? note(total, { path: file, info, mayShareBlocks })
         : occupiedBytes(info);
       total.modifiedMs = Math.max(total.modifiedMs, info.mtimeSec * 1000 + Math.floor(info.mtimeNsec / 1e6));
     }
@@ -345,13 +350,24 @@ async function measure(path: string, walk: Walk): Promise<Measured> {
   return total;
 }
 
-interface Surroundings {
-  readonly measured: readonly Measured[];
-  readonly store: Shares | undefined;
+/** The places that have a part in a file or a run of blocks, by its id. */
+type Holders = ReadonlyMap<string, readonly Shares[]>;
+
+function holdersOf(places: readonly Shares[]): Holders {
+  const holders = new Map<string, Shares[]>();
+  for (const place of places) {
+    for (const ids of [place.linked, place.extents]) {
+      for (const id of ids.keys()) {
+        const known = holders.get(id);
+        if (known === undefined) holders.set(id, [place]);
+        else known.push(place);
+      }
+    }
+  }
+  return holders;
 }
 
-function summary(target: Measured, { measured, store }: Surroundings): Target {
-  const others = [...measured.filter((one) => one !== target), ...(store === undefined ? [] : [store])];
+function summary(target: Measured, holders: Holders): Target {
   const sharedWith = new Map<string, number>();
   const share = (place: string, bytes: number): void => {
     sharedWith.set(place, (sharedWith.get(place) ?? 0) + bytes);
@@ -360,20 +376,18 @@ function summary(target: Measured, { measured, store }: Surroundings): Target {
   for (const [id, { bytes, links, names }] of target.linked) {
     if (names === links) continue;
     sharedBytes += bytes;
-    let known = names;
-    for (const { path, linked } of others) {
-      const there = linked.get(id);
-      if (there === undefined) continue;
-      known += there.names;
-      share(path, bytes);
+    let known = 0;
+    for (const place of holders.get(id) ?? []) {
+      known += place.linked.get(id)?.names ?? 0;
+      if (place !== target) share(place.path, bytes);
     }
     if (known < links) share(ELSEWHERE, bytes);
   }
   for (const [id, bytes] of target.extents) {
     sharedBytes += bytes;
-    const holders = others.filter(({ extents }) => extents.has(id));
-    for (const { path } of holders) share(path, bytes);
-    if (holders.length === 0) share(ELSEWHERE, bytes);
+    const others = (holders.get(id) ?? []).filter((place) => place !== target);
+    for (const { path } of others) share(path, bytes);
+    if (others.length === 0) share(ELSEWHERE, bytes);
   }
   sharedBytes = Math.min(sharedBytes, target.occupiedBytes);
   const { path, files, logicalBytes, modifiedMs, linked } = target;

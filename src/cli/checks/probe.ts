@@ -2,8 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CompileEvent } from '../../core/events.ts';
-import { parseEvent } from '../../core/events.ts';
+import { type CompileEvent, parseEvent } from '../../core/events.ts';
 import { nativePath } from '../binary.ts';
 import { formatMs } from '../terminal.ts';
 import { capture, type Finding, fail, ok } from './check.ts';
@@ -17,13 +16,12 @@ const REMEDY =
   'See whether `KACHE_DISABLED=1 cargo build` works in a new crate; if it does, what the checks above name is the likely cause.';
 
 interface Built {
-  readonly elapsedMs: number;
   readonly events: readonly CompileEvent[];
-  /** Cargo's messages: which units it took for fresh. */
+  /** Of each unit: whether Cargo took it for fresh. */
   readonly fresh: readonly boolean[];
 }
 
-/** Compiles at one place, hits at another, and builds there again; undefined when the work was ended. */
+/** Compiles at one place, hits at another, and builds there again. Ended by the signal, it leaves nothing behind. */
 export async function probe(signal: AbortSignal): Promise<Finding> {
   const root = mkdtempSync(join(tmpdir(), 'kache-probe-'));
   try {
@@ -94,7 +92,6 @@ interface BuildOptions {
 async function build({ place, root, env, signal }: BuildOptions): Promise<Built | string> {
   const before = eventsIn(root).length;
   const argv = ['cargo', 'build', '--offline', '--message-format=json', `--target-dir=${place}/target`];
-  const startedMs = performance.now();
   const cargo = Bun.spawn(argv, { cwd: place, env, signal, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
   const [stdout, stderr] = await Promise.all([
     new Response(cargo.stdout).text(),
@@ -105,7 +102,6 @@ async function build({ place, root, env, signal }: BuildOptions): Promise<Built 
   if (status !== 0) return `cargo ended with ${status}: ${complaint(stderr)}`;
   const messages = stdout.split('\n').filter((line) => line.includes('"compiler-artifact"'));
   return {
-    elapsedMs: performance.now() - startedMs,
     events: eventsIn(root).slice(before),
     fresh: messages.map((line) => (JSON.parse(line) as { fresh: boolean }).fresh),
   };
