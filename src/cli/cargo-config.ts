@@ -1,30 +1,19 @@
-// Cargo's own configuration, as far as it says which wrapper runs: where it is, what it holds, how it is changed.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { patch } from '@decimalturn/toml-patch';
-import { KacheError } from '../core/errors.ts';
+// Cargo's own configuration, as far as kache cares: where it is, which wrappers it names, where output goes.
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { type Environment, isTable, type Table } from '../core/config.ts';
+import { findProgram } from '../rustc/toolchain.ts';
+import { readToml } from './toml.ts';
 
 export interface CargoConfig {
   readonly path: string;
   readonly text: string;
-  readonly table: Readonly<Record<string, unknown>>;
-}
-
-/** Parses TOML for a person: a broken file is named, with what the parser says. */
-export function parseToml(path: string, text: string): Record<string, unknown> {
-  try {
-    return Bun.TOML.parse(text) as Record<string, unknown>;
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    throw new KacheError('bad-toml', `Cannot read "${path}": it is not TOML (${what}).`, {
-      hint: 'Mend the file; nothing was changed.',
-    });
-  }
+  readonly table: Table;
 }
 
 /** The folder Cargo keeps its user-wide configuration in. */
-export const cargoHome = (): string =>
-  process.env['CARGO_HOME'] ?? join(process.env['HOME'] ?? '/', '.cargo');
+export const cargoHome = (env: Environment = process.env): string =>
+  env['CARGO_HOME'] ?? join(env['HOME'] ?? '/', '.cargo');
 
 /** The file of one folder: `config.toml`, or the older `config` where only that exists. */
 export function configIn(folder: string): string {
@@ -41,43 +30,69 @@ export function configsFor(dir: string): CargoConfig[] {
     if (dirname(at) === at) break;
   }
   if (!folders.includes(cargoHome())) folders.push(cargoHome());
-  return folders.map(configIn).filter(existsSync).map(readConfig);
-}
-
-export function readConfig(path: string): CargoConfig {
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
-  return { path, text, table: parseToml(path, text) };
+  return folders.map(configIn).filter(existsSync).map(readToml);
 }
 
 /** One setting of the `[build]` section. */
 export function buildSetting(config: CargoConfig, name: string): unknown {
   const build = config.table['build'];
-  return typeof build === 'object' && build !== null ? (build as Record<string, unknown>)[name] : undefined;
+  return isTable(build) ? build[name] : undefined;
 }
 
-/** Replaces a file in one step. */
-export function writeAtomically(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const aside = `${path}.kache-${process.pid}`;
-  writeFileSync(aside, text);
-  renameSync(aside, path);
+/** A place that names a program or a folder. */
+export interface Named {
+  /** The variable, or the path of the file. */
+  readonly from: string;
+  readonly value: string;
+  /** What it leads to from here; undefined when no such program is on PATH, or the value is empty. */
+  readonly path: string | undefined;
 }
 
-/** The text with one value set; comments and layout stay. Undefined removes the value. */
-export function withValue(
-  text: string,
-  table: Readonly<Record<string, unknown>>,
-  change: { key: string; value: unknown },
-): string {
-  const next = structuredClone(table) as Record<string, unknown>;
-  const parts = change.key.split('.');
-  const last = parts.pop() ?? '';
-  let at = next;
-  for (const part of parts) {
-    if (typeof at[part] !== 'object' || at[part] === null) at[part] = {};
-    at = at[part] as Record<string, unknown>;
-  }
-  if (change.value === undefined) delete at[last];
-  else at[last] = change.value;
-  return patch(text, next);
+interface Place {
+  readonly configs: readonly CargoConfig[];
+  readonly env: Environment;
+  readonly cwd: string;
+}
+
+/**
+ * Every place that sets `build.<setting>`, in Cargo's order: its own variable, CARGO_BUILD_…, the files from the nearest
+ * on. The first one holds, also when it is empty: that means none.
+ */
+function settingsOf(
+  place: Place,
+  setting: string,
+  variable: string,
+): { from: string; value: string; base: string }[] {
+  const general = `CARGO_BUILD_${setting.replaceAll('-', '_').toUpperCase()}`;
+  const fromEnv = [variable, general].flatMap((from) => {
+    const value = place.env[from];
+    return value === undefined ? [] : [{ from, value, base: place.cwd }];
+  });
+  const fromFiles = place.configs.flatMap((config) => {
+    const value = buildSetting(config, setting);
+    return typeof value === 'string'
+      ? [{ from: config.path, value, base: dirname(dirname(config.path)) }]
+      : [];
+  });
+  return [...fromEnv, ...fromFiles];
+}
+
+/** What is named as `rustc-wrapper` (or as the wrapper for workspace members), in the order of precedence. */
+export const wrappersNamed = (
+  place: Place,
+  setting: 'rustc-wrapper' | 'rustc-workspace-wrapper' = 'rustc-wrapper',
+): Named[] =>
+  settingsOf(place, setting, setting.replaceAll('-', '_').toUpperCase()).map(({ from, value, base }) => ({
+    from,
+    value,
+    path: value === '' ? undefined : findProgram(value, place.env, base),
+  }));
+
+/** The folder output goes to, and what says so; undefined when nothing does. */
+export function folderNamed(place: Place, setting: 'target-dir' | 'build-dir'): Named | undefined {
+  const variable = setting === 'target-dir' ? 'CARGO_TARGET_DIR' : 'CARGO_BUILD_BUILD_DIR';
+  const [first] = settingsOf(place, setting, variable).filter(({ value }) => value !== '');
+  return first === undefined
+    ? undefined
+    : { from: first.from, value: first.value, path: resolve(first.base, first.value) };
 }

@@ -1,60 +1,97 @@
 // `config`: the settings that hold, where they come from, and changing the file with its comments kept.
-import { existsSync, readFileSync } from 'node:fs';
-import { lookUpKey, resolveSettings, SETTINGS, type SettingSpec, userConfigPath } from '../core/config.ts';
+import { lookUpKey, parseValue, type SettingSpec, type Table, userConfigPath } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
-import { parseToml, withValue, writeAtomically } from './cargo-config.ts';
+import { ALL_SETTINGS } from '../core/later-settings.ts';
 import { settingsHere } from './open.ts';
-import { print, table } from './terminal.ts';
+import { note, print, printJson, table } from './terminal.ts';
+import { readToml, withValue, writeAtomically } from './toml.ts';
 
-const specs: readonly SettingSpec[] = SETTINGS;
-
-function specOf(name: string): SettingSpec & { key: string } {
-  const spec = specs.find(
+/** A setting by its key, by its key without `cache.`, or by its variable. */
+function specOf(name: string): SettingSpec {
+  const spec = ALL_SETTINGS.find(
     ({ key, variable }) => key === name || key === `cache.${name}` || variable === name,
   );
-  if (spec?.key !== undefined) return { ...spec, key: spec.key };
-  const known = specs.flatMap(({ key }) => key ?? []).join(', ');
-  throw new KacheError('usage', `Cannot find the setting "${name}".`, {
-    hint: `Settings of the file: ${known}.`,
+  if (spec !== undefined) return spec;
+  const known = ALL_SETTINGS.flatMap(({ key, variable }) => key ?? variable ?? []);
+  const close = known.filter((key) => key.includes(name.split('.').at(-1) ?? name));
+  throw new KacheError('usage', `Cannot find the setting "${name}": there is none of that name.`, {
+    hint:
+      close.length > 0
+        ? `Did you mean ${close.join(' or ')}?`
+        : '`kache config list` shows every setting there is.',
   });
 }
 
+/** The key in the file; some settings are for one build only and have none. */
+function keyOf(spec: SettingSpec): string {
+  if (spec.key !== undefined) return spec.key;
+  throw new KacheError(
+    'usage',
+    `Cannot write "${spec.variable}" into the file: it is for the environment only.`,
+    {
+      hint: `Set it for one build: \`${spec.variable}=… cargo build\`.`,
+    },
+  );
+}
+
 /** The file that is read here, or the user's own when there is none yet. */
-function file(): { path: string; text: string; table: Record<string, unknown> } {
+function file(): { path: string; text: string; table: Table } {
   const path = settingsHere().path ?? userConfigPath(process.env);
-  if (path === undefined)
-    throw new KacheError('no-home', 'Cannot find a place for the config file: HOME is not set.', {
-      hint: 'Name one with KACHE_CONFIG.',
-    });
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
-  return { path, text, table: parseToml(path, text) };
+  if (path !== undefined) return readToml(path);
+  throw new KacheError('no-home', 'Cannot find a place for the config file: HOME is not set.', {
+    hint: 'Name one with KACHE_CONFIG.',
+  });
 }
 
 const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
-/** The value that holds: from the environment, the file, or the default's description. */
-function present(spec: SettingSpec, inFile: unknown): [string, string] {
+const isValid = (spec: SettingSpec, raw: unknown): boolean => 'value' in parseValue(spec.kind, raw);
+
+interface Present {
+  readonly value: string;
+  /** `default`, `file`, or the variable. */
+  readonly source: string;
+}
+
+/** What holds: a wrong value is passed over, as it is in a build. */
+function present(spec: SettingSpec, inFile: Table): Present {
   const fromEnv = spec.variable === undefined ? undefined : process.env[spec.variable];
-  if (fromEnv !== undefined) return [fromEnv, spec.variable ?? ''];
-  return inFile === undefined ? [spec.default, 'default'] : [shown(inFile), 'file'];
+  if (fromEnv !== undefined && fromEnv !== '' && isValid(spec, fromEnv))
+    return { value: fromEnv, source: spec.variable ?? '' };
+  const fromFile = spec.key === undefined ? undefined : lookUpKey(inFile, spec.key);
+  if (fromFile !== undefined && isValid(spec, fromFile)) return { value: shown(fromFile), source: 'file' };
+  return { value: spec.default, source: 'default' };
 }
 
 export function configGet(name: string): void {
-  const spec = specOf(name);
-  print(present(spec, lookUpKey(file().table, spec.key))[0]);
+  print(present(specOf(name), file().table).value);
 }
 
-export function configList(): void {
-  const { table: values } = file();
+export function configList(options: { json?: boolean }): void {
+  const { path, table: values } = file();
+  const rows = ALL_SETTINGS.map((spec) => ({ spec, ...present(spec, values) }));
+  if (options.json === true) {
+    printJson({
+      schema_version: 1,
+      path,
+      settings: rows.map(({ spec, value, source }) => ({
+        key: spec.key ?? null,
+        variable: spec.variable ?? null,
+        value,
+        source,
+        default: spec.default,
+        summary: spec.summary,
+      })),
+    });
+    return;
+  }
   print(
     table(
-      specs.map((spec) => {
-        const [value, source] = present(
-          spec,
-          spec.key === undefined ? undefined : lookUpKey(values, spec.key),
-        );
-        return [spec.key ?? spec.variable ?? '', value === '' ? '-' : value, source];
-      }),
+      rows.map(({ spec, value, source }) => [
+        spec.key ?? spec.variable ?? '',
+        value === '' ? '-' : value,
+        source,
+      ]),
     ),
   );
 }
@@ -63,32 +100,38 @@ export function configPath(): void {
   print(file().path);
 }
 
-export function configSet(name: string, value: string): void {
-  const spec = specOf(name);
-  const typed =
-    spec.kind === 'boolean'
-      ? { true: true, '1': true, false: false, '0': false }[value]
-      : spec.kind === 'strings'
-        ? value.split(',')
-        : value;
-  const { problems } = resolveSettings({}, nested(spec.key, typed));
-  const [problem] = problems;
-  if (problem !== undefined || typed === undefined) {
+/** The value as it is written in TOML. */
+function typed(spec: SettingSpec, value: string): unknown {
+  const parsed = parseValue(spec.kind, value);
+  if ('expected' in parsed || value === '')
     throw new KacheError(
       'usage',
-      `Cannot set "${spec.key}": ${problem?.message.replace('; the default is used', '') ?? `expected true or false, found ${JSON.stringify(value)}`}.`,
+      `Cannot set "${spec.key}": expected ${'expected' in parsed ? parsed.expected : 'a value'}, found ${JSON.stringify(value)}.`,
+      value === '' ? { hint: `Go back to the default with \`kache config unset ${spec.key}\`.` } : {},
     );
-  }
+  // Sizes keep the unit they were given in.
+  return spec.kind === 'size' ? value : parsed.value;
+}
+
+export function configSet(name: string, value: string): void {
+  const spec = specOf(name);
+  const key = keyOf(spec);
+  const next = typed(spec, value);
   const { path, text, table: values } = file();
-  writeAtomically(path, withValue(text, values, { key: spec.key, value: typed }));
+  writeAtomically(path, withValue(text, values, { key, value: next }));
+  warnIfOverridden(spec);
 }
 
 export function configUnset(name: string): void {
   const spec = specOf(name);
+  const key = keyOf(spec);
   const { path, text, table: values } = file();
-  if (lookUpKey(values, spec.key) !== undefined)
-    writeAtomically(path, withValue(text, values, { key: spec.key, value: undefined }));
+  if (lookUpKey(values, key) !== undefined)
+    writeAtomically(path, withValue(text, values, { key, value: undefined }));
+  warnIfOverridden(spec);
 }
 
-const nested = (key: string, value: unknown): Record<string, unknown> =>
-  key.split('.').reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Record<string, unknown>;
+function warnIfOverridden({ variable, key }: SettingSpec): void {
+  if (variable !== undefined && (process.env[variable] ?? '') !== '')
+    note(`${variable} is set in the environment and goes before ${key} in the file.`);
+}

@@ -1,12 +1,14 @@
 // `list`, `gc` and `purge`: what is in the store, and taking it out again.
 import { KacheError } from '../core/errors.ts';
 import type { CompileEvent } from '../core/events.ts';
-import { collect } from '../store/budget.ts';
+import { type Collected, collect } from '../store/budget.ts';
 import { readEvents } from '../store/event-log.ts';
 import { type StoredEntry, takeInventory } from '../store/inventory.ts';
+import { Pace } from '../sys/pace.ts';
+import { longWork } from './long-work.ts';
 import { capBytes, durationMs, openHere, settingsHere } from './open.ts';
 import { isHit } from './summary.ts';
-import { formatBytes, formatMs, print, printJson, table } from './terminal.ts';
+import { count, formatAge, formatBytes, formatMs, print, printJson, table } from './terminal.ts';
 
 interface Row {
   readonly crate: string;
@@ -19,7 +21,8 @@ interface Row {
   readonly used_ms: number;
 }
 
-const SORTS: Readonly<Record<string, (a: Row, b: Row) => number>> = {
+/** Orders of `list`, by name. */
+export const SORTS: Readonly<Record<string, (a: Row, b: Row) => number>> = {
   name: (a, b) => a.crate.localeCompare(b.crate) || a.version.localeCompare(b.version),
   size: (a, b) => b.size_bytes - a.size_bytes,
   hits: (a, b) => b.hits - a.hits,
@@ -29,11 +32,6 @@ const SORTS: Readonly<Record<string, (a: Row, b: Row) => number>> = {
 /** `kache list [crate] [--sort …] [--json]`. */
 export function list(crate: string | undefined, options: { sort?: string; json?: boolean }): void {
   const sort = SORTS[options.sort ?? 'name'];
-  if (sort === undefined)
-    throw new KacheError(
-      'usage',
-      `Cannot sort by "${options.sort}": expected one of ${Object.keys(SORTS).join(', ')}.`,
-    );
   const store = openHere();
   const hits = hitCounts(readEvents(store));
   const rows = takeInventory(store)
@@ -55,7 +53,7 @@ export function list(crate: string | undefined, options: { sort?: string; json?:
     formatBytes(row.size_bytes),
     `${row.hits}`,
     formatMs(row.compile_ms),
-    formatMs(Math.max(0, now - row.used_ms)),
+    formatAge(now - row.used_ms),
     row.key.slice(0, 12),
   ]);
   print(table([['crate', 'version', 'size', 'hits', 'compile', 'last use', 'key'], ...lines], [2, 3, 4, 5]));
@@ -87,36 +85,45 @@ function rowOf({ key, entry, usedMs }: StoredEntry, hits: ReadonlyMap<string, nu
 }
 
 /** `kache gc [--max-age D]`; with `background` as the wrapper starts it: silent. */
-export function gc(options: { maxAge?: string; background?: boolean }): void {
+export async function gc(options: { maxAge?: string; background?: boolean }): Promise<void> {
   const loaded = settingsHere();
   const store = openHere(loaded);
   const maxAgeMs = options.maxAge === undefined ? Number.POSITIVE_INFINITY : durationMs(options.maxAge);
   const nowMs = Date.now();
   const isDoomed = ({ usedMs }: StoredEntry): boolean => nowMs - usedMs > maxAgeMs;
-  const collected = collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs });
-  if (options.background === true) return;
+  const collectAt = (pace: Pace) =>
+    collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs, pace });
+  if (options.background === true) {
+    await collectAt(new Pace());
+    return;
+  }
+  const collected = await longWork('the eviction', ({ pace }) => collectAt(pace));
   if (collected === undefined) {
     print('Another eviction is running.');
     return;
   }
-  print(
-    `Removed ${collected.entriesRemoved} entries and ${collected.blobsRemoved} blobs; ${formatBytes(collected.freedBytes)} freed.`,
-  );
+  printCollected(collected);
   print(
     `The store occupies ${formatBytes(collected.bytesAfter)} of ${formatBytes(capBytes(loaded, store))}.`,
   );
 }
 
 /** `kache purge [--crate-name C]`: forgets everything, or one crate. Builds under way go on: a missing blob is a miss. */
-export function purge(options: { crateName?: string }): void {
+export async function purge(options: { crateName?: string }): Promise<void> {
   const loaded = settingsHere();
   const store = openHere(loaded);
   const wanted = options.crateName?.replaceAll('-', '_');
   const isDoomed = ({ entry }: StoredEntry): boolean => wanted === undefined || entry?.crateName === wanted;
-  const collected = collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs: Date.now() });
+  const collected = await longWork('the purge', ({ pace }) =>
+    collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs: Date.now(), pace }),
+  );
   if (collected === undefined)
     throw new KacheError('busy', 'Cannot purge the store: an eviction is running.', { hint: 'Try again.' });
+  printCollected(collected);
+}
+
+function printCollected({ entriesRemoved, blobsRemoved, freedBytes }: Collected): void {
   print(
-    `Removed ${collected.entriesRemoved} entries and ${collected.blobsRemoved} blobs; ${formatBytes(collected.freedBytes)} freed.`,
+    `Removed ${count(entriesRemoved, 'entry', 'entries')} and ${count(blobsRemoved, 'blob')}; ${formatBytes(freedBytes)} freed.`,
   );
 }

@@ -1,60 +1,131 @@
-// `kache init`: puts the native binary into Cargo's configuration, once, with everything else in there kept.
-import { createInterface } from 'node:readline/promises';
+// `kache init`: puts the native binary into Cargo's configuration, offers to cache linked outputs, and keeps everything
+// else that is in those files.
+import { basename } from 'node:path';
+import { lookUpKey, userConfigPath } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
+import { isLinux } from '../sys/libc.ts';
+import { askYesNo, canAsk } from './ask.ts';
 import { nativePath } from './binary.ts';
-import { buildSetting, cargoHome, configIn, readConfig, withValue, writeAtomically } from './cargo-config.ts';
+import { buildSetting, cargoHome, configIn, configsFor, wrappersNamed } from './cargo-config.ts';
 import { print, style } from './terminal.ts';
+import { lineOfKey, readToml, withValue, writeAtomically } from './toml.ts';
 
 export interface InitOptions {
   readonly yes?: boolean;
   readonly check?: boolean;
+  /** Put kache in the place of another wrapper. */
+  readonly replace?: boolean;
 }
 
-/** Returns the exit status: with `check`, 1 when something would change. */
+/** One value in one file. */
+interface Change {
+  readonly path: string;
+  readonly key: string;
+  readonly value: unknown;
+  readonly present: unknown;
+}
+
+/** Returns the exit status: with `check`, 1 when something would change; 1 when nothing was written that should have been. */
 export async function init(options: InitOptions): Promise<number> {
-  const wrapper = nativePath();
-  const config = readConfig(configIn(cargoHome()));
-  const present = buildSetting(config, 'rustc-wrapper');
-  warnAboutEnvironment(wrapper);
-  if (present === wrapper) {
-    print(`${style.green('ok')}  ${config.path} has kache as rustc-wrapper already.`);
+  const wrapper = wrapperChange();
+  const executables = executablesChange();
+  const plan = [wrapper, ...(executables.isDecided ? [] : [executables])].filter(isChange);
+  for (const change of plan) show(change);
+  warnAboutRivals(wrapper);
+  if (plan.length === 0) {
+    print(`${style.green('ok')}  ${wrapper.path} has kache as rustc-wrapper already.`);
     return 0;
   }
-  print(`In ${config.path}, section [build]:`);
-  if (present !== undefined) print(style.red(`  - rustc-wrapper = ${JSON.stringify(present)}`));
-  print(style.green(`  + rustc-wrapper = ${JSON.stringify(wrapper)}`));
   if (options.check === true) return 1;
-  if (options.yes !== true && !(await confirmed(present !== undefined))) {
-    print('Nothing was changed.');
-    return 1;
+  const accepted: Change[] = [];
+  for (const change of plan) {
+    const isWanted =
+      change === wrapper ? await wantsWrapper(change, options) : await wantsExecutables(options);
+    // Without the wrapper nothing else has an effect.
+    if (!isWanted && change === wrapper) {
+      print('Nothing was changed.');
+      return 1;
+    }
+    accepted.push(isWanted ? change : { ...change, value: false });
   }
-  writeAtomically(
-    config.path,
-    withValue(config.text, config.table, { key: 'build.rustc-wrapper', value: wrapper }),
-  );
+  for (const { path, key, value } of accepted) {
+    const config = readToml(path);
+    writeAtomically(path, withValue(config.text, config.table, { key, value }));
+  }
   print('Written. Every `cargo build` goes through kache now; `kache doctor` checks the rest.');
   return 0;
 }
 
-function warnAboutEnvironment(wrapper: string): void {
-  for (const name of ['RUSTC_WRAPPER', 'CARGO_BUILD_RUSTC_WRAPPER']) {
-    const value = process.env[name];
-    if (value !== undefined && value !== wrapper) {
-      print(
-        `${style.yellow('note')}  ${name}=${value} in the environment goes before Cargo's configuration.`,
-      );
-    }
-  }
+const isChange = ({ present, value }: Change): boolean => present !== value;
+
+function wrapperChange(): Change {
+  const config = readToml(configIn(cargoHome()));
+  const present = buildSetting(config, 'rustc-wrapper');
+  return { path: config.path, key: 'build.rustc-wrapper', value: nativePath(), present };
 }
 
-async function confirmed(replaces: boolean): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    throw new KacheError('no-terminal', 'Cannot ask whether to go on: there is no terminal.', {
-      hint: 'Say yes with `kache init -y`.',
+/** Recommended on Linux. Whoever has decided, either way and wherever, is not asked again. */
+function executablesChange(): Change & { readonly isDecided: boolean } {
+  const named = process.env['KACHE_CONFIG'];
+  const path = named === undefined || named === '' ? userConfigPath(process.env) : named;
+  if (path === undefined)
+    throw new KacheError('no-home', 'Cannot find a place for the config file: HOME is not set.', {
+      hint: 'Name one with KACHE_CONFIG.',
     });
+  const key = 'cache.cache_executables';
+  const present = lookUpKey(readToml(path).table, key);
+  return { path, key, value: true, present, isDecided: present !== undefined };
+}
+
+function show({ path, key, value, present }: Change): void {
+  const [section, name] = [key.slice(0, key.lastIndexOf('.')), key.slice(key.lastIndexOf('.') + 1)];
+  print(`In ${path}, section [${section}]:`);
+  if (present !== undefined) print(style.red(`  - ${name} = ${JSON.stringify(present)}`));
+  print(style.green(`  + ${name} = ${JSON.stringify(value)}`));
+}
+
+const isKache = (program: unknown): boolean =>
+  typeof program === 'string' && /^kache(\.exe)?$/.test(basename(program));
+
+async function wantsWrapper({ path, present }: Change, options: InitOptions): Promise<boolean> {
+  const isOther = present !== undefined && present !== '' && !isKache(present);
+  if (isOther && options.replace !== true) {
+    if (options.yes !== true && canAsk())
+      return askYesNo(
+        `Replace ${JSON.stringify(present)}? Only one wrapper can stand in front of rustc.`,
+        false,
+      );
+    throw new KacheError(
+      'other-wrapper',
+      `Cannot put kache into "${path}": ${JSON.stringify(present)} is the rustc-wrapper already.`,
+      { hint: 'Put kache in its place with `kache init -y --replace`; it can stay as KACHE_FALLBACK.' },
+    );
   }
-  const prompt = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await prompt.question(replaces ? 'Replace the other wrapper? [y/N] ' : 'Write it? [Y/n] ');
-  prompt.close();
-  return answer.trim() === '' ? !replaces : /^y(es)?$/i.test(answer.trim());
+  return options.yes === true || askOr('Write this?');
+}
+
+const wantsExecutables = async (options: InitOptions): Promise<boolean> =>
+  options.yes === true
+    ? isLinux
+    : askOr('Cache binaries, tests and build scripts too? (recommended on Linux)', isLinux);
+
+function askOr(question: string, preset = true): Promise<boolean> {
+  if (canAsk()) return askYesNo(question, preset);
+  throw new KacheError('no-terminal', 'Cannot ask whether to go on: there is no terminal.', {
+    hint: 'Say yes with `kache init -y`.',
+  });
+}
+
+/** Places that go before the file that is written: a variable, or a configuration nearer to here. */
+function warnAboutRivals({ path, value }: Change): void {
+  const place = { configs: configsFor(process.cwd()), env: process.env, cwd: process.cwd() };
+  for (const { from, value: other } of wrappersNamed(place)) {
+    if (from === path) return;
+    if (other === value) continue;
+    const config = place.configs.find((one) => one.path === from);
+    const line = config === undefined ? undefined : lineOfKey(config.text, 'build.rustc-wrapper');
+    print(
+      `${style.yellow('note')}  ${from}${line === undefined ? '' : `:${line}`} names ${other === '' ? 'no wrapper' : other} and goes before ${path}.`,
+    );
+  }
 }

@@ -1,11 +1,13 @@
 // The command line: which commands there are, their options, and their exit status (0 done, 1 failed, 2 wrong usage).
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { isSupported, UNSUPPORTED } from '../sys/pass-through.ts';
 import { version } from './binary.ts';
 import { cargo } from './cargo.ts';
+import { clean } from './clean.ts';
+import { complete, completions, SHELLS } from './completions.ts';
 import { configGet, configList, configPath, configSet, configUnset } from './config.ts';
 import { doctor } from './doctor.ts';
-import { gc, list, purge } from './entries.ts';
+import { gc, list, purge, SORTS } from './entries.ts';
 import { init } from './init.ts';
 import { DEFAULT_SINCE } from './open.ts';
 import { FORMATS, report } from './report.ts';
@@ -23,6 +25,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     return;
   }
   const program = commands();
+  if (argv[0] === 'complete') return settle(() => complete(program, argv.slice(argv[1] === '--' ? 2 : 1)));
   if (argv.length === 0) {
     program.outputHelp();
     return;
@@ -52,15 +55,16 @@ function commands(): Command {
 
   add('cargo [args...]', 'run cargo once with kache in front', 'kache cargo build --release');
   add('init', "put kache into Cargo's configuration", 'kache init -y')
-    .option('-y, --yes', 'do not ask')
+    .option('-y, --yes', 'do not ask; take what is recommended')
     .option('--check', 'change nothing; exit 1 when something would change')
+    .option('--replace', 'put kache in the place of another wrapper')
     .option('--no-service', 'install no background service')
     .action(async (options) => {
       process.exitCode = await init(options);
     });
   addAnswers(add);
   add('list [crate]', 'the entries of the store', 'kache list serde --sort size')
-    .option('--sort <by>', 'name, size, hits or age')
+    .addOption(new Option('--sort <by>', 'what comes first').choices(Object.keys(SORTS)))
     .option('--json', 'as JSON')
     .action((crate, options) => list(crate, options));
   add('gc', 'evict now', 'kache gc --max-age 30d')
@@ -75,11 +79,26 @@ function commands(): Command {
     .option('--verify', 'check every entry and the presence of its blobs')
     .option('--checksums', 'hash every blob')
     .option('--repair', 'remove what --verify or --checksums find damaged')
+    .option('--probe', 'compile a tiny crate twice, in a private store, and prove a hit')
     .option('--json', 'as JSON')
-    .action((options) => {
-      process.exitCode = doctor(options);
+    .action(async (options) => {
+      process.exitCode = await doctor(options);
+    });
+  add('clean [dir]', "find Cargo's target directories and delete chosen ones", 'kache clean ~/src -n')
+    .option('-n, --dry-run', 'delete nothing')
+    .option('-y, --yes', 'delete all without asking')
+    .option('--json', 'as JSON')
+    .action(async (dir, options) => {
+      process.exitCode = await clean(dir, options);
     });
   addConfig(program);
+  add(
+    'completions',
+    'print the completion script for a shell',
+    'kache completions bash > ~/.local/share/bash-completion/completions/kache',
+  )
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .action((shell) => completions(shell));
   return program;
 }
 
@@ -121,8 +140,8 @@ function addConfig(program: Command): void {
   add('unset <setting>', 'go back to the default', 'kache config unset cache.key_salt').action((name) =>
     configUnset(name),
   );
-  add('list', 'every setting, its value and where it comes from', 'kache config list').action(() =>
-    configList(),
-  );
+  add('list', 'every setting, its value and where it comes from', 'kache config list')
+    .option('--json', 'as JSON')
+    .action((options) => configList(options));
   add('path', 'the file that is read and edited', 'kache config path').action(() => configPath());
 }

@@ -2,6 +2,7 @@
 import { KacheError } from '../core/errors.ts';
 import { formatBytes, formatMs } from '../core/quantities.ts';
 import { OsError } from '../sys/libc.ts';
+import { Interrupted } from './long-work.ts';
 
 export { formatBytes, formatMs };
 
@@ -11,6 +12,11 @@ export const style = { bold: paint(1), dim: paint(2), red: paint(31), green: pai
 
 export function print(line = ''): void {
   console.log(line);
+}
+
+/** Something worth knowing that is not the answer: on stderr. */
+export function note(text: string): void {
+  console.error(`kache: ${text}`);
 }
 
 export function printJson(value: unknown): void {
@@ -46,11 +52,23 @@ export const plural = (count: number, one: string, many = `${one}s`): string =>
 export const percent = (part: number, whole: number): number =>
   whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;
 
+/** `5m`, `3h`, `12d`: how long ago, in its largest unit. */
+export function formatAge(ageMs: number): string {
+  const minutes = Math.max(0, Math.floor(ageMs / 60e3));
+  if (minutes < 60) return `${minutes}m`;
+  return minutes < 48 * 60 ? `${Math.floor(minutes / 60)}h` : `${Math.floor(minutes / (24 * 60))}d`;
+}
+
+/** `1 entry`, `2 entries`. */
+export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+
 /** Prints an error for a person and returns the exit status for it. */
 export function reportError(error: unknown): number {
   if (error instanceof KacheError) {
     console.error(`kache: ${error.message}`);
     if (error.hint !== undefined) console.error(`       ${error.hint}`);
+    if (error instanceof Interrupted) return error.status;
+    if (error.code === 'cancelled') return 130;
     return error.code === 'usage' ? 2 : 1;
   }
   if (error instanceof OsError) {

@@ -238,27 +238,12 @@ export const SETTINGS = [
   },
 ] as const satisfies readonly SettingSpec[];
 
-/** Accepted in a file without a warning: sections, and settings of features that are configured ahead of their use. */
-const OTHER_KNOWN_KEYS = new Set([
-  'cache',
-  'paths',
-  'cache.remote',
-  'cache.compression_level',
-  'cache.s3_concurrency',
-  'cache.remote_restore_timeout_secs',
-  'cache.prefetch_enabled',
-  'cache.prefetch_max_keys',
-  'cache.prefetch_max_bytes',
-  'cache.daemon_idle_timeout_secs',
-  'cache.explain_miss',
-]);
-
 type Parsed = string | boolean | number | readonly string[] | undefined;
 
 const LIST = (text: string): string[] => text.split(/[\s,]+/).filter((item) => item !== '');
 
 /** The value of one setting, or undefined with a reason why it cannot be one. */
-function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expected: string } {
+export function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expected: string } {
   const text = typeof raw === 'number' || typeof raw === 'boolean' ? String(raw) : raw;
   if (kind === 'strings') {
     if (Array.isArray(raw) && raw.every((item) => typeof item === 'string')) return { value: raw };
@@ -296,8 +281,8 @@ function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } | { expe
   }
 }
 
-type Table = Readonly<Record<string, unknown>>;
-const isTable = (value: unknown): value is Table =>
+export type Table = Readonly<Record<string, unknown>>;
+export const isTable = (value: unknown): value is Table =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The value under a dotted key. */
@@ -305,16 +290,6 @@ export function lookUpKey(table: Table, key: string): unknown {
   let value: unknown = table;
   for (const part of key.split('.')) value = isTable(value) ? value[part] : undefined;
   return value;
-}
-
-/** Dotted keys of a parsed file that no setting goes by. */
-export function unknownKeys(table: Table, prefix = ''): string[] {
-  const known = new Set<string>([...SETTINGS.flatMap((spec) => spec.key ?? []), ...OTHER_KNOWN_KEYS]);
-  return Object.entries(table).flatMap(([name, value]) => {
-    const key = prefix === '' ? name : `${prefix}.${name}`;
-    if (!known.has(key)) return [key];
-    return isTable(value) ? unknownKeys(value, key) : [];
-  });
 }
 
 /** Settings from `env` over `file` (the parsed TOML, or an empty table) over defaults. */

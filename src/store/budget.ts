@@ -4,6 +4,7 @@ import { bestEffort, listDirectory, lstat, openFile, removeFile, touchedMs } fro
 import { sha256 } from '../sys/hash.ts';
 import { O } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
+import type { Pace } from '../sys/pace.ts';
 import { removeBlob } from './blobs.ts';
 import { type Entry, removeEntry } from './entries.ts';
 import { rotateEvents } from './event-log.ts';
@@ -14,7 +15,7 @@ import {
   occupiedBytes,
   type StoredEntry,
   storeBytes,
-  takeInventory,
+  takeInventoryPaced,
 } from './inventory.ts';
 import { MEMO_KINDS } from './layout.ts';
 import type { Store } from './store.ts';
@@ -94,6 +95,8 @@ export interface CollectOptions {
   /** Entries that go whatever the cap. */
   readonly isDoomed: (stored: StoredEntry) => boolean;
   readonly nowMs: number;
+  /** Ending it leaves what a killed run leaves: garbage for the next one. */
+  readonly pace: Pace;
 }
 
 /** Younger files belong to a publication that may still be under way. */
@@ -105,12 +108,13 @@ const MEMO_LASTS_MS = 30 * 24 * 3600 * 1000;
  * Evicts and sweeps. Undefined when another run is at it. Entries go before the blobs only they used: killed at any
  * moment, what is left over is garbage for the next run, never an entry without its blobs.
  */
-export function collect(store: Store, options: CollectOptions): Collected | undefined {
+export async function collect(store: Store, options: CollectOptions): Promise<Collected | undefined> {
   using lock = tryLock(store.layout.lock(sha256('kache gc')));
   if (lock === undefined) return undefined;
   bestEffort(() => openFile(store.layout.written, O.WRONLY | O.CREAT | O.TRUNC, 0o600)[Symbol.dispose]());
   rotateEvents(store);
-  const inventory = takeInventory(store);
+  const { pace } = options;
+  const inventory = await takeInventoryPaced(store, pace);
   const candidates: Candidate[] = [];
   const doomed = new Set<CacheKey>();
   for (const stored of inventory.entries) {
@@ -127,14 +131,23 @@ export function collect(store: Store, options: CollectOptions): Collected | unde
       });
   }
   for (const key of planEviction(candidates, options.maxBytes).evict) doomed.add(key);
-  for (const key of doomed) removeEntry(store, key);
+  let removed = 0;
+  for (const key of doomed) {
+    await pace.step(() => `Removing entries: ${removed} of ${doomed.size}`);
+    removeEntry(store, key);
+    removed++;
+  }
   const orphaned = new Set<BlobId>();
   for (const { key, entry } of inventory.entries) {
     if (doomed.has(key)) for (const { blob } of entry?.outputs ?? []) orphaned.add(blob);
   }
-  const swept = sweepBlobs(store, orphaned, options.nowMs);
+  const swept = await sweepBlobs(store, orphaned, options);
   sweepLeftovers(store, options.nowMs);
-  return { entriesRemoved: doomed.size, ...swept, bytesAfter: storeBytes(takeInventory(store)) };
+  return {
+    entriesRemoved: doomed.size,
+    ...swept,
+    bytesAfter: storeBytes(await takeInventoryPaced(store, pace)),
+  };
 }
 
 function sizesOf(entry: Entry, { blobs }: Inventory): Candidate['blobs'] {
@@ -145,17 +158,18 @@ function sizesOf(entry: Entry, { blobs }: Inventory): Candidate['blobs'] {
 }
 
 /** Removes blobs no entry refers to: those whose entries have just gone, and old ones. A young one may wait for its entry. */
-function sweepBlobs(
+async function sweepBlobs(
   store: Store,
   orphaned: ReadonlySet<BlobId>,
-  nowMs: number,
-): { blobsRemoved: number; freedBytes: number } {
-  const now = takeInventory(store);
+  { nowMs, pace }: CollectOptions,
+): Promise<{ blobsRemoved: number; freedBytes: number }> {
+  const now = await takeInventoryPaced(store, pace);
   const used = new Set(now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []));
   // What a foreign entry refers to is not known.
   const onlyOrphaned = now.entries.some(({ isForeign }) => isForeign);
   let [blobsRemoved, freedBytes] = [0, 0];
   for (const { id, info } of now.blobs.values()) {
+    await pace.step(() => `Removing blobs: ${blobsRemoved} so far`);
     const mayGo = orphaned.has(id) || (!onlyOrphaned && nowMs - touchedMs(info) >= IN_FLIGHT_MS);
     if (used.has(id) || !mayGo) continue;
     if (info.nlink === 1) freedBytes += occupiedBytes(info);

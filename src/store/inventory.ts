@@ -2,6 +2,7 @@
 // for eviction only.
 import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
 import { type FileStat, listDirectory, lstat } from '../sys/files.ts';
+import type { Pace } from '../sys/pace.ts';
 import { type Entry, isForeignEntry, readEntry } from './entries.ts';
 import type { Store } from './store.ts';
 
@@ -42,9 +43,25 @@ export function* filesBelow(folder: string): Generator<{ path: string; name: str
 
 /** Takes stock. Files that come or go meanwhile may be missing from it. */
 export function takeInventory(store: Store): Inventory {
+  const steps = inventorySteps(store);
+  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
+}
+
+/** Takes stock at a pace. */
+export async function takeInventoryPaced(store: Store, pace: Pace): Promise<Inventory> {
+  const steps = inventorySteps(store);
+  for (let [step, seen] = [steps.next(), 1]; ; [step, seen] = [steps.next(), seen + 1]) {
+    if (step.done) return step.value;
+    await pace.step(() => `Taking stock: ${seen} files`);
+  }
+}
+
+/** One step for each file. */
+function* inventorySteps(store: Store): Generator<void, Inventory> {
   const entries: StoredEntry[] = [];
   const blobs = new Map<BlobId, StoredBlob>();
   for (const { name, info } of filesBelow(`${store.layout.root}/entries`)) {
+    yield;
     const key = parseDigest<CacheKey>(name);
     if (key === undefined) continue;
     const entry = readEntry(store, key);
@@ -58,6 +75,7 @@ export function takeInventory(store: Store): Inventory {
     });
   }
   for (const { name, info } of filesBelow(`${store.layout.root}/blobs`)) {
+    yield;
     const id = parseDigest<BlobId>(name);
     if (id !== undefined) blobs.set(id, { id, info });
   }

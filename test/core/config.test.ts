@@ -7,9 +7,9 @@ import {
   type SettingKind,
   type SettingSpec,
   type Settings,
-  unknownKeys,
   userConfigPath,
 } from '../../src/core/config.ts';
+import { unknownKeys } from '../../src/core/later-settings.ts';
 
 /** Two right values of each kind, and wrong ones. */
 const VALUES: Readonly<Record<SettingKind, { right: readonly [string, string]; wrong: readonly unknown[] }>> =
