@@ -117,10 +117,11 @@ export class History {
       return settled(event, 'verified', `compiled again to verify a hit (${reason})`);
     if (/^(blob|entry)-/.test(reason))
       return settled(event, 'damaged', `the stored entry was not whole (${reason})`);
-    const wasThere = (this.#byCrate.get(event.crate_name) ?? []).some(
-      (other) => other.cache_key === key && other !== event && other.ts <= startOf(event),
-    );
-    return key !== undefined && wasThere
+    // What is not stored can come round again without having been evicted.
+    const isStored = key !== undefined && event.result !== 'passthrough';
+    const wasThere = (other: CompileEvent): boolean =>
+      other.cache_key === key && other !== event && other.ts <= startOf(event);
+    return isStored && this.#byCrate.get(event.crate_name)?.some(wasThere) === true
       ? settled(event, 'evicted', 'stored before, and evicted or purged since')
       : undefined;
   }
