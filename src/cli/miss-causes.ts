@@ -84,7 +84,19 @@ export function differences(before: EntryInputs, now: EntryInputs): Difference[]
   ];
   // Cargo's own hash of a package follows from the rest; alone it means another source or folder of the package.
   const telling = found.filter(({ kind }) => kind !== 'package-id');
-  return (telling.length > 0 ? telling : found).sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
+  return (telling.length > 0 ? telling : found).sort((a, b) => rankOf(a) - rankOf(b));
+}
+
+/** What closures hold: what was read. */
+const READ: readonly CauseKind[] = ['file', 'folder', 'env', 'native-library', 'checkout'];
+
+/**
+ * A compiler reads something else only because something it reads has changed; and where macros are watched, what another
+ * process opens meanwhile counts as read. So what is only more or less than before comes last.
+ */
+function rankOf({ kind, how }: Difference): number {
+  const isConsequence = READ.includes(kind) && /^(added|removed|read now|no longer read)$/.test(how);
+  return ORDER.indexOf(kind) + (isConsequence ? ORDER.length : 0);
 }
 
 /** Macros open files by their whole path: a file of the workspace reads like those the compiler names. */

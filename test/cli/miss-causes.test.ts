@@ -211,6 +211,14 @@ test("Cargo's own hash is told of only when nothing else differs", () => {
   ]);
 });
 
+test('that more or less was read comes last: it follows from something, or another process read it', () => {
+  const noise = {
+    files: [...INPUTS.files, ['./other.txt', '1']] as const,
+    externs: [['b', 'two', 'libb-1.rmeta'], INPUTS.externs[1] ?? ['', '', '']] as const,
+  };
+  expect(said(noise)).toEqual(['dependency b changed', 'file ./other.txt added']);
+});
+
 test('causes come before what follows from them', () => {
   const everything = {
     ...unit('toolchain', 'rustc 1.95.0'),
@@ -221,5 +229,5 @@ test('causes come before what follows from them', () => {
     other: [],
   };
   const kinds = differences(INPUTS, { ...INPUTS, ...everything }).map(({ kind }) => kind);
-  expect([...new Set(kinds)]).toEqual(['toolchain', 'profile', 'file', 'checkout', 'env', 'extern']);
+  expect([...new Set(kinds)]).toEqual(['toolchain', 'profile', 'file', 'extern', 'checkout', 'env']);
 });

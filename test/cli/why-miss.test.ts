@@ -72,15 +72,16 @@ test('a file two dependencies down is the first cause of all above it', () => {
   edit('facade/src/lib.rs', 'pub fn more() {}\n');
   expect(build().status).toBe(0);
   expect(one('facade')).toMatchObject({
-    differences: [{ kind: 'file', what: './facade/src/lib.rs', how: 'changed' }],
     compared_with: { same_unit: true },
     chain: ['facade'],
   });
   expect(one('app')).toMatchObject({
-    differences: [{ kind: 'extern', what: 'facade', how: 'changed' }],
     chain: ['app', 'facade'],
     cause: { kind: 'file', crate_name: 'facade', what: './facade/src/lib.rs' },
   });
+  // What another process reads meanwhile may stand behind it.
+  expect(one('facade').differences[0]).toEqual({ kind: 'file', what: './facade/src/lib.rs', how: 'changed' });
+  expect(one('app').differences[0]).toEqual({ kind: 'extern', what: 'facade', how: 'changed' });
   const { causes } = ask();
   const logged = lab
     .events()
