@@ -37,7 +37,7 @@ const told = (text: string): string =>
   text
     .replace(/in [\d.]+s/, '')
     .split('\n')
-    .filter((line) => !/Locking|Adding/.test(line))
+    .filter((line) => !/Locking|Adding|Blocking/.test(line))
     .sort()
     .join('\n');
 
@@ -100,7 +100,7 @@ test('a config file that is no TOML, and one with an unknown key', () => {
 
 test('HOME unset, TMPDIR unusable, kache disabled', () => {
   expectRight({ HOME: undefined, KACHE_CACHE_DIR: undefined });
-  expectRight({ KACHE_CACHE_DIR: undefined, HOME: '/nonexistent/home' });
+  expectRight({ KACHE_CACHE_DIR: undefined, HOME: '/proc/no/home' });
   expectRight({ KACHE_DISABLED: '1' });
   const args = [
     '--crate-name',
