@@ -12,7 +12,7 @@ import { type Restored, restore } from './compile/restore.ts';
 import { type Compiled, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
 import { isDueForVerification, verdict } from './compile/verify.ts';
-import { type EventBody, writeEvent } from './compile/write-event.ts';
+import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import type { Environment } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
 import { crateOfFile } from './rustc/outputs.ts';
@@ -189,6 +189,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   const endWatch = observe(call, base.externs.macros);
   let hashed: RecordedOutputs | undefined;
   using linkReport = new LinkReport(base.link);
+  writeStart(call, base.unit);
   const compiled = await compile(call, {
     more: linkReport.arguments,
     onArtifact: (emit, file) => {
@@ -254,6 +255,7 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
   const found = dependable ? baseOf(call, false) : undefined;
   const base = found === undefined || 'why' in found ? undefined : found;
   const endWatch = observe(call, base?.externs.macros ?? []);
+  writeStart(call, base?.unit);
   const compiled = await compile(call);
   progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;

@@ -1,5 +1,6 @@
 // The event log's vocabulary: one line of JSON per compiler call, whatever happened. Field names and values are read by
 // reports and by users' scripts: never rename, never renumber, only add.
+import { parseJson } from './json.ts';
 
 /** How a call ended, in the words of the JSON report. */
 export type EventResult =
@@ -56,6 +57,8 @@ export interface CompileEvent {
   restored?: RestoredBytes;
   /** Process id of the caller, Cargo as a rule: the calls of one build share it. */
   build_pid?: number;
+  /** Process id of the call itself. */
+  pid?: number;
   /** The folder that build works in: the workspace root, or the package of a registry crate. */
   root?: string;
   /** The folder the outputs go to. */
@@ -66,19 +69,45 @@ export interface CompileEvent {
   fallback?: boolean;
 }
 
+/**
+ * The other kind of line: the compiler is being started. It has neither `ts` nor `result`, so that whoever reads events
+ * passes over it. The event of the same `pid` ends it; a call that was killed never gets one.
+ */
+export interface StartRecord {
+  /** Milliseconds since the epoch. */
+  started: number;
+  pid: number;
+  build_pid: number;
+  crate_name: string;
+  crate_version?: string;
+  crate_types?: string;
+  unit_id?: string;
+  root?: string;
+  out_dir?: string;
+}
+
 /** A malformed line (a torn write after a power cut) is undefined, not an error. */
 export function parseEvent(line: string): CompileEvent | undefined {
+  const parsed = parseLogLine(line);
+  return parsed?.kind === 'event' ? parsed.event : undefined;
+}
+
+export type LogLine =
+  | { readonly kind: 'event'; readonly event: CompileEvent }
+  | { readonly kind: 'start'; readonly start: StartRecord };
+
+/** Either kind of line; undefined for what is neither. */
+export function parseLogLine(line: string): LogLine | undefined {
   if (line === '') return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const value = parseJson(line);
   if (typeof value !== 'object' || value === null) return undefined;
+  const start = value as Partial<StartRecord>;
+  if (typeof start.started === 'number') {
+    const named = typeof start.pid === 'number' && typeof start.crate_name === 'string';
+    return named ? { kind: 'start', start: start as StartRecord } : undefined;
+  }
   const event = value as Partial<CompileEvent>;
   const whole =
     typeof event.ts === 'number' && typeof event.result === 'string' && typeof event.crate_name === 'string';
-  return whole ? (event as CompileEvent) : undefined;
+  return whole ? { kind: 'event', event: event as CompileEvent } : undefined;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
+import { type CompileEvent, parseEvent, parseLogLine, type StartRecord } from '../../src/core/events.ts';
 
 const event: fc.Arbitrary<CompileEvent> = fc.record({
   ts: fc.nat(),
@@ -53,4 +53,29 @@ test('no line whatever makes it throw, and only events pass', () => {
 test('what a later version adds is no obstacle', () => {
   const line = '{"ts":1,"result":"teleported","crate_name":"a","elapsed_ms":1,"new":{"field":[1]}}';
   expect(parseEvent(line)).toMatchObject({ crate_name: 'a' });
+});
+
+test('a line about the start of a compiler is no event, and nothing but itself', () => {
+  const start: fc.Arbitrary<StartRecord> = fc.record(
+    {
+      started: fc.nat(),
+      pid: fc.nat(),
+      build_pid: fc.nat(),
+      crate_name: fc.string(),
+      crate_version: fc.string(),
+      unit_id: fc.string(),
+      root: fc.string(),
+    },
+    { requiredKeys: ['started', 'pid', 'build_pid', 'crate_name'] },
+  );
+  fc.assert(
+    fc.property(start, event, (begun, ended) => {
+      const line = JSON.stringify(begun);
+      expect(parseEvent(line)).toBeUndefined();
+      expect(parseLogLine(line)).toEqual({ kind: 'start', start: JSON.parse(line) });
+      const other = JSON.stringify(ended);
+      expect(parseLogLine(other)).toEqual({ kind: 'event', event: JSON.parse(other) });
+    }),
+  );
+  expect(parseLogLine('{"started":1,"pid":"2","crate_name":"a"}')).toBeUndefined();
 });

@@ -74,13 +74,15 @@ export class Lab implements Disposable {
     );
   }
 
+  /** The lines of the log, starts of compilers too. */
+  log(): string[] {
+    const path = join(this.store, 'events', 'log');
+    return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
+  }
+
   /** Every event logged so far. */
   events(): CompileEvent[] {
-    const path = join(this.store, 'events', 'log');
-    if (!existsSync(path)) return [];
-    return readFileSync(path, 'utf8')
-      .split('\n')
-      .flatMap((line) => parseEvent(line) ?? []);
+    return this.log().flatMap((line) => parseEvent(line) ?? []);
   }
 
   cargo(dir: string, args: readonly string[], options: CargoOptions = {}): CargoResult {
