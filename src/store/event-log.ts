@@ -6,12 +6,13 @@ import type { Store } from './store.ts';
 /** Two generations of this size are kept: some hundred thousand events. */
 const MAX_LOG_BYTES = 32 * 1024 * 1024;
 
-const previous = (store: Store): string => `${store.layout.events}.1`;
+/** Where the generation before is. */
+export const previousGeneration = (store: Store): string => `${store.layout.events}.1`;
 
 /** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
 export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
   const events: CompileEvent[] = [];
-  for (const path of [previous(store), store.layout.events]) {
+  for (const path of [previousGeneration(store), store.layout.events]) {
     for (const line of (readText(path) ?? '').split('\n')) {
       const event = parseEvent(line);
       if (event !== undefined && event.ts >= sinceMs) events.push(event);
@@ -23,6 +24,7 @@ export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
 /** Starts a new generation when the log has grown. A writer that still has the old one open loses nothing. */
 export function rotateEvents(store: Store): void {
   bestEffort(() => {
-    if ((stat(store.layout.events)?.size ?? 0) > MAX_LOG_BYTES) rename(store.layout.events, previous(store));
+    if ((stat(store.layout.events)?.size ?? 0) > MAX_LOG_BYTES)
+      rename(store.layout.events, previousGeneration(store));
   });
 }

@@ -1,0 +1,31 @@
+// Which processes there are: whether one that noted its number still runs. Cold.
+import { readText } from './files.ts';
+import { linux } from './libc.ts';
+
+/** A clock tick of /proc is a hundredth of a second on every Linux. */
+const TICK_MS = 10;
+/** What clocks may differ by. */
+const TOLERANCE_MS = 2000;
+
+/** Whether process `pid`, noted at `notedMs` (milliseconds since the epoch), is still there, and no later one of that number. */
+export function stillRuns(pid: number, notedMs: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // Somebody else's process: it is there, and may not be signalled.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+  const startedMs = processStartMs(pid);
+  return startedMs === undefined || startedMs <= notedMs + TOLERANCE_MS;
+}
+
+/** Undefined where the system does not tell. */
+function processStartMs(pid: number): number | undefined {
+  if (linux === undefined) return undefined;
+  const text = readText(`/proc/${pid}/stat`);
+  // The name of the program, in parentheses, may hold spaces and parentheses.
+  const ticks = Number(text?.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+  const uptimeSeconds = Number(readText('/proc/uptime')?.split(' ')[0]);
+  if (!Number.isFinite(ticks) || !Number.isFinite(uptimeSeconds)) return undefined;
+  return Date.now() - uptimeSeconds * 1000 + ticks * TICK_MS;
+}
