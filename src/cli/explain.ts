@@ -5,7 +5,7 @@ import type { CacheKey, UnitId } from '../core/ids.ts';
 import { crateOfFile } from '../rustc/outputs.ts';
 import { isTrial, startOf } from '../store/builds.ts';
 import { readUnit } from '../store/closures.ts';
-import { type EntryInputs, readEntry, readEntryInputs } from '../store/entries.ts';
+import { type Entry, type EntryInputs, readEntry, readEntryInputs } from '../store/entries.ts';
 import { takeInventory } from '../store/inventory.ts';
 import type { Store } from '../store/store.ts';
 import { readAttempt, readUnstoredInputs } from '../store/unstored.ts';
@@ -64,15 +64,21 @@ const MAX_CANDIDATES = 24;
 /** Everything that is still known of earlier compiles. */
 export class History {
   readonly #store: Store;
+  readonly #entries: () => readonly Entry[];
   readonly #byCrate: ReadonlyMap<string, readonly CompileEvent[]>;
   readonly #inputs = new Map<CacheKey, EntryInputs | undefined>();
   readonly #outputs = new Map<CacheKey, readonly string[]>();
   readonly #explained = new Map<CompileEvent, Explanation>();
   #makers: ReadonlyMap<string, CacheKey> | undefined;
 
-  /** `events`: the whole log, oldest first. */
-  constructor(store: Store, events: readonly CompileEvent[]) {
+  /** `events`: the whole log, oldest first; `entries`: all that the store has, asked for when the log does not tell. */
+  constructor(
+    store: Store,
+    events: readonly CompileEvent[],
+    entries = (): readonly Entry[] => takeInventory(store).entries.flatMap(({ entry }) => entry ?? []),
+  ) {
     this.#store = store;
+    this.#entries = entries;
     this.#byCrate = Map.groupBy(events, ({ crate_name }) => crate_name);
   }
 
@@ -251,8 +257,8 @@ export class History {
     const known = near.find((key) => this.#outputsOf(key).includes(identity));
     if (known !== undefined) return known;
     this.#makers ??= new Map(
-      takeInventory(this.#store).entries.flatMap(({ key, entry }) =>
-        (entry?.outputs ?? []).map(({ blob }): [string, CacheKey] => [blob, key]),
+      this.#entries().flatMap(({ key, outputs }) =>
+        outputs.map(({ blob }): [string, CacheKey] => [blob, key]),
       ),
     );
     return this.#makers.get(identity);

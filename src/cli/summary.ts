@@ -35,20 +35,34 @@ export const isProbe = (event: CompileEvent): boolean =>
 const sum = (events: readonly CompileEvent[], of: (event: CompileEvent) => number | undefined): number =>
   Math.round(events.reduce((total, event) => total + (of(event) ?? 0), 0));
 
-/** total_crates is hits, dups and misses; rates are over it, plain and weighted by what the compiler took. */
+/**
+ * total_crates is hits, dups and misses; rates are over it, plain and weighted by what the compiler took. One pass: the
+ * monitor asks again and again, and of a hundred thousand events.
+ */
 export function summarize(events: readonly CompileEvent[]): Summary {
-  const count = (result: CompileEvent['result']): number =>
-    events.filter((event) => event.result === result).length;
-  const hits = events.filter(isHit);
-  const compiled = events.filter(isMiss);
-  const total = hits.length + compiled.length;
-  const hitCompileMs = sum(hits, (event) => event.compile_ms);
-  const missCompileMs = sum(compiled, (event) => event.compile_ms);
-  const saved = sum(hits, (event) => Math.max(0, (event.compile_ms ?? 0) - event.elapsed_ms));
-  const passed = events.filter(({ result }) => result === 'passthrough');
-  const skipped = events.filter(({ result }) => result === 'skipped');
+  const counts = new Map<string, number>();
+  let [probes, failures, fallbacks, trialErrors] = [0, 0, 0, 0];
+  let [hitMs, missMs, savedMs, totalMs] = [0, 0, 0, 0];
+  for (const event of events) {
+    const { result, compile_ms: compileMs = 0, elapsed_ms: elapsedMs } = event;
+    counts.set(result, (counts.get(result) ?? 0) + 1);
+    totalMs += elapsedMs;
+    if (isHit(event)) {
+      hitMs += compileMs;
+      savedMs += Math.max(0, compileMs - elapsedMs);
+    } else if (isMiss(event)) missMs += compileMs;
+    else if (result === 'passthrough' && isProbe(event)) probes++;
+    else if (result === 'skipped' && event.reason?.startsWith('store-failed') === true) failures++;
+    else if (result === 'error' && isTrial(event)) trialErrors++;
+    if (event.fallback === true) fallbacks++;
+  }
+  const count = (result: CompileEvent['result']): number => counts.get(result) ?? 0;
+  const hits = count('local_hit') + count('prefetch_hit') + count('remote_hit');
+  const total = hits + count('dup') + count('miss');
+  const [hitCompileMs, missCompileMs] = [Math.round(hitMs), Math.round(missMs)];
+  const [saved, duration] = [Math.round(savedMs), Math.round(totalMs)];
   return {
-    hit_rate_pct: percent(hits.length, total),
+    hit_rate_pct: percent(hits, total),
     weighted_hit_rate_pct: percent(hitCompileMs, hitCompileMs + missCompileMs),
     time_saved_ms: saved,
     total_crates: total,
@@ -58,14 +72,14 @@ export function summarize(events: readonly CompileEvent[]): Summary {
     dups: count('dup'),
     misses: count('miss'),
     errors: count('error'),
-    trial_errors: events.filter((event) => event.result === 'error' && isTrial(event)).length,
-    passthroughs: passed.filter((event) => !isProbe(event)).length,
-    probes: passed.filter(isProbe).length,
-    skipped: skipped.length,
-    store_failures: skipped.filter(({ reason }) => reason?.startsWith('store-failed')).length,
-    fallbacks: events.filter(({ fallback }) => fallback === true).length,
-    total_duration_ms: sum(events, (event) => event.elapsed_ms),
-    cache_efficiency_pct: percent(saved, saved + sum(events, (event) => event.elapsed_ms)),
+    trial_errors: trialErrors,
+    passthroughs: count('passthrough') - probes,
+    probes,
+    skipped: count('skipped'),
+    store_failures: failures,
+    fallbacks,
+    total_duration_ms: duration,
+    cache_efficiency_pct: percent(saved, saved + duration),
   };
 }
 

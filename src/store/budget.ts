@@ -118,17 +118,10 @@ export async function collect(store: Store, options: CollectOptions): Promise<Co
   const candidates: Candidate[] = [];
   const doomed = new Set<CacheKey>();
   for (const stored of inventory.entries) {
-    const { key, entry, usedMs, recordBytes } = stored;
+    const { key, entry } = stored;
     if (stored.isForeign) continue;
     if (entry === undefined || options.isDoomed(stored)) doomed.add(key);
-    else
-      candidates.push({
-        key,
-        usedMs,
-        recordBytes,
-        compileMs: entry.compileMs,
-        blobs: sizesOf(entry, inventory),
-      });
+    else candidates.push(candidateOf(stored, entry, inventory));
   }
   for (const key of planEviction(candidates, options.maxBytes).evict) doomed.add(key);
   let removed = 0;
@@ -150,11 +143,14 @@ export async function collect(store: Store, options: CollectOptions): Promise<Co
   };
 }
 
-function sizesOf(entry: Entry, { blobs }: Inventory): Candidate['blobs'] {
-  return entry.outputs.map(({ blob }) => {
+/** A stored entry as eviction sees it. */
+export function candidateOf(stored: StoredEntry, entry: Entry, { blobs }: Inventory): Candidate {
+  const { key, usedMs, recordBytes } = stored;
+  const sizes = entry.outputs.map(({ blob }) => {
     const known = blobs.get(blob);
     return { id: blob, sizeBytes: known === undefined ? 0 : occupiedBytes(known.info) };
   });
+  return { key, usedMs, recordBytes, compileMs: entry.compileMs, blobs: sizes };
 }
 
 /** Removes blobs no entry refers to: those whose entries have just gone, and old ones. A young one may wait for its entry. */

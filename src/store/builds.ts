@@ -28,13 +28,15 @@ interface Open {
   endedMs: number;
 }
 
+/** The builds in a log (events oldest first), in the order of their start. */
+export const buildsOf = (events: readonly CompileEvent[]): Build[] => buildsFrom(groupsOf(events));
+
 /**
- * Groups events (oldest first) by the process that caused them. Process ids come round again, soon where every build has
- * a container of its own: a long silence, or a unit that is compiled a second time, begins another build. What build
- * scripts try out is called by another process; it counts as part of the build that waits for it. Builds are in the
- * order of their start; calls that compile nothing make none of their own.
+ * Groups events by the process that caused them. Process ids come round again, soon where every build has a container of
+ * its own: a long silence, or a unit that is compiled a second time, begins another group. Calls that compile nothing
+ * make none of their own. The events of one process are grouped the same with and without those of others.
  */
-export function buildsOf(events: readonly CompileEvent[]): Build[] {
+export function groupsOf(events: readonly CompileEvent[]): Build[] {
   const open = new Map<number, Open>();
   const all: Open[] = [];
   for (const event of events) {
@@ -55,9 +57,16 @@ export function buildsOf(events: readonly CompileEvent[]): Build[] {
     if (unit !== undefined) build.units.add(unit);
     build.endedMs = Math.max(build.endedMs, event.ts);
   }
-  const compiling = all.filter(({ events: calls }) => calls.some(({ out_dir }) => out_dir !== undefined));
-  const [tried, own] = partition(compiling, ({ events: calls }) => calls.every(isPartOfTrial));
-  const builds = own.map(closed).sort((a, b) => a.startedMs - b.startedMs);
+  return all.filter(({ events: calls }) => calls.some(({ out_dir }) => out_dir !== undefined)).map(closed);
+}
+
+/**
+ * Builds, in the order of their start: what build scripts try out is called by another process, and counts as part of
+ * the build that waits for it.
+ */
+export function buildsFrom(groups: readonly Build[]): Build[] {
+  const [tried, own] = partition(groups, ({ events: calls }) => calls.every(isPartOfTrial));
+  const builds = own.sort((a, b) => a.startedMs - b.startedMs);
   return tried.length === 0 ? builds : withTried(builds, tried);
 }
 
@@ -75,12 +84,12 @@ function partition<T>(list: readonly T[], matches: (item: T) => boolean): [T[], 
 const TRIED_IN = /^(.*)\/build\/[^/]+\/out(?:\/|$)/;
 
 /** Whether a build script only tried something out: a failure is an answer then. */
-export const isTrial = ({ out_dir = '' }: CompileEvent): boolean => TRIED_IN.test(out_dir);
+export const isTrial = ({ out_dir = '' }: Pick<CompileEvent, 'out_dir'>): boolean => TRIED_IN.test(out_dir);
 
 const isPartOfTrial = (event: CompileEvent): boolean => event.out_dir === undefined || isTrial(event);
 
 /** Adds what build scripts tried to the build in whose target folder and time it lies. */
-function withTried(builds: readonly Build[], tried: readonly Open[]): Build[] {
+function withTried(builds: readonly Build[], tried: readonly Build[]): Build[] {
   const more = new Map<Build, CompileEvent[]>();
   for (const { events } of tried) {
     const [first] = events;
