@@ -21,6 +21,9 @@ const flags = [
   '--format=esm',
   '--splitting',
   '--minify',
+  // React for use, not for its development; and without the debugger that Ink could be asked to load.
+  '--define=process.env.NODE_ENV="production"',
+  '--external=react-devtools-core',
   '--no-compile-autoload-dotenv',
   '--no-compile-autoload-bunfig',
   ...(values.target === undefined ? [] : [`--target=${values.target}`]),

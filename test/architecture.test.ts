@@ -15,7 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   remote: ['core', 'sys', 'store'],
   daemon: ['core', 'sys', 'store', 'remote'],
   cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui'],
-  tui: ['core', 'daemon'],
+  tui: ['core', 'sys', 'store', 'cli', 'daemon'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   'main.ts': ['wrapper.ts', 'sys', 'cli'],
 };
@@ -23,9 +23,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files no compiler call may load. */
 const isCold = (file: string): boolean =>
   /^(cli|tui|remote)\//.test(file) ||
-  /^store\/(budget|verify|index|inventory|event-log|builds|targets|target-removal)\.ts$/.test(file) ||
+  /^store\/(budget|verify|index|inventory|event-log|log-tail|builds|targets|target-removal)\.ts$/.test(
+    file,
+  ) ||
   file === 'core/later-settings.ts' ||
-  /^sys\/(extents|file-system|pace)\.ts$/.test(file) ||
+  /^sys\/(extents|file-system|pace|process-table)\.ts$/.test(file) ||
   /^daemon\/(?!(protocol|client)\.ts$)/.test(file);
 
 /** Layers of which one layer may use some files only. */
@@ -35,6 +37,8 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'wrapper.ts store': (file) => !isCold(file),
   'wrapper.ts daemon': (file) => !isCold(file),
   'remote store': (file) => ['store/layout.ts', 'store/entries.ts'].includes(file),
+  // The figures that the command line and the monitor share.
+  'tui cli': (file) => ['cli/summary.ts', 'cli/explain.ts', 'cli/miss-causes.ts'].includes(file),
   'tui daemon': (file) => file === 'daemon/client.ts',
 };
 
@@ -140,6 +144,15 @@ test('dynamic imports stand in main.ts and cli/ only, and main.ts loads the comm
   const cold = ownImports('main.ts').filter(({ target }) => isCold(target));
   expect(cold.length).toBeGreaterThan(0);
   expect(cold.filter((one) => !one.dynamic)).toEqual([]);
+});
+
+test('the monitor and what it is drawn with are loaded by a dynamic import only', () => {
+  const imports = files
+    .filter((file) => layerOf(file) !== 'tui')
+    .flatMap((file) => (graph.get(file) ?? []).map((one) => ({ file, ...one })));
+  const ofMonitor = imports.filter(({ target, own }) => own && layerOf(target) === 'tui');
+  expect(ofMonitor.map(({ file, dynamic }) => [file, dynamic])).toEqual([['cli/monitor.ts', true]]);
+  expect(imports.filter(({ target, own }) => !own && /^(ink|react)/.test(target))).toEqual([]);
 });
 
 test('no file is a barrel', () => {

@@ -9,6 +9,7 @@ import { configGet, configList, configPath, configSet, configUnset } from './con
 import { doctor } from './doctor.ts';
 import { gc, list, purge, SORTS } from './entries.ts';
 import { init } from './init.ts';
+import { monitor } from './monitor.ts';
 import { DEFAULT_SINCE } from './open.ts';
 import { FORMATS, report } from './report.ts';
 import { stats } from './stats.ts';
@@ -61,6 +62,11 @@ function commands(): Command {
     .option('--no-service', 'install no background service')
     .action(async (options) => {
       process.exitCode = await init(options);
+    });
+  add('monitor', 'watch builds, projects and the store as they change', 'kache monitor --since 7d')
+    .option('--since <duration>', 'how far back (30m, 24h, 7d)', DEFAULT_SINCE)
+    .action(async (options) => {
+      process.exitCode = await monitor(options);
     });
   addAnswers(add);
   add('list [crate]', 'the entries of the store', 'kache list serde --sort size')

@@ -24,6 +24,7 @@ const kache = (...args: string[]) => lab.run([KACHE, ...args], { cwd: dir });
 test('every command has help with an example, and wrong usage is 2', () => {
   for (const command of [
     'init',
+    'monitor',
     'stats',
     'why-miss',
     'report',

@@ -125,11 +125,23 @@ const LOOKS = `[...document.querySelectorAll('.swatch > span')].map((swatch) => 
   return [backgroundImage.replace(/rgb[^)]*\\)/g, ''), borderStyle, borderWidth, height].join(' ');
 })`;
 
+/** What of an element in the page is asked here; the types of a browser's own are not among ours. */
+interface Shown {
+  getBoundingClientRect(): {
+    readonly left: number;
+    readonly right: number;
+    readonly top: number;
+    readonly width: number;
+  };
+  closest(selector: string): Shown | null;
+  getAttribute(name: string): string | null;
+}
+
 test('each call of the build is a bar where and as long as the log says, in a lane of its own time', async () => {
   if (browser === undefined) return;
   const { page } = await visit(browser, file);
   const bars = await page.locator('.bar').evaluateAll((all) =>
-    all.map((bar) => {
+    (all as unknown as Shown[]).map((bar) => {
       const [box, area] = [bar.getBoundingClientRect(), bar.closest('.area')?.getBoundingClientRect()];
       const width = area?.width ?? 1;
       return {
@@ -193,7 +205,8 @@ test('the keyboard reaches every call, its detail, the zoom and the filter', asy
   expect(seen.size).toBe(calls.length);
   const name = (await page.locator(':focus').getAttribute('aria-label'))?.split(',')[0] ?? '?';
   expect(await page.locator('#detail').textContent()).toContain(name);
-  const width = () => page.locator('.plot').evaluate((plot) => plot.getBoundingClientRect().width);
+  const width = () =>
+    page.locator('.plot').evaluate((plot) => (plot as unknown as Shown).getBoundingClientRect().width);
   const before = await width();
   await page.keyboard.press('+');
   expect((await width()) / before).toBeCloseTo(2, 1);
