@@ -27,14 +27,14 @@ const FRAME_MS = 33;
 /** Shows the monitor until the user leaves; resolves with the exit status. */
 export async function runMonitor(options: MonitorOptions): Promise<number> {
   const terminal = options.stdout;
-  const size = (): { columns: number; rows: number } => ({ columns: terminal.columns, rows: terminal.rows });
+  using surface = new Surface(terminal);
+  using _restored = onExit(() => surface[Symbol.dispose]());
+  const size = (): { columns: number; rows: number } => ({ columns: surface.columns, rows: surface.rows });
   const { store, spanMs, spanText } = options;
   let state = firstState({ ...size(), nowMs: Date.now(), spanMs, spanText, storeRoot: store.layout.root });
   const { promise: isDone, resolve: done, reject: onError } = Promise.withResolvers<number>();
   const dispatch = (action: Action): void => become(update(state, action), 'soon');
   await using feed = new Feed({ ...options, state: () => state, dispatch, onError });
-  using surface = new Surface(terminal);
-  using _restored = onExit(() => surface[Symbol.dispose]());
   using _signals = onSignals((number) => done(128 + number));
   const onKey = (key: Key): void => become(press(state, key), 'at once');
   const view = (): ReactElement =>

@@ -160,6 +160,9 @@ export const startOfDay = (nowMs: number): number => new Date(nowMs).setHours(0,
 /** Older events are of no use: neither in the span nor of today. */
 const keepFrom = ({ nowMs, spanMs }: State): number => Math.min(nowMs - spanMs, startOfDay(nowMs));
 
+/** Forgetting groups everything anew: not with every event that leaves the span. Sums are over the span all the same. */
+const FORGET_EVERY_MS = 10 * 60e3;
+
 export function update(state: State, action: Action): State {
   return derived(state, changed(state, action));
 }
@@ -175,7 +178,9 @@ function changed(state: State, action: Action): State {
       return withFigures({ ...state, events: { ...state.events, isComplete: true } });
     case 'time': {
       const next = { ...state, nowMs: action.nowMs };
-      return withFigures({ ...next, events: forgetBefore(state.events, keepFrom(next)) });
+      const [oldest] = state.events.events;
+      const isStale = oldest !== undefined && oldest.ts < keepFrom(next) - FORGET_EVERY_MS;
+      return withFigures(isStale ? { ...next, events: forgetBefore(state.events, keepFrom(next)) } : next);
     }
     case 'compilers-gone':
       return { ...state, events: forgetStarts(state.events, action.pids) };

@@ -27,12 +27,13 @@ export class Surface extends Writable implements Disposable {
     terminal.write(ENTER);
   }
 
+  /** Some terminals do not know their size. */
   get columns(): number {
-    return this.#terminal.columns;
+    return this.#terminal.columns || 80;
   }
 
   get rows(): number {
-    return this.#terminal.rows;
+    return this.#terminal.rows || 24;
   }
 
   /** After a change of size nothing is where it was. */
