@@ -138,7 +138,11 @@ export class Feed implements AsyncDisposable {
         kind: 'lines',
         batch: { lines: lines.slice(from, from + LINES_A_TURN), age: 'newer' },
       });
-    if (lines.length > 0) this.#stockIsOld = true;
+    if (lines.length > 0) {
+      this.#stockIsOld = true;
+      // A frame is drawn anyway: with the time as it is now.
+      this.#clock();
+    }
     this.#dismissGone();
     this.#mayTakeStock();
   }
