@@ -8,8 +8,8 @@ import {
   isRegular,
   link,
   openFile,
+  readableText,
   readFile,
-  readText,
   removeFile,
   rename,
   stat,
@@ -58,7 +58,7 @@ export function sealAgain(store: Store, id: BlobId, proof: Proof): void {
 
 /** When the bytes were last proven, if the seal holds; undefined when the blob has to be hashed again. */
 function provenMs(store: Store, id: BlobId, info: FileStat): number | undefined {
-  const words = readText(store.layout.seal(id))?.trimEnd().split(' ');
+  const words = readableText(store.layout.seal(id))?.trimEnd().split(' ');
   if (words === undefined || words.slice(0, 5).join(' ') !== stateOf(info) || words[5] !== store.boot)
     return undefined;
   const proven = Number(words[6]);
@@ -79,9 +79,18 @@ export type BlobState =
 
 /**
  * Whether a blob holds what its name says: by its seal, or by hashing it when the seal is broken, from another boot or
- * a week old. A damaged blob is removed.
+ * a week old. A damaged blob is removed; one that may not be read (another user's) is as good as missing.
  */
 export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
+  try {
+    return lookAtBlob(store, id, sizeBytes);
+  } catch (error) {
+    if (!isOsError(error, 'EACCES', 'EPERM')) throw error;
+    return { kind: 'missing' };
+  }
+}
+
+function lookAtBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
   const path = store.layout.blob(id);
   const info = stat(path);
   if (info === undefined) return { kind: 'missing' };

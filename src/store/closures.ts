@@ -2,7 +2,7 @@
 import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
 import { bestEffort, touch, utf8 } from '../sys/files.ts';
 import { acquireLock } from '../sys/lock.ts';
-import { encodeRecord, parseLine, readRecord } from './records.ts';
+import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
 import { type Store, withParent } from './store.ts';
 
 const KIND = 'kache-unit-1';
@@ -41,13 +41,17 @@ export interface UnitRecord {
 export const readUnit = (store: Store, unit: UnitId): UnitRecord =>
   parseLine<UnitRecord>(readRecord(store.layout.unit(unit), KIND)?.[0]) ?? { closures: [], keys: [] };
 
+/** Whether the record of a unit was written by another version of kache, which can read it. */
+export const isForeignUnit = (store: Store, unit: UnitId): boolean =>
+  isForeignRecord(store.layout.unit(unit), KIND);
+
 /** Marks a record as used now: eviction forgets those nobody has used for long. */
 export const touchUnit = (store: Store, unit: UnitId): boolean =>
   bestEffort(() => touch(store.layout.unit(unit)));
 
 /**
  * Puts a closure and its key in front. Two processes recording the same unit take turns; the name of their lock is
- * the unit's digest spelled backwards, so that it is no build lock.
+ * the unit's digest spelled backwards, so that it is no build lock. The record of another version of kache stays.
  */
 export function recordClosure(
   store: Store,
@@ -56,6 +60,7 @@ export function recordClosure(
 ): void {
   const path = store.layout.lock([...unit].reverse().join('') as Digest);
   using _lock = acquireLock(path);
+  if (isForeignUnit(store, unit)) return;
   const before = readUnit(store, unit);
   const text = JSON.stringify(recorded.closure);
   const closures = [

@@ -1,7 +1,7 @@
 // Entries: one small file per cache key that says which blobs a compile made and what it printed.
 import type { BlobId, CacheKey, UnitId } from '../core/ids.ts';
-import { bestEffort, readStart, removeFile, touch, utf8 } from '../sys/files.ts';
-import { encodeRecord, parseLine, readRecord } from './records.ts';
+import { bestEffort, removeFile, touch, utf8 } from '../sys/files.ts';
+import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
 const KIND = 'kache-entry-1';
@@ -52,16 +52,21 @@ export function readEntry(store: Store, key: CacheKey): Entry | undefined {
 
 /** Whether what stands under `key` was written by another version of kache, which can read it. */
 export const isForeignEntry = (store: Store, key: CacheKey): boolean =>
-  /^kache-entry-(?!1 )\d+ /.test(new TextDecoder().decode(readStart(store.layout.entry(key), 24)));
+  isForeignRecord(store.layout.entry(key), KIND);
 
 /** The inputs recorded with an entry. */
 export const readEntryInputs = (store: Store, key: CacheKey): EntryInputs | undefined =>
   parseLine<EntryInputs>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[0]);
 
-/** Publishes an entry. Its blobs must be in place: whoever sees the entry may restore it at once. */
-export function writeEntry(store: Store, entry: Entry, inputs: EntryInputs): void {
+/**
+ * Publishes an entry. Its blobs must be in place: whoever sees the entry may restore it at once. False when another
+ * version of kache has an entry of its own under the key, which stays.
+ */
+export function writeEntry(store: Store, entry: Entry, inputs: EntryInputs): boolean {
+  if (isForeignEntry(store, entry.key)) return false;
   store.replaceFile(store.layout.inputs(entry.key), utf8(encodeRecord(INPUTS_KIND, [inputs])));
   store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry])));
+  return true;
 }
 
 /** Marks an entry as used now: eviction goes by its mtime. */

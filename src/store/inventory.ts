@@ -1,8 +1,7 @@
 // Walking the whole store: which entries there are, which blobs, and what they occupy. Cold: for the command line and
 // for eviction only.
 import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
-import { type FileStat, listDirectory, lstat } from '../sys/files.ts';
-import type { Pace } from '../sys/pace.ts';
+import { type DirectoryEntry, type FileStat, isOsError, listDirectory, lstat } from '../sys/files.ts';
 import { type Entry, isForeignEntry, readEntry } from './entries.ts';
 import type { Store } from './store.ts';
 
@@ -29,11 +28,30 @@ export interface Inventory {
 /** What a file occupies on the disk, in bytes. */
 export const occupiedBytes = (info: FileStat): number => info.blocks * 512;
 
+/** Every file and folder below `folder`, whatever made it; what may not be listed is left out. */
+export function* everythingBelow(folder: string): Generator<{ path: string; info: FileStat }> {
+  for (const { name, kind } of listable(folder)) {
+    const path = `${folder}/${name}`;
+    const info = lstat(path);
+    if (info !== undefined) yield { path, info };
+    if (kind === 'directory') yield* everythingBelow(path);
+  }
+}
+
+function listable(folder: string): readonly DirectoryEntry[] {
+  try {
+    return listDirectory(folder) ?? [];
+  } catch (error) {
+    if (!isOsError(error, 'EACCES', 'EPERM')) throw error;
+    return [];
+  }
+}
+
 /** Every file two levels below a folder of the store. */
 export function* filesBelow(folder: string): Generator<{ path: string; name: string; info: FileStat }> {
-  for (const prefix of listDirectory(folder) ?? []) {
+  for (const prefix of listable(folder)) {
     if (prefix.kind !== 'directory') continue;
-    for (const { name } of listDirectory(`${folder}/${prefix.name}`) ?? []) {
+    for (const { name } of listable(`${folder}/${prefix.name}`)) {
       const path = `${folder}/${prefix.name}/${name}`;
       const info = lstat(path);
       if (info !== undefined) yield { path, name, info };

@@ -183,6 +183,16 @@ export function readText(path: string): string | undefined {
   return bytes === undefined ? undefined : decoder.decode(bytes);
 }
 
+/** Like {@link readText}; also undefined when the file may not or cannot be read: another user's, or a damaged disk's. */
+export function readableText(path: string): string | undefined {
+  try {
+    return readText(path);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return undefined;
+  }
+}
+
 /** Writes all of `bytes` at the descriptor's position. */
 export function writeAll(fd: number, bytes: Uint8Array, path = `fd ${fd}`): void {
   let offset = 0;

@@ -28,7 +28,7 @@ test('eight processes on one key: one compiles, seven wait for it and hit', asyn
     expect(compiler.started).toBe(1);
     compiler.open();
     expect(await Promise.all(calls.map(({ exited }) => exited))).toEqual(EIGHT.map(() => 0));
-    const results = lab
+    const results: string[] = lab
       .events()
       .slice(before)
       .map(({ result }) => result);
@@ -53,6 +53,6 @@ test('eight processes on eight keys, alike in name and package: all compile at t
   expect(lockWaiters(lab)).toBe(0);
   compiler.open();
   expect(await Promise.all(calls.map(({ exited }) => exited))).toEqual(EIGHT.map(() => 0));
-  expect(lab.events().map(({ result }) => result)).toEqual(EIGHT.map(() => 'miss'));
+  expect(lab.events().map(({ result }): string => result)).toEqual(EIGHT.map(() => 'miss'));
   expectClean(lab, dirs);
 }, 120_000);

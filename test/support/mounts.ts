@@ -40,6 +40,19 @@ export class Mount implements Disposable {
     return run([...MAKE[kind], image]) && run(['mount', '-o', 'loop', image, path]) ? mount : undefined;
   }
 
+  /**
+   * Shows a folder at another place, read-only, where it is reached without the permissions of the way to it. Undefined
+   * where that cannot be had.
+   */
+  static bind(source: string, path: string): Mount | undefined {
+    mkdirSync(path, { recursive: true });
+    if (!run(['mount', '--bind', source, path])) return undefined;
+    const mount = new Mount(path, `${path}.img`);
+    if (run(['mount', '-o', 'remount,bind,ro', path])) return mount;
+    mount[Symbol.dispose]();
+    return undefined;
+  }
+
   /** Mounts it anew with other options (`ro`, `rw`). */
   remount(options: string): boolean {
     return run(['mount', '-o', `remount,${options}`, this.path]);

@@ -1,0 +1,135 @@
+// Two users and one store: root, and somebody who owns nothing. Whatever belongs to whom, builds succeed and are right,
+// nothing of the other's is damaged, and doctor says why nothing is shared.
+import { expect, test } from 'bun:test';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CompileEvent } from '../../src/core/events.ts';
+import { type Env, KACHE, Lab } from '../support/lab.ts';
+import { Mount } from '../support/mounts.ts';
+import { notRun } from '../support/required.ts';
+import { asOtherUser, canSwitchUser, giveToOtherUser } from '../support/users.ts';
+
+const PROJECT = {
+  'Cargo.toml': '[package]\nname = "few"\nversion = "0.1.0"\nedition = "2021"\n',
+  'src/lib.rs': 'pub fn few() -> u32 { 3 }\n',
+  'src/main.rs': 'fn main() { println!("{}", few::few()); }\n',
+};
+
+/** One laboratory that two users can reach: the compiler and the binary stand where both may run them. */
+class SharedLab implements Disposable {
+  readonly #toolchain: Mount;
+  readonly #kache: string;
+
+  readonly lab: Lab;
+
+  private constructor(lab: Lab, toolchain: Mount) {
+    this.lab = lab;
+    this.#toolchain = toolchain;
+    this.#kache = lab.path('kache');
+    chmodSync(lab.root, 0o755);
+    copyFileSync(KACHE, this.#kache);
+    for (const user of ['root', 'other']) mkdirSync(lab.path(user, 'cargo'), { recursive: true });
+    giveToOtherUser(lab.path('other'));
+  }
+
+  /** Undefined where there cannot be two users; then it has been said that `what` was not run. */
+  static make(what: string): SharedLab | undefined {
+    const lab = new Lab();
+    const sysroot = Bun.spawnSync(['rustc', '--print', 'sysroot']).stdout.toString().trim();
+    const toolchain = canSwitchUser() ? Mount.bind(sysroot, lab.path('toolchain')) : undefined;
+    if (toolchain !== undefined) return new SharedLab(lab, toolchain);
+    lab[Symbol.dispose]();
+    notRun(what, 'needs root, setpriv and mounts');
+    return undefined;
+  }
+
+  run(user: 'root' | 'other', argv: readonly string[], cwd: string, env: Env = {}) {
+    return this.lab.run(user === 'root' ? argv : asOtherUser(argv), {
+      cwd,
+      env: {
+        PATH: `${this.#toolchain.path}/bin:/usr/local/bin:/usr/bin:/bin`,
+        HOME: this.lab.path(user),
+        CARGO_HOME: this.lab.path(user, 'cargo'),
+        RUSTUP_HOME: undefined,
+        RUSTUP_TOOLCHAIN: undefined,
+        RUSTC_WRAPPER: this.#kache,
+        ...env,
+      },
+    });
+  }
+
+  /** Builds a checkout of its own as `user`, runs the program, and returns how the library ended. */
+  build(user: 'root' | 'other', name: string, answer = 3): CompileEvent | undefined {
+    const dir = this.lab.write(name, { ...PROJECT, 'src/lib.rs': `pub fn few() -> u32 { ${answer} }\n` });
+    if (user === 'other') giveToOtherUser(dir);
+    const built = this.run(user, ['cargo', 'build', '--offline'], dir);
+    expect([built.status, /kache:|EACCES/.test(built.stderr)]).toEqual([0, false]);
+    expect(Bun.spawnSync([join(dir, 'target/debug/few')]).stdout.toString()).toBe(`${answer}\n`);
+    const events = this.lab.events().filter(({ out_dir }) => out_dir?.startsWith(`${dir}/`));
+    return events.find(({ crate_types }) => crate_types === 'lib');
+  }
+
+  doctor(user: 'root' | 'other', id: string): { state: string; detail: string; remedy: string } {
+    const { stdout } = this.run(user, [this.#kache, 'doctor', '--json'], this.lab.path(user));
+    return JSON.parse(stdout).checks.find((check: { id: string }) => check.id === id);
+  }
+
+  [Symbol.dispose](): void {
+    this.#toolchain[Symbol.dispose]();
+    this.lab[Symbol.dispose]();
+  }
+}
+
+test('a private store of another user: builds pass through, doctor says whose it is', () => {
+  using shared = SharedLab.make('the private store of another user');
+  if (shared === undefined) return;
+  expect(shared.build('root', 'a')?.result).toBe('miss');
+  expect(shared.build('other', 'b')).toBeUndefined();
+  const found = shared.doctor('other', 'store');
+  expect(found.state).toBe('fail');
+  expect(found.detail).toContain('EACCES');
+  expect(found.remedy).toContain('KACHE_CACHE_DIR');
+  // Nothing of it has come to harm.
+  expect(shared.build('root', 'c')?.result).toBe('local_hit');
+}, 120_000);
+
+test("records, seals and locks that root left in one's store: read as absent, replaced, and named by doctor", () => {
+  using shared = SharedLab.make('files of root in a store of somebody else');
+  if (shared === undefined) return;
+  expect(shared.doctor('other', 'owners')).toBeUndefined();
+  mkdirSync(shared.lab.store);
+  giveToOtherUser(shared.lab.store);
+  expect(shared.build('other', 'a', 1)?.result).toBe('miss');
+  expect(shared.doctor('other', 'owners').state).toBe('ok');
+  // A build under sudo: its records are root's, and so are folders it was the first to need.
+  expect(shared.build('root', 'b', 2)?.result).toBe('miss');
+  const lock = join(shared.lab.store, 'locks', 'f'.repeat(32));
+  writeFileSync(lock, '', { mode: 0o600 });
+  const found = shared.doctor('other', 'owners');
+  expect([found.state, found.remedy.includes('chown')]).toEqual(['warn', true]);
+  // What root has written is compiled once more and replaced: never an error, and never a call without its event.
+  expect(shared.build('other', 'c', 1)).toMatchObject({ result: 'dup', compiler_runs: 1 });
+  expect(shared.build('other', 'd', 1)).toMatchObject({ result: 'local_hit', compiler_runs: 0 });
+  // A folder of root's cannot be written to; then every compile says why it is not stored.
+  expect(shared.build('other', 'e', 2)).toMatchObject({ compiler_runs: 1 });
+  const again = shared.build('other', 'f', 2);
+  expect(again?.result === 'local_hit' || again?.reason?.startsWith('store-failed|EACCES')).toBe(true);
+}, 120_000);
+
+test('a store opened to everyone: the other hits by copies, since the kernel protects links to files of others', () => {
+  using shared = SharedLab.make('a store opened to everyone');
+  if (shared === undefined) return;
+  expect(shared.build('root', 'a')?.result).toBe('miss');
+  const open = (path: string): void => {
+    const isFolder = statSync(path).isDirectory();
+    // Blobs stay closed for writing: then fs.protected_hardlinks lets only their owner link them.
+    chmodSync(path, isFolder ? 0o777 : path.includes('/blobs/') ? 0o644 : 0o666);
+    if (isFolder) for (const name of readdirSync(path)) open(join(path, name));
+  };
+  open(shared.lab.store);
+  const hit = shared.build('other', 'b');
+  expect([hit?.result, hit?.restored?.hardlinked]).toEqual(['local_hit', 0]);
+  expect(shared.doctor('other', 'permissions').state).toBe('warn');
+  expect(shared.doctor('other', 'owners').state).toBe('warn');
+  expect(shared.build('root', 'c')).toMatchObject({ result: 'local_hit' });
+}, 120_000);
