@@ -218,6 +218,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   if (saved.kind === 'skipped') {
     noteAttempt(call, base, options.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
+    startEviction(call.store, options.self, call.settings.maxSizeBytes);
     return compiled.status;
   }
   finish(call, {

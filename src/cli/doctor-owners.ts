@@ -2,21 +2,16 @@
 // neither read nor replaced, and is compiled again.
 import { everythingBelow } from '../store/inventory.ts';
 import type { Store } from '../store/store.ts';
-import type { Finding } from './doctor-checks.ts';
 
-export function owners(store: Store): Finding {
-  const uid = process.geteuid?.() ?? 0;
-  const title = 'Everything in the store is yours';
+/** What in the store belongs to others than the user `uid`, and what to do; undefined when nothing does. */
+export function ofOtherOwners(store: Store, uid: number): { detail: string; remedy: string } | undefined {
   const others = new Map<number, number>();
   for (const { info } of everythingBelow(store.layout.root)) {
     if (info.uid !== uid) others.set(info.uid, (others.get(info.uid) ?? 0) + 1);
   }
-  if (others.size === 0) return { id: 'owners', title, state: 'ok', detail: '' };
+  if (others.size === 0) return undefined;
   const counts = [...others].map(([owner, count]) => `${count} files and folders belong to user ${owner}`);
   return {
-    id: 'owners',
-    title,
-    state: 'warn',
     detail: `${counts.join(', ')}: what is not readable is compiled again, and files of others are copied, not shared`,
     remedy: `Run \`sudo chown -R ${uid} ${store.layout.root}\`, and give every user a store of their own (KACHE_CACHE_DIR).`,
   };

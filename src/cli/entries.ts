@@ -3,6 +3,7 @@ import { KacheError } from '../core/errors.ts';
 import type { CompileEvent } from '../core/events.ts';
 import { type Collected, collect } from '../store/budget.ts';
 import { readEvents } from '../store/event-log.ts';
+import { isEvictionDue } from '../store/eviction-trigger.ts';
 import { type StoredEntry, takeInventory } from '../store/inventory.ts';
 import { Pace } from '../sys/pace.ts';
 import { longWork } from './long-work.ts';
@@ -84,6 +85,9 @@ function rowOf({ key, entry, usedMs }: StoredEntry, hits: ReadonlyMap<string, nu
   ];
 }
 
+/** A store that takes no note of its eviction must not keep the helper at it for ever. */
+const MAX_ROUNDS = 20;
+
 /** `kache gc [--max-age D]`; with `background` as the wrapper starts it: silent. */
 export async function gc(options: { maxAge?: string; background?: boolean }): Promise<void> {
   const loaded = settingsHere();
@@ -91,13 +95,16 @@ export async function gc(options: { maxAge?: string; background?: boolean }): Pr
   const maxAgeMs = options.maxAge === undefined ? Number.POSITIVE_INFINITY : durationMs(options.maxAge);
   const nowMs = Date.now();
   const isDoomed = ({ usedMs }: StoredEntry): boolean => nowMs - usedMs > maxAgeMs;
-  const collectAt = (pace: Pace) =>
-    collect(store, { maxBytes: capBytes(loaded, store), isDoomed, nowMs, pace });
+  const maxBytes = capBytes(loaded, store);
+  let collected = collect(store, { maxBytes, isDoomed, nowMs });
+  // Whoever stored while this run was at it has found it running, and started none.
   if (options.background === true) {
-    await collectAt(new Pace());
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      if (collected === undefined || !isEvictionDue(store, loaded.settings.maxSizeBytes)) return;
+      collected = collect(store, { maxBytes, isDoomed, nowMs: Date.now() });
+    }
     return;
   }
-  const collected = await longWork('the eviction', ({ pace }) => collectAt(pace));
   if (collected === undefined) {
     print('Another eviction is running.');
     return;
@@ -122,8 +129,11 @@ export async function purge(options: { crateName?: string }): Promise<void> {
   printCollected(collected);
 }
 
-function printCollected({ entriesRemoved, blobsRemoved, freedBytes }: Collected): void {
+function printCollected(collected: Collected): void {
+  const { entriesRemoved, blobsRemoved, freedBytes, linkedBytes, foreignEntries } = collected;
+  const linked = linkedBytes === 0 ? '' : `, ${formatBytes(linkedBytes)} are still linked into checkouts`;
   print(
-    `Removed ${count(entriesRemoved, 'entry', 'entries')} and ${count(blobsRemoved, 'blob')}; ${formatBytes(freedBytes)} freed.`,
+    `Removed ${entriesRemoved} entries and ${blobsRemoved} blobs; ${formatBytes(freedBytes)} freed${linked}.`,
   );
+  if (foreignEntries > 0) print(`${foreignEntries} entries of another version of kache stay.`);
 }

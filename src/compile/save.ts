@@ -3,7 +3,8 @@ import type { BlobId, CacheKey } from '../core/ids.ts';
 import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
-import { type StoredOutput, writeEntry } from '../store/entries.ts';
+import { removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
+import { isEvictionBehind } from '../store/eviction-trigger.ts';
 import { signatureNow } from '../store/hashes.ts';
 import { touchedSince } from '../sys/clock.ts';
 import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
@@ -49,6 +50,11 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       rememberContents(call, base);
       return { kind: 'skipped', reason: keyed.skip };
     }
+    const refusal = whyNotStored(call, keyed.outputs);
+    if (refusal !== undefined) {
+      rememberContents(call, base);
+      return { kind: 'skipped', reason: refusal };
+    }
     const published = publish(call, keyed, finished.hashed);
     const entry = {
       key: keyed.key.key,
@@ -62,7 +68,13 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       stderr,
       stdout,
     };
-    writeEntry(call.store, entry, keyed.key.inputs());
+    if (!writeEntry(call.store, entry, keyed.key.inputs()))
+      return { kind: 'skipped', reason: 'entry-of-another-version' };
+    // An eviction may have taken a blob that was there before the entry named it.
+    if (published.outputs.some(({ blob }) => stat(call.store.layout.blob(blob)) === undefined)) {
+      removeEntry(call.store, entry.key);
+      return { kind: 'skipped', reason: 'evicted-meanwhile' };
+    }
     recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
     rememberInputs(base);
     bestEffort(() => call.store.noteWritten(published.newBytes));
@@ -80,6 +92,14 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     if (!isOsError(error)) throw error;
     return { kind: 'skipped', reason: `store-failed|${error.code} ${error.operation}` };
   }
+}
+
+/** A store that has no room for these outputs, or where eviction does not keep up. */
+function whyNotStored({ store, settings }: Call, outputs: readonly OutputBytes[]): string | undefined {
+  let sizeBytes = 0;
+  for (const { bytes } of outputs) sizeBytes += bytes.length;
+  if (sizeBytes > (settings.maxSizeBytes ?? Number.POSITIVE_INFINITY) / 2) return 'larger-than-half-the-cap';
+  return isEvictionBehind(store, settings.maxSizeBytes) ? 'store-failed|eviction-behind' : undefined;
 }
 
 interface Keyed {

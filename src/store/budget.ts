@@ -1,93 +1,40 @@
-// Keeping the store within its cap: which entries go, and the order in which they are taken away.
+// Keeping the store within its cap: taking away what is worth least, what is damaged, and what crashed processes left.
 import { type BlobId, type CacheKey, type Digest, parseDigest } from '../core/ids.ts';
-import { bestEffort, listDirectory, lstat, openFile, removeFile, touchedMs } from '../sys/files.ts';
+import {
+  bestEffort,
+  type FileStat,
+  listDirectory,
+  lstat,
+  openFile,
+  readableText,
+  removeFile,
+  touchedMs,
+} from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { O } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
 import type { Pace } from '../sys/pace.ts';
 import { removeBlob } from './blobs.ts';
-import { type Entry, removeEntry } from './entries.ts';
+import { isForeignUnit } from './closures.ts';
+import { type Entry, removeEntry, touchEntry } from './entries.ts';
 import { rotateEvents } from './event-log.ts';
-import { describesOutputs } from './hashes.ts';
-import {
-  filesBelow,
-  type Inventory,
-  occupiedBytes,
-  type StoredEntry,
-  storeBytes,
-  takeInventoryPaced,
-} from './inventory.ts';
+import { type Candidate, planEviction } from './eviction-plan.ts';
+import { logLimitBytes } from './eviction-trigger.ts';
+import { describesOutputs, isForeignMemo } from './hashes.ts';
+import { filesBelow, type Inventory, type StoredEntry, storeBytes, takeInventory } from './inventory.ts';
 import { MEMO_KINDS } from './layout.ts';
 import type { Store } from './store.ts';
-
-/** One entry as eviction sees it. */
-export interface Candidate {
-  readonly key: CacheKey;
-  /** Last use, milliseconds since the epoch. */
-  readonly usedMs: number;
-  /** What the compiler took. */
-  readonly compileMs: number;
-  readonly blobs: readonly { readonly id: BlobId; readonly sizeBytes: number }[];
-  readonly recordBytes: number;
-}
-
-export interface Plan {
-  readonly evict: readonly CacheKey[];
-  readonly bytesBefore: number;
-  readonly bytesAfter: number;
-}
-
-/** Eviction goes this far below the cap, so that the next store does not start it again. */
-const HYSTERESIS = 0.9;
-/** Each factor of ten in compile time per byte counts like this much more recent a use. */
-const WORTH_PER_DECADE_MS = 24 * 3600 * 1000;
-
-/**
- * The moment of last use, moved forward by what a hit saves: one day for each factor of ten in compile time per
- * megabyte. An entry that is dear and small outlives one that is cheap and large, but not for ever.
- */
-export function worth(candidate: Candidate): number {
-  const sizeBytes = candidate.blobs.reduce((sum, blob) => sum + blob.sizeBytes, candidate.recordBytes);
-  const msPerMegabyte = (candidate.compileMs + 1) / (sizeBytes / 1e6 + 1e-3);
-  return candidate.usedMs + Math.log10(msPerMegabyte) * WORTH_PER_DECADE_MS;
-}
-
-/** Chooses what to evict so that the store fits `maxBytes`; pure. A blob counts once and goes with its last entry. */
-export function planEviction(candidates: readonly Candidate[], maxBytes: number): Plan {
-  const users = new Map<BlobId, { count: number; sizeBytes: number }>();
-  let bytes = 0;
-  for (const candidate of candidates) {
-    bytes += candidate.recordBytes;
-    for (const { id, sizeBytes } of candidate.blobs) {
-      const known = users.get(id);
-      if (known === undefined) bytes += sizeBytes;
-      users.set(id, { count: (known?.count ?? 0) + 1, sizeBytes });
-    }
-  }
-  const bytesBefore = bytes;
-  const evict: CacheKey[] = [];
-  const order =
-    bytes <= maxBytes ? [] : candidates.toSorted((a, b) => worth(a) - worth(b) || (a.key < b.key ? -1 : 1));
-  for (const candidate of order) {
-    if (bytes <= maxBytes * HYSTERESIS) break;
-    evict.push(candidate.key);
-    bytes -= candidate.recordBytes;
-    for (const { id } of candidate.blobs) {
-      const user = users.get(id);
-      if (user === undefined) continue;
-      user.count--;
-      if (user.count === 0) bytes -= user.sizeBytes;
-    }
-  }
-  return { evict, bytesBefore, bytesAfter: bytes };
-}
 
 export interface Collected {
   readonly entriesRemoved: number;
   readonly blobsRemoved: number;
-  /** Bytes whose last name is gone; blobs still linked into checkouts free nothing until those are cleaned. */
+  /** Bytes whose last name is gone. */
   readonly freedBytes: number;
+  /** Bytes of blobs that checkouts still link: they are the store's no more, and free when those are cleaned. */
+  readonly linkedBytes: number;
   readonly bytesAfter: number;
+  /** Entries of another version of kache: they stay. */
+  readonly foreignEntries: number;
 }
 
 export interface CollectOptions {
@@ -101,7 +48,7 @@ export interface CollectOptions {
 
 /** Younger files belong to a publication that may still be under way. */
 const IN_FLIGHT_MS = 3600 * 1000;
-/** Memos and unit records that nothing has rewritten for so long are forgotten. */
+/** Memos and unit records that nothing has used for so long are forgotten. */
 const MEMO_LASTS_MS = 30 * 24 * 3600 * 1000;
 
 /**
@@ -111,80 +58,126 @@ const MEMO_LASTS_MS = 30 * 24 * 3600 * 1000;
 export async function collect(store: Store, options: CollectOptions): Promise<Collected | undefined> {
   using lock = tryLock(store.layout.lock(sha256('kache gc')));
   if (lock === undefined) return undefined;
-  bestEffort(() => openFile(store.layout.written, O.WRONLY | O.CREAT | O.TRUNC, 0o600)[Symbol.dispose]());
-  rotateEvents(store);
-  const { pace } = options;
-  const inventory = await takeInventoryPaced(store, pace);
-  const candidates: Candidate[] = [];
-  const doomed = new Set<CacheKey>();
-  for (const stored of inventory.entries) {
-    const { key, entry } = stored;
-    if (stored.isForeign) continue;
-    if (entry === undefined || options.isDoomed(stored)) doomed.add(key);
-    else candidates.push(candidateOf(stored, entry, inventory));
-  }
-  for (const key of planEviction(candidates, options.maxBytes).evict) doomed.add(key);
-  let removed = 0;
-  for (const key of doomed) {
-    await pace.step(() => `Removing entries: ${removed} of ${doomed.size}`);
-    removeEntry(store, key);
-    removed++;
-  }
+  // First of all: what is written from here on counts for the next run.
+  forgetWritten(store);
+  rotateEvents(store, logLimitBytes(options.maxBytes));
+  sweepLeftovers(store, options.nowMs);
+  const inventory = takeInventory(store);
+  const doomed = chooseDoomed(store, inventory, options);
+  for (const key of doomed) removeEntry(store, key);
   const orphaned = new Set<BlobId>();
   for (const { key, entry } of inventory.entries) {
     if (doomed.has(key)) for (const { blob } of entry?.outputs ?? []) orphaned.add(blob);
   }
-  const swept = await sweepBlobs(store, orphaned, options);
-  sweepLeftovers(store, options.nowMs);
+  const swept = sweepBlobs(store, orphaned, options.nowMs);
+  const after = takeInventory(store);
+  // Whoever found a blob in place, and named it in an entry after it had been swept.
+  for (const { key, entry } of after.entries) {
+    if (entry !== undefined && lacksBlob(store, entry, after)) removeEntry(store, key);
+  }
   return {
     entriesRemoved: doomed.size,
     ...swept,
-    bytesAfter: storeBytes(await takeInventoryPaced(store, pace)),
+    bytesAfter: storeBytes(after),
+    foreignEntries: after.entries.filter(({ isForeign }) => isForeign).length,
   };
 }
 
-/** A stored entry as eviction sees it. */
-export function candidateOf(stored: StoredEntry, entry: Entry, { blobs }: Inventory): Candidate {
-  const { key, usedMs, recordBytes } = stored;
-  const sizes = entry.outputs.map(({ blob }) => {
-    const known = blobs.get(blob);
-    return { id: blob, sizeBytes: known === undefined ? 0 : occupiedBytes(known.info) };
-  });
-  return { key, usedMs, recordBytes, compileMs: entry.compileMs, blobs: sizes };
+/** Truncated, so that no append to it is lost; another user's file goes. */
+function forgetWritten({ layout }: Store): void {
+  const truncate = (): void =>
+    openFile(layout.written, O.WRONLY | O.CREAT | O.TRUNC, 0o600)[Symbol.dispose]();
+  if (!bestEffort(truncate)) bestEffort(() => removeFile(layout.written));
+}
+
+function chooseDoomed(store: Store, inventory: Inventory, options: CollectOptions): Set<CacheKey> {
+  const candidates: Candidate[] = [];
+  const doomed = new Set<CacheKey>();
+  const owned = new Set<BlobId>();
+  let ownedBytes = 0;
+  for (const stored of inventory.entries) {
+    const { key, entry, recordBytes } = stored;
+    if (stored.isForeign) continue;
+    ownedBytes += recordBytes;
+    for (const { blob } of entry?.outputs ?? []) {
+      if (!owned.has(blob)) ownedBytes += inventory.blobs.get(blob)?.bytes ?? 0;
+      owned.add(blob);
+    }
+    if (entry === undefined || lacksBlob(store, entry, inventory) || options.isDoomed(stored))
+      doomed.add(key);
+    else
+      candidates.push({
+        key,
+        usedMs: settleUse(store, stored, options.nowMs),
+        recordBytes,
+        compileMs: entry.compileMs,
+        blobs: entry.outputs.map(({ blob }) => ({
+          id: blob,
+          sizeBytes: inventory.blobs.get(blob)?.bytes ?? 0,
+        })),
+      });
+  }
+  const otherBytes = storeBytes(inventory) - ownedBytes;
+  for (const key of planEviction(candidates, { maxBytes: options.maxBytes, otherBytes }).evict)
+    doomed.add(key);
+  return doomed;
+}
+
+/** An entry that can only end in a miss. The inventory lists entries first: a blob is looked for once more. */
+const lacksBlob = (store: Store, entry: Entry, { blobs }: Inventory): boolean =>
+  entry.outputs.some(({ blob }) => !blobs.has(blob) && lstat(store.layout.blob(blob)) === undefined);
+
+/**
+ * When an entry was used last. A stamp from the future (the clock was put back since) would keep it above all others
+ * until then: it counts as used now, and is stamped so.
+ */
+function settleUse(store: Store, { key, usedMs }: StoredEntry, nowMs: number): number {
+  if (usedMs <= nowMs + 60_000) return usedMs;
+  touchEntry(store, key);
+  return nowMs;
 }
 
 /** Removes blobs no entry refers to: those whose entries have just gone, and old ones. A young one may wait for its entry. */
 async function sweepBlobs(
   store: Store,
   orphaned: ReadonlySet<BlobId>,
-  { nowMs, pace }: CollectOptions,
-): Promise<{ blobsRemoved: number; freedBytes: number }> {
-  const now = await takeInventoryPaced(store, pace);
-  const used = new Set(now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []));
-  // What a foreign entry refers to is not known.
-  const onlyOrphaned = now.entries.some(({ isForeign }) => isForeign);
-  let [blobsRemoved, freedBytes] = [0, 0];
-  for (const { id, info } of now.blobs.values()) {
-    await pace.step(() => `Removing blobs: ${blobsRemoved} so far`);
-    const mayGo = orphaned.has(id) || (!onlyOrphaned && nowMs - touchedMs(info) >= IN_FLIGHT_MS);
-    if (used.has(id) || !mayGo) continue;
-    if (info.nlink === 1) freedBytes += occupiedBytes(info);
+  nowMs: number,
+): Pick<Collected, 'blobsRemoved' | 'freedBytes' | 'linkedBytes'> {
+  const now = takeInventory(store);
+  const foreign = now.entries.filter(({ isForeign }) => isForeign);
+  const used = new Set<string>(
+    now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []),
+  );
+  // What a foreign entry refers to is not known for sure: every digest it mentions, and every blob we have not made.
+  for (const { key } of foreign) {
+    for (const [id] of (readableText(store.layout.entry(key)) ?? '').matchAll(/[0-9a-f]{64}/g)) used.add(id);
+  }
+  let [blobsRemoved, freedBytes, linkedBytes] = [0, 0, 0];
+  for (const { id, info, bytes } of now.blobs.values()) {
+    const isOld = Math.abs(nowMs - touchedMs(info)) >= IN_FLIGHT_MS;
+    if (used.has(id) || !(orphaned.has(id) || (isOld && foreign.length === 0))) continue;
+    if (info.nlink === 1) freedBytes += bytes;
+    else linkedBytes += bytes;
     removeBlob(store, id);
     blobsRemoved++;
   }
-  return { blobsRemoved, freedBytes };
+  return { blobsRemoved, freedBytes, linkedBytes };
 }
 
-/** What crashed processes left, and memos nobody needs. */
+/** What crashed processes left, and memos nobody needs. Records of another version of kache are left to it. */
 function sweepLeftovers(store: Store, nowMs: number): void {
   const { root } = store.layout;
-  sweepFolder(`${root}/tmp`, nowMs - IN_FLIGHT_MS);
+  // Stamps from a future that was taken back are as old as those from the past.
+  sweepFolder(`${root}/tmp`, (info) => Math.abs(nowMs - info.mtimeSec * 1000) >= IN_FLIGHT_MS);
+  const isForgotten = (info: FileStat): boolean => nowMs - info.mtimeSec * 1000 > MEMO_LASTS_MS;
   for (const kind of MEMO_KINDS) {
-    const isNeeded = kind === 'outputs' ? (path: string) => describesOutputs(path) : undefined;
-    sweepFolder(`${root}/hashes/${kind}`, nowMs - MEMO_LASTS_MS, isNeeded);
+    sweepFolder(`${root}/hashes/${kind}`, (info, path) => {
+      if (!isForgotten(info) || isForeignMemo(path)) return false;
+      return kind !== 'outputs' || !describesOutputs(path);
+    });
   }
   for (const { path, info } of filesBelow(`${root}/units`)) {
-    if (info.mtimeSec * 1000 < nowMs - MEMO_LASTS_MS) bestEffort(() => removeFile(path));
+    if (isForgotten(info) && !isForeignUnit(path)) bestEffort(() => removeFile(path));
   }
   for (const { path, name } of filesBelow(`${root}/entries`)) {
     const key = name.endsWith('.inputs') ? path.slice(0, -'.inputs'.length) : undefined;
@@ -202,11 +195,10 @@ function sweepLeftovers(store: Store, nowMs: number): void {
   }
 }
 
-function sweepFolder(folder: string, olderThanMs: number, isNeeded?: (path: string) => boolean): void {
+function sweepFolder(folder: string, isOver: (info: FileStat, path: string) => boolean): void {
   for (const { name } of listDirectory(folder) ?? []) {
     const path = `${folder}/${name}`;
     const info = lstat(path);
-    if (info === undefined || info.mtimeSec * 1000 >= olderThanMs || isNeeded?.(path) === true) continue;
-    bestEffort(() => removeFile(path));
+    if (info !== undefined && isOver(info, path)) bestEffort(() => removeFile(path));
   }
 }

@@ -41,9 +41,8 @@ export interface UnitRecord {
 export const readUnit = (store: Store, unit: UnitId): UnitRecord =>
   parseLine<UnitRecord>(readRecord(store.layout.unit(unit), KIND)?.[0]) ?? { closures: [], keys: [] };
 
-/** Whether the record of a unit was written by another version of kache, which can read it. */
-export const isForeignUnit = (store: Store, unit: UnitId): boolean =>
-  isForeignRecord(store.layout.unit(unit), KIND);
+/** Whether the record of a unit, given by its path, was written by another version of kache, which can read it. */
+export const isForeignUnit = (path: string): boolean => isForeignRecord(path, KIND);
 
 /** Marks a record as used now: eviction forgets those nobody has used for long. */
 export const touchUnit = (store: Store, unit: UnitId): boolean =>
@@ -60,7 +59,7 @@ export function recordClosure(
 ): void {
   const path = store.layout.lock([...unit].reverse().join('') as Digest);
   using _lock = acquireLock(path);
-  if (isForeignUnit(store, unit)) return;
+  if (isForeignUnit(store.layout.unit(unit))) return;
   const before = readUnit(store, unit);
   const text = JSON.stringify(recorded.closure);
   const closures = [

@@ -3,11 +3,7 @@ import { type CompileEvent, parseEvent } from '../core/events.ts';
 import { bestEffort, readText, rename, stat } from '../sys/files.ts';
 import type { Store } from './store.ts';
 
-/** Two generations of this size are kept: some hundred thousand events. */
-const MAX_LOG_BYTES = 32 * 1024 * 1024;
-
-/** Where the generation before is. */
-export const previousGeneration = (store: Store): string => `${store.layout.events}.1`;
+const previous = (store: Store): string => `${store.layout.events}.1`;
 
 /** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
 export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
@@ -21,10 +17,9 @@ export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
   return events;
 }
 
-/** Starts a new generation when the log has grown. A writer that still has the old one open loses nothing. */
-export function rotateEvents(store: Store): void {
+/** Starts a new generation when the log is above `limitBytes`. A writer that still has the old one open loses nothing. */
+export function rotateEvents(store: Store, limitBytes: number): void {
   bestEffort(() => {
-    if ((stat(store.layout.events)?.size ?? 0) > MAX_LOG_BYTES)
-      rename(store.layout.events, previousGeneration(store));
+    if ((stat(store.layout.events)?.size ?? 0) > limitBytes) rename(store.layout.events, previous(store));
   });
 }

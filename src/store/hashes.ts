@@ -6,7 +6,7 @@ import { bestEffort, isRegular, readFile, signatureOf, stat, utf8 } from '../sys
 import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import type { MemoKind } from './layout.ts';
-import { encodeRecord, parseLine, readRecord } from './records.ts';
+import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
 const KIND = 'kache-memo-1';
@@ -16,6 +16,9 @@ export function readMemo<T>(store: Store, kind: MemoKind, name: string): T | und
   const lines = readRecord(store.layout.memo(kind, name), KIND);
   return parseLine<string>(lines?.[0]) === name ? parseLine<T>(lines?.[1]) : undefined;
 }
+
+/** Whether a memo, given by its path, was written by another version of kache. */
+export const isForeignMemo = (path: string): boolean => isForeignRecord(path, KIND);
 
 /** Replaces a memo, if the store can take it. Two processes may do so at once: the later one stays, both are right. */
 export const writeMemo = (store: Store, kind: MemoKind, name: string, value: unknown): boolean =>

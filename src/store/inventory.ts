@@ -1,7 +1,14 @@
-// Walking the whole store: which entries there are, which blobs, and what they occupy. Cold: for the command line and
-// for eviction only.
+// Walking the whole store: which entries there are, which blobs, and what everything occupies. Cold: for the command
+// line and for eviction only.
 import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
-import { type DirectoryEntry, type FileStat, isOsError, listDirectory, lstat } from '../sys/files.ts';
+import {
+  type DirectoryEntry,
+  type FileStat,
+  isDirectory,
+  isOsError,
+  listDirectory,
+  lstat,
+} from '../sys/files.ts';
 import { type Entry, isForeignEntry, readEntry } from './entries.ts';
 import type { Store } from './store.ts';
 
@@ -18,11 +25,15 @@ export interface StoredEntry {
 export interface StoredBlob {
   readonly id: BlobId;
   readonly info: FileStat;
+  /** What it occupies, its seal included. */
+  readonly bytes: number;
 }
 
 export interface Inventory {
   readonly entries: readonly StoredEntry[];
   readonly blobs: ReadonlyMap<BlobId, StoredBlob>;
+  /** What is neither: unit records, memos, the log, files on their way, and what nobody knows. */
+  readonly otherBytes: number;
 }
 
 /** What a file occupies on the disk, in bytes. */
@@ -59,51 +70,47 @@ export function* filesBelow(folder: string): Generator<{ path: string; name: str
   }
 }
 
-/** Takes stock. Files that come or go meanwhile may be missing from it. */
+/** Takes stock, entries before blobs. Files that come or go meanwhile may be missing from it. */
 export function takeInventory(store: Store): Inventory {
-  const steps = inventorySteps(store);
-  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
-}
-
-/** Takes stock at a pace. */
-export async function takeInventoryPaced(store: Store, pace: Pace): Promise<Inventory> {
-  const steps = inventorySteps(store);
-  for (let [step, seen] = [steps.next(), 1]; ; [step, seen] = [steps.next(), seen + 1]) {
-    if (step.done) return step.value;
-    await pace.step(() => `Taking stock: ${seen} files`);
-  }
-}
-
-/** One step for each file. */
-function* inventorySteps(store: Store): Generator<void, Inventory> {
+  const { root } = store.layout;
   const entries: StoredEntry[] = [];
   const blobs = new Map<BlobId, StoredBlob>();
-  for (const { name, info } of filesBelow(`${store.layout.root}/entries`)) {
-    yield;
+  let otherBytes = 0;
+  for (const { name, info } of filesBelow(`${root}/entries`)) {
     const key = parseDigest<CacheKey>(name);
     if (key === undefined) continue;
     const entry = readEntry(store, key);
-    const inputs = lstat(store.layout.inputs(key));
     entries.push({
       key,
       entry,
       isForeign: entry === undefined && isForeignEntry(store, key),
       usedMs: info.mtimeSec * 1000,
-      recordBytes: occupiedBytes(info) + (inputs === undefined ? 0 : occupiedBytes(inputs)),
+      recordBytes: occupiedBytes(info) + bytesAt(store.layout.inputs(key)),
     });
   }
-  for (const { name, info } of filesBelow(`${store.layout.root}/blobs`)) {
-    yield;
+  for (const { name, info } of filesBelow(`${root}/blobs`)) {
     const id = parseDigest<BlobId>(name);
-    if (id !== undefined) blobs.set(id, { id, info });
+    if (id !== undefined)
+      blobs.set(id, { id, info, bytes: occupiedBytes(info) + bytesAt(store.layout.seal(id)) });
   }
-  return { entries, blobs };
+  for (const { name } of listable(root)) {
+    if (name === 'entries' || name === 'blobs') continue;
+    otherBytes += bytesAt(`${root}/${name}`);
+    for (const { info } of everythingBelow(`${root}/${name}`)) otherBytes += fileBytes(info);
+  }
+  return { entries, blobs, otherBytes };
 }
 
-/** Bytes of all blobs, each counted once however many entries and checkouts use it, and of the records. */
+/** Folders do not count: what they occupy does not come back when they are emptied. */
+const fileBytes = (info: FileStat | undefined): number =>
+  info === undefined || isDirectory(info) ? 0 : occupiedBytes(info);
+
+const bytesAt = (path: string): number => fileBytes(lstat(path));
+
+/** Bytes of all files, each counted once however many entries and checkouts use it. */
 export function storeBytes(inventory: Inventory): number {
-  let total = 0;
-  for (const { info } of inventory.blobs.values()) total += occupiedBytes(info);
+  let total = inventory.otherBytes;
+  for (const { bytes } of inventory.blobs.values()) total += bytes;
   for (const { recordBytes } of inventory.entries) total += recordBytes;
   return total;
 }

@@ -63,9 +63,9 @@ export class Store {
     }
   }
 
-  /** Notes that `bytes` were added, so that eviction knows when to run. */
+  /** Notes that an entry and `bytes` of blobs were added, so that eviction knows when to run. */
   noteWritten(bytes: number): void {
-    appendFile(this.layout.written, new Uint8Array(Math.ceil(bytes / WRITTEN_UNIT_BYTES)));
+    appendFile(this.layout.written, new Uint8Array(Math.floor(bytes / WRITTEN_UNIT_BYTES) + 1));
   }
 }
 

@@ -183,12 +183,12 @@ export function readText(path: string): string | undefined {
   return bytes === undefined ? undefined : decoder.decode(bytes);
 }
 
-/** Like {@link readText}; also undefined when the file may not or cannot be read: another user's, or a damaged disk's. */
+/** Like {@link readText}; also undefined when the file may not be read: another user's. */
 export function readableText(path: string): string | undefined {
   try {
     return readText(path);
   } catch (error) {
-    if (!isOsError(error)) throw error;
+    if (!isOsError(error, 'EACCES', 'EPERM')) throw error;
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { BlobId, CacheKey } from '../../src/core/ids.ts';
-import { type Candidate, planEviction, worth } from '../../src/store/budget.ts';
+import { type Candidate, planEviction, worth } from '../../src/store/eviction-plan.ts';
 import { sha256 } from '../../src/sys/hash.ts';
 
 const blob = fc.nat(12).map((n) => ({ id: sha256(`blob ${n}`) as BlobId, sizeBytes: (n + 1) * 1000 }));
@@ -27,7 +27,7 @@ function occupied(list: readonly Candidate[]): number {
 test('what is left fits, is counted right, and nothing goes without need', () => {
   fc.assert(
     fc.property(candidates, fc.nat(60_000), (list, cap) => {
-      const plan = planEviction(list, cap);
+      const plan = planEviction(list, { maxBytes: cap, otherBytes: 0 });
       const left = list.filter(({ key }) => !plan.evict.includes(key));
       expect(plan.bytesBefore).toBe(occupied(list));
       expect(plan.bytesAfter).toBe(occupied(left));

@@ -1,0 +1,75 @@
+// Which entries go when the store is above its cap, and in which order. Pure: eviction and its benchmark share it.
+import type { BlobId, CacheKey } from '../core/ids.ts';
+
+/** One entry as eviction sees it. */
+export interface Candidate {
+  readonly key: CacheKey;
+  /** Last use, milliseconds since the epoch. */
+  readonly usedMs: number;
+  /** What the compiler took. */
+  readonly compileMs: number;
+  readonly blobs: readonly { readonly id: BlobId; readonly sizeBytes: number }[];
+  readonly recordBytes: number;
+}
+
+export interface Plan {
+  readonly evict: readonly CacheKey[];
+  /** With everything that is no entry. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+export interface PlanOptions {
+  readonly maxBytes: number;
+  /** What occupies the store and is no entry's. */
+  readonly otherBytes: number;
+  /** What an entry is worth: the least goes first. */
+  readonly worthOf?: (candidate: Candidate) => number;
+}
+
+/** Eviction goes this far below the cap, so that the next store does not start it again. */
+const HYSTERESIS = 0.9;
+/** Each factor of ten in compile time per byte counts like this much more recent a use. */
+const WORTH_PER_DECADE_MS = 24 * 3600 * 1000;
+
+/**
+ * The moment of last use, moved forward by what a hit saves: one day for each factor of ten in compile time per
+ * megabyte. An entry that is dear and small outlives one that is cheap and large, but not for ever.
+ */
+export function worth(candidate: Candidate): number {
+  const sizeBytes = candidate.blobs.reduce((sum, blob) => sum + blob.sizeBytes, candidate.recordBytes);
+  const msPerMegabyte = (candidate.compileMs + 1) / (sizeBytes / 1e6 + 1e-3);
+  return candidate.usedMs + Math.log10(msPerMegabyte) * WORTH_PER_DECADE_MS;
+}
+
+/** Chooses what to evict so that the store fits `maxBytes`. A blob counts once and goes with its last entry. */
+export function planEviction(candidates: readonly Candidate[], options: PlanOptions): Plan {
+  const { maxBytes, otherBytes, worthOf = worth } = options;
+  const users = new Map<BlobId, { count: number; sizeBytes: number }>();
+  let bytes = otherBytes;
+  for (const candidate of candidates) {
+    bytes += candidate.recordBytes;
+    for (const { id, sizeBytes } of candidate.blobs) {
+      const known = users.get(id);
+      if (known === undefined) bytes += sizeBytes;
+      users.set(id, { count: (known?.count ?? 0) + 1, sizeBytes });
+    }
+  }
+  const bytesBefore = bytes;
+  const evict: CacheKey[] = [];
+  if (bytes <= maxBytes) return { evict, bytesBefore, bytesAfter: bytes };
+  const ranked = candidates.map((candidate) => ({ candidate, worth: worthOf(candidate) }));
+  ranked.sort((a, b) => a.worth - b.worth || (a.candidate.key < b.candidate.key ? -1 : 1));
+  for (const { candidate } of ranked) {
+    if (bytes <= maxBytes * HYSTERESIS) break;
+    evict.push(candidate.key);
+    bytes -= candidate.recordBytes;
+    for (const { id } of candidate.blobs) {
+      const user = users.get(id);
+      if (user === undefined) continue;
+      user.count--;
+      if (user.count === 0) bytes -= user.sizeBytes;
+    }
+  }
+  return { evict, bytesBefore, bytesAfter: bytes };
+}

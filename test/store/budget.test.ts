@@ -1,0 +1,241 @@
+// Eviction on a real store: what other versions of kache left, stamps from the future, what is counted, what is swept.
+import { expect, test } from 'bun:test';
+import {
+  existsSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Digest } from '../../src/core/ids.ts';
+import { publishBlob } from '../../src/store/blobs.ts';
+import { type CollectOptions, collect } from '../../src/store/budget.ts';
+import { readUnit, recordClosure } from '../../src/store/closures.ts';
+import { readEntry, writeEntry } from '../../src/store/entries.ts';
+import { rotateEvents } from '../../src/store/event-log.ts';
+import { isEvictionBehind, isEvictionDue, logLimitBytes } from '../../src/store/eviction-trigger.ts';
+import { writeMemo, writeOutputs } from '../../src/store/hashes.ts';
+import { storeBytes, takeInventory } from '../../src/store/inventory.ts';
+import type { Store } from '../../src/store/store.ts';
+import { tryLock } from '../../src/sys/lock.ts';
+import { Lab } from '../support/lab.ts';
+import { blobId, cacheKey, closureOf, entryOf, NO_INPUTS, storeOf, unitId } from './stores.ts';
+
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+
+const run = (store: Store, options: Partial<CollectOptions> = {}) => {
+  const done = collect(store, { maxBytes: 1e12, isDoomed: () => false, nowMs: Date.now(), ...options });
+  if (done === undefined) throw new Error('nobody else evicts here');
+  return done;
+};
+
+/** Stores an entry with one blob of `kilobytes`, used `agoMs` ago. */
+function store1(lab: Lab, store: Store, name: string, options: { kilobytes?: number; agoMs?: number } = {}) {
+  const text = name.repeat(Math.ceil(((options.kilobytes ?? 4) * 1024) / name.length));
+  const source = lab.path(`source ${name}`);
+  writeFileSync(source, text);
+  publishBlob(store, blobId(text), source, { shared: true, mode: 0o644, linkMode: 'hardlink' });
+  rmSync(source);
+  writeEntry(store, entryOf(name, text), NO_INPUTS);
+  recordClosure(store, unitId(name), { closure: closureOf('./lib.rs'), key: cacheKey(name) });
+  const used = (Date.now() - (options.agoMs ?? 0)) / 1000;
+  utimesSync(store.layout.entry(cacheKey(name)), used, used);
+  return { blob: store.layout.blob(blobId(text)), entry: store.layout.entry(cacheKey(name)) };
+}
+
+const age = (path: string, ms: number): void => {
+  const then = (Date.now() - ms) / 1000;
+  lutimesSync(path, then, then);
+};
+
+test('records of a later version outlive every eviction, and what their entries mention', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const own = store1(lab, store, 'own');
+  const shared = store1(lab, store, 'shared');
+  const put = (path: string, text: string): string => {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    age(path, 400 * DAY_MS);
+    return path;
+  };
+  const mentioned = shared.blob.slice(-64);
+  const foreign = [
+    put(store.layout.entry(cacheKey('later')), `kache-entry-2 checksum\n{"blobs":["${mentioned}"]}\n`),
+    put(`${store.layout.entry(cacheKey('later'))}.inputs`, 'kache-inputs-2 checksum\n'),
+    put(store.layout.unit(unitId('later')), 'kache-unit-12 checksum\n'),
+    put(store.layout.memo('outputs', 'later'), 'kache-memo-2 checksum\n'),
+    put(store.layout.memo('sources', 'later'), 'kache-memo-2 checksum\n'),
+    // A later version keeps its seals, its blobs' companions, its memos and its index under names of their own.
+    put(`${shared.blob}.seal2`, 'kache-seal-2 checksum\n'),
+    put(`${store.layout.root}/hashes/later/${'a'.repeat(32)}`, 'kache-memo-1 checksum\n'),
+    put(`${store.layout.root}/remote/queue/1`, 'anything'),
+    put(`${store.layout.root}/index.sqlite`, 'anything'),
+  ];
+  const alone = put(store.layout.blob(blobId('only the later version knows it')), 'bytes');
+  // As `purge` does, long after: everything of ours goes.
+  const done = run(store, { isDoomed: () => true, nowMs: Date.now() + 400 * DAY_MS });
+  expect([done.entriesRemoved, done.foreignEntries]).toEqual([2, 1]);
+  expect([existsSync(own.entry), existsSync(own.blob), existsSync(shared.entry)]).toEqual([
+    false,
+    false,
+    false,
+  ]);
+  for (const path of [...foreign, shared.blob, alone]) expect([path, existsSync(path)]).toEqual([path, true]);
+});
+
+test('records of a later version are not replaced, and a lock that version holds is not taken', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  store1(lab, store, 'own');
+  for (const path of [store.layout.entry(cacheKey('own')), store.layout.unit(unitId('own'))]) {
+    const later = readFileSync(path, 'utf8').replace(/^(kache-\w+-)1/, '$12');
+    writeFileSync(path, later);
+    expect(writeEntry(store, entryOf('own', 'x'), NO_INPUTS)).toBe(false);
+    recordClosure(store, unitId('own'), { closure: closureOf('./other.rs'), key: cacheKey('own') });
+    expect(readFileSync(path, 'utf8')).toBe(later);
+  }
+  expect([readEntry(store, cacheKey('own')), readUnit(store, unitId('own')).keys]).toEqual([undefined, []]);
+  // Locks have no version: who holds the file holds it against everyone.
+  const path = store.layout.lock('f'.repeat(64) as Digest);
+  using held = tryLock(path);
+  run(store);
+  expect([held === undefined, existsSync(path)]).toEqual([false, true]);
+});
+
+test('an entry stamped in the future counts as used now, and is stamped so', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const future = store1(lab, store, 'future', { kilobytes: 100, agoMs: -300 * DAY_MS });
+  const old = store1(lab, store, 'old', { kilobytes: 100, agoMs: 2 * DAY_MS });
+  run(store);
+  expect(statSync(future.entry).mtimeMs).toBeLessThan(Date.now() + 1000);
+  // From now on it ages: used later, the other one stays.
+  utimesSync(old.entry, Date.now() / 1000 + 10, Date.now() / 1000 + 10);
+  const { bytesAfter } = run(store);
+  run(store, { maxBytes: bytesAfter - 60_000 });
+  expect([existsSync(future.entry), existsSync(old.entry)]).toEqual([false, true]);
+});
+
+test('files on their way are swept an hour from their stamp, in either direction', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const ages = { young: 0, old: 2 * HOUR_MS, future: -2 * HOUR_MS };
+  for (const [name, ms] of Object.entries(ages)) {
+    writeFileSync(store.layout.temporary(name), '');
+    age(store.layout.temporary(name), ms);
+  }
+  const orphan = store.layout.blob(blobId('orphan'));
+  mkdirSync(dirname(orphan));
+  writeFileSync(orphan, '');
+  run(store);
+  expect(readdirSync(join(store.layout.root, 'tmp'))).toEqual(['young']);
+  expect(existsSync(orphan)).toBe(true);
+  // A blob's own stamps cannot be set back: here the clock is.
+  run(store, { nowMs: Date.now() - 2 * HOUR_MS });
+  expect(existsSync(orphan)).toBe(false);
+});
+
+test('an entry that has lost a blob is taken away, before and after the sweep', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const whole = store1(lab, store, 'whole');
+  const broken = store1(lab, store, 'broken');
+  rmSync(broken.blob);
+  expect(run(store).entriesRemoved).toBe(1);
+  expect([existsSync(whole.entry), existsSync(broken.entry)]).toEqual([true, false]);
+});
+
+test('everything in the store counts, and each inode once', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const { blob } = store1(lab, store, 'one', { kilobytes: 200 });
+  // A second entry of the same bytes, and a checkout that links them, occupy nothing more than their records.
+  const [first] = entryOf('one', 'one'.repeat(Math.ceil((200 * 1024) / 3))).outputs;
+  writeEntry(store, { ...entryOf('two'), outputs: first === undefined ? [] : [first] }, NO_INPUTS);
+  linkSync(blob, lab.path('linked'));
+  writeFileSync(store.layout.events, 'x'.repeat(100_000));
+  writeFileSync(store.layout.temporary('crashed'), 'x'.repeat(50_000));
+  const seen = new Map<number, number>();
+  for (const entry of readdirSync(store.layout.root, { recursive: true, withFileTypes: true })) {
+    const info = statSync(join(entry.parentPath, entry.name));
+    if (!info.isDirectory()) seen.set(info.ino, info.blocks * 512);
+  }
+  const total = [...seen.values()].reduce((a, b) => a + b, 0);
+  expect(storeBytes(takeInventory(store))).toBe(total);
+  expect(total).toBeLessThan(200 * 1024 + 150_000 + 60_000);
+  const done = run(store, { isDoomed: () => true });
+  expect(done.freedBytes).toBe(0);
+  expect(done.linkedBytes).toBeGreaterThan(200 * 1024);
+  expect(statSync(lab.path('linked')).nlink).toBe(1);
+});
+
+test('what is no entry counts against the cap, so that the store as a whole keeps it', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  for (let n = 0; n < 10; n++) store1(lab, store, `entry ${n}`, { kilobytes: 100, agoMs: n * HOUR_MS });
+  for (let n = 0; n < 100; n++) writeMemo(store, 'sources', `memo ${n}`, 'x'.repeat(4000));
+  const maxBytes = 1_500_000;
+  expect(storeBytes(takeInventory(store))).toBeGreaterThan(maxBytes);
+  expect(run(store, { maxBytes }).bytesAfter).toBeLessThanOrEqual(maxBytes);
+  expect(takeInventory(store).entries.length).toBeGreaterThan(3);
+});
+
+test('memos and unit records go a month after their last use, memos of outputs that are still there do not', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  store1(lab, store, 'unit');
+  const out = lab.write('target', { 'libx.rlib': '' });
+  const record = { macros: [], externs: [], places: {}, complete: true };
+  writeOutputs(store, join(out, 'libx.rlib'), { files: { 'libx.rlib': ['s', 'i'] }, ...record });
+  writeOutputs(store, join(out, 'liby.rlib'), { files: { 'liby.rlib': ['s', 'i'] }, ...record });
+  writeMemo(store, 'sources', 'a', {});
+  const paths = {
+    kept: store.layout.memo('outputs', join(out, 'libx')),
+    gone: store.layout.memo('outputs', join(out, 'liby')),
+    sources: store.layout.memo('sources', 'a'),
+    unit: store.layout.unit(unitId('unit')),
+  };
+  run(store, { nowMs: Date.now() + 29 * DAY_MS });
+  expect(Object.values(paths).map((path) => existsSync(path))).toEqual([true, true, true, true]);
+  run(store, { nowMs: Date.now() + 31 * DAY_MS });
+  expect(Object.values(paths).map((path) => existsSync(path))).toEqual([true, false, false, false]);
+});
+
+test('eviction is due by what was written, and behind when it has not run for long', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const cap = 20_000_000;
+  expect(isEvictionDue(store, cap)).toBe(false);
+  store.noteWritten(1_100_000);
+  expect([isEvictionDue(store, cap), isEvictionBehind(store, cap)]).toEqual([true, false]);
+  expect(isEvictionDue(store, undefined)).toBe(false);
+  store.noteWritten(4_000_000);
+  expect([isEvictionBehind(store, cap), isEvictionBehind(store, undefined)]).toEqual([true, false]);
+  run(store);
+  expect([isEvictionDue(store, cap), isEvictionBehind(store, cap)]).toEqual([false, false]);
+});
+
+test('the log becomes the previous generation above its limit, a small one in a small store', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  expect([logLimitBytes(undefined), logLimitBytes(5_000_000)]).toEqual([32 * 1024 * 1024, 250_000]);
+  const cap = 5_000_000;
+  for (const letter of ['a', 'b', 'c']) {
+    writeFileSync(store.layout.events, letter.repeat(320_000));
+    expect(isEvictionDue(store, cap)).toBe(true);
+    rotateEvents(store, logLimitBytes(cap));
+    expect(existsSync(store.layout.events)).toBe(false);
+    expect(readFileSync(`${store.layout.events}.1`, 'utf8')).toBe(letter.repeat(320_000));
+  }
+  writeFileSync(store.layout.events, 'x'.repeat(240_000));
+  rotateEvents(store, logLimitBytes(cap));
+  expect([existsSync(store.layout.events), isEvictionDue(store, cap)]).toEqual([true, false]);
+});
