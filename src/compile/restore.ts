@@ -6,7 +6,7 @@ import { findInList, mapList } from '../core/lists.ts';
 import { renderDepInfo } from '../rustc/dep-info.ts';
 import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
-import { checkBlob, type Proof, placeBlob, sealAgain } from '../store/blobs.ts';
+import { checkBlob, mayBeLinked, type Proof, placeBlob, sealAgain } from '../store/blobs.ts';
 import { touchUnit } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
 import { signatureNow } from '../store/hashes.ts';
@@ -81,11 +81,11 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
   const linked: Proven[] = [];
   try {
     for (const output of outputs) {
-      const { planned, stored } = output;
+      const { planned, stored, proof } = output;
       const move = asideOf(invocation.outDir, planned.name);
       // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
       const options = {
-        shared: planned.kind === 'link',
+        shared: planned.kind === 'link' && mayBeLinked(proof),
         mode: stored.mode,
         linkMode: settings.linkMode,
       };

@@ -6,7 +6,7 @@ import { type Closure, recordClosure } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
 import { isEvictionBehind } from '../store/eviction-trigger.ts';
 import { signatureNow } from '../store/hashes.ts';
-import { touchedSince } from '../sys/clock.ts';
+import { touchedSince, wasPutBack } from '../sys/clock.ts';
 import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename } from '../sys/paths.ts';
@@ -125,6 +125,8 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   base.sources.lookAgain();
   const key = computeKey(call, base, closure);
   if ('why' in key) return { skip: `inputs-changed|${key.why}` };
+  const { startedAt, compileMs } = finished.compiled;
+  if (wasPutBack(startedAt, compileMs)) return { skip: 'clock-put-back' };
   const moved = firstTouched(call, closure, finished) ?? changedLibrary(call, base);
   return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
 }

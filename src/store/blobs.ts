@@ -183,6 +183,12 @@ export function publishBlob(
   return { existed: false };
 }
 
+/**
+ * Whether a blob may become one inode with a file of a target folder. Not when it is stamped in the future (the clock was
+ * put back since): there, Cargo takes everything built on it for outdated until that time has come.
+ */
+export const mayBeLinked = ({ info }: Proof): boolean => info.mtimeSec * 1000 <= Date.now();
+
 /** One physical file for equal bytes: `source` gives way to a link to the blob where links or reflinks can be had. */
 function replaceWithLink(
   store: Store,
@@ -190,7 +196,7 @@ function replaceWithLink(
   source: string,
   options: PlaceOptions & { proof: Proof },
 ): void {
-  if (stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
+  if (!mayBeLinked(options.proof) || stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
   const order = strategies(store, options).filter((kind) => kind !== 'copied');
   const aside = `${source}.kache-${process.pid}`;
   for (const kind of order) {

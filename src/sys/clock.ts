@@ -32,6 +32,16 @@ export function touchedSince(info: FileStat, since: FileTime): boolean {
   return stamp(info.mtimeSec, info.mtimeNsec) >= limit || stamp(info.ctimeSec, info.ctimeNsec) >= limit;
 }
 
+/** Ticks and the slewing of a clock that is kept right by the network stay below this. */
+const STEP_NS = 50_000_000n;
+
+/**
+ * Whether the clock was put back since `since`, a moment at least `elapsedMs` ago by a steady clock. Then a file that was
+ * written meanwhile may carry an earlier stamp, and {@link touchedSince} tells nothing.
+ */
+export const wasPutBack = (since: FileTime, elapsedMs: number): boolean =>
+  fileTimeNow() + STEP_NS < since + BigInt(Math.floor(elapsedMs)) * 1_000_000n;
+
 /** What the clocks of this machine and of a file server may differ. */
 const SKEW_NS = 20_000_000n;
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { statSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { type FileTime, fileTimeNow, touchedSince, waitPast } from '../../src/sys/clock.ts';
+import { type FileTime, fileTimeNow, touchedSince, waitPast, wasPutBack } from '../../src/sys/clock.ts';
 import { type FileStat, stat } from '../../src/sys/files.ts';
 import { Lab } from '../support/lab.ts';
 
@@ -76,4 +76,17 @@ test('after waiting, a file written before is told from one written now', () => 
     const info = stat(lab.path('file'));
     expect(info && touchedSince(info, fileTimeNow())).toBe(false);
   }
+});
+
+test('a clock that was put back shows against a steady one, and slewing and ticks do not', () => {
+  const from = performance.now();
+  const since = fileTimeNow();
+  const elapsed = (): number => performance.now() - from;
+  expect(wasPutBack(since, elapsed())).toBe(false);
+  // An hour, a second and a tenth ago it was later than now; and a minute went by in which the clock moved by nothing.
+  for (const ms of [3_600_000n, 1_000n, 100n])
+    expect(wasPutBack((since + ms * 1_000_000n) as FileTime, 0)).toBe(true);
+  expect(wasPutBack(since, 60_000)).toBe(true);
+  // Put forward, or asleep: stamps from before stay before.
+  expect(wasPutBack((since - 3_600_000_000_000n) as FileTime, elapsed())).toBe(false);
 });
