@@ -15,7 +15,7 @@ const firstLine = (argv: readonly string[]): string =>
     .stdout.toString()
     .split('\n')[0] ?? '';
 
-export const kacheBinary = join(import.meta.dir, '..', 'dist', 'kache');
+export const kacheBinary = process.env['KACHE_BINARY'] ?? join(import.meta.dir, '..', 'dist', 'kache');
 
 const SCCACHE_PORT = '44226';
 

@@ -46,15 +46,9 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     return { kind: 'skipped', reason: 'output-not-repeatable' };
   try {
     const keyed = keyOf(call, base, finished);
-    if ('skip' in keyed) {
-      rememberContents(call, base);
-      return { kind: 'skipped', reason: keyed.skip };
-    }
+    if ('skip' in keyed) return skip(call, base, keyed.skip);
     const refusal = whyNotStored(call, keyed.outputs);
-    if (refusal !== undefined) {
-      rememberContents(call, base);
-      return { kind: 'skipped', reason: refusal };
-    }
+    if (refusal !== undefined) return skip(call, base, refusal);
     const published = publish(call, keyed, finished.hashed);
     const entry = {
       key: keyed.key.key,
@@ -68,12 +62,11 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       stderr,
       stdout,
     };
-    if (!writeEntry(call.store, entry, keyed.key.inputs()))
-      return { kind: 'skipped', reason: 'entry-of-another-version' };
+    if (!writeEntry(call.store, entry, keyed.key.inputs())) return skip(call, base, 'entry-of-another-version');
     // An eviction may have taken a blob that was there before the entry named it.
     if (published.outputs.some(({ blob }) => stat(call.store.layout.blob(blob)) === undefined)) {
       removeEntry(call.store, entry.key);
-      return { kind: 'skipped', reason: 'evicted-meanwhile' };
+      return skip(call, base, 'evicted-meanwhile');
     }
     recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
     rememberInputs(base);
@@ -92,6 +85,12 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     if (!isOsError(error)) throw error;
     return { kind: 'skipped', reason: `store-failed|${error.code} ${error.operation}` };
   }
+}
+
+/** What is not stored is remembered all the same, so that dependents need not hash it. */
+function skip(call: Call, base: KeyBase, reason: string): Saved {
+  rememberContents(call, base);
+  return { kind: 'skipped', reason };
 }
 
 /** A store that has no room for these outputs, or where eviction does not keep up. */
@@ -195,7 +194,7 @@ function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | 
   return { outputs: stored, identities, newBytes };
 }
 
-/** Notes what outputs hold that were not stored, so that dependents need not hash them. */
+/** Notes what outputs hold that were not stored. */
 const rememberContents = (call: Call, base: KeyBase): RecordedOutputs =>
   rememberIdentities(
     call,
