@@ -24,6 +24,8 @@ export interface Trace {
   readonly entries: readonly {
     readonly crate: string;
     readonly types: string;
+    /** Entries of one unit are the same compile of different inputs. */
+    readonly unit: number;
     readonly compileMs: number;
     readonly recordBytes: number;
     readonly blobs: readonly (readonly [blob: number, bytes: number])[];
@@ -215,12 +217,13 @@ function oneStep(
   }
 }
 
-function traceOf(storeDir: string, uses: readonly { seconds: number; event: CompileEvent }[]): Trace {
+export function traceOf(storeDir: string, uses: readonly { seconds: number; event: CompileEvent }[]): Trace {
   const store = openStore(storeDir);
   if (store.kind === 'problem') throw new Error(store.detail);
   const inventory = takeInventory(store);
   const blobNumbers = new Map([...inventory.blobs.keys()].map((id, index) => [id as string, index]));
   const entryNumbers = new Map<string, number>();
+  const units = new Map<string, number>();
   const entries = inventory.entries.flatMap(({ key, entry, recordBytes }) => {
     if (entry === undefined) return [];
     entryNumbers.set(key, entryNumbers.size);
@@ -228,9 +231,10 @@ function traceOf(storeDir: string, uses: readonly { seconds: number; event: Comp
       const stored = inventory.blobs.get(blob);
       return [blobNumbers.get(blob) ?? -1, stored === undefined ? 0 : occupiedBytes(stored.info)] as const;
     });
-    return [
-      { crate: entry.crateName, types: entry.crateTypes, compileMs: entry.compileMs, recordBytes, blobs },
-    ];
+    const unit = units.get(entry.unit) ?? units.size;
+    units.set(entry.unit, unit);
+    const { crateName: crate, crateTypes: types, compileMs } = entry;
+    return [{ crate, types, unit, compileMs, recordBytes, blobs }];
   });
   return {
     recorded: new Date().toISOString().slice(0, 10),

@@ -13,11 +13,11 @@ import {
 import { sha256 } from '../sys/hash.ts';
 import { O } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
-import type { Pace } from '../sys/pace.ts';
+import { basename } from '../sys/paths.ts';
 import { removeBlob } from './blobs.ts';
 import { isForeignUnit } from './closures.ts';
 import { type Entry, removeEntry, touchEntry } from './entries.ts';
-import { rotateEvents } from './event-log.ts';
+import { readEvents, rotateEvents } from './event-log.ts';
 import { type Candidate, planEviction } from './eviction-plan.ts';
 import { logLimitBytes } from './eviction-trigger.ts';
 import { describesOutputs, isForeignMemo } from './hashes.ts';
@@ -167,8 +167,8 @@ async function sweepBlobs(
 /** What crashed processes left, and memos nobody needs. Records of another version of kache are left to it. */
 function sweepLeftovers(store: Store, nowMs: number): void {
   const { root } = store.layout;
-  // Stamps from a future that was taken back are as old as those from the past.
-  sweepFolder(`${root}/tmp`, (info) => Math.abs(nowMs - info.mtimeSec * 1000) >= IN_FLIGHT_MS);
+  sweepFolder(`${root}/tmp`, (info) => isOutOfFlight(info, nowMs));
+  sweepOutputFolders(store, nowMs);
   const isForgotten = (info: FileStat): boolean => nowMs - info.mtimeSec * 1000 > MEMO_LASTS_MS;
   for (const kind of MEMO_KINDS) {
     sweepFolder(`${root}/hashes/${kind}`, (info, path) => {
@@ -194,6 +194,23 @@ function sweepLeftovers(store: Store, nowMs: number): void {
       bestEffort(() => tryLock(`${root}/locks/${name}`)?.[Symbol.dispose]());
   }
 }
+
+/** What builders that were killed left beside outputs: `.kache-<pid>…` and `….kache-<pid>`. */
+const ASIDE = /^\.kache-\d+|\.kache-\d+$/;
+
+/** Target folders have no owner who would clean them: the log knows where builds of the last days have written. */
+function sweepOutputFolders(store: Store, nowMs: number): void {
+  const folders = new Set(readEvents(store, nowMs - MEMO_LASTS_MS).flatMap(({ out_dir }) => out_dir ?? []));
+  for (const folder of folders) {
+    bestEffort(() =>
+      sweepFolder(folder, (info, path) => ASIDE.test(basename(path)) && isOutOfFlight(info, nowMs)),
+    );
+  }
+}
+
+/** Stamps from a future that was taken back are as old as those from the past. */
+const isOutOfFlight = (info: FileStat, nowMs: number): boolean =>
+  Math.abs(nowMs - info.mtimeSec * 1000) >= IN_FLIGHT_MS;
 
 function sweepFolder(folder: string, isOver: (info: FileStat, path: string) => boolean): void {
   for (const { name } of listDirectory(folder) ?? []) {

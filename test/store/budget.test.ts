@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { writeEvent } from '../../src/compile/write-event.ts';
 import type { Digest } from '../../src/core/ids.ts';
 import { publishBlob } from '../../src/store/blobs.ts';
 import { type CollectOptions, collect } from '../../src/store/budget.ts';
@@ -141,6 +142,21 @@ test('files on their way are swept an hour from their stamp, in either direction
   // A blob's own stamps cannot be set back: here the clock is.
   run(store, { nowMs: Date.now() - 2 * HOUR_MS });
   expect(existsSync(orphan)).toBe(false);
+});
+
+test('what killed builders left beside outputs is swept where the log says that builds write', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const names = ['.kache-12-libx.rlib', '.kache-12.link.d', 'libx.rlib.kache-12'];
+  const own = ['libx.rlib', '.kache-notes', 'kache-12', 'libkache-0a1b2c.rlib'];
+  const out = lab.write('target', Object.fromEntries([...names, ...own].map((name) => [name, ''])));
+  for (const name of [...names, ...own]) age(join(out, name), 2 * HOUR_MS);
+  lab.write('target', { '.kache-13-young': '' });
+  const event = { crate_name: 'x', result: 'miss', compiler_runs: 1, out_dir: out } as const;
+  writeEvent(store, Date.now(), event);
+  writeEvent(store, Date.now(), { ...event, out_dir: lab.path('gone') });
+  run(store);
+  expect(readdirSync(out).sort()).toEqual([...own, '.kache-13-young'].sort());
 });
 
 test('an entry that has lost a blob is taken away, before and after the sweep', () => {
