@@ -1,3 +1,4 @@
+// The plan of an eviction against a simple model of the store: what is left fits, is counted right, and is worth most.
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { BlobId, CacheKey } from '../../src/core/ids.ts';
@@ -13,49 +14,67 @@ const candidate = fc.record({
   blobs: fc.uniqueArray(blob, { maxLength: 3, selector: ({ id }) => id }),
 });
 const candidates = fc.uniqueArray(candidate, { selector: ({ key }) => key });
+const options = fc.record({ maxBytes: fc.nat(90_000), otherBytes: fc.nat(30_000) });
 
 /** The simple model: what remains, each blob once. */
-function occupied(list: readonly Candidate[]): number {
+function occupied(list: readonly Candidate[], otherBytes: number): number {
   const blobs = new Map(
     list.flatMap((item) => item.blobs.map(({ id, sizeBytes }) => [id, sizeBytes] as const)),
   );
-  return (
-    list.reduce((sum, item) => sum + item.recordBytes, 0) + [...blobs.values()].reduce((a, b) => a + b, 0)
-  );
+  const records = list.reduce((sum, item) => sum + item.recordBytes, 0);
+  return otherBytes + records + [...blobs.values()].reduce((a, b) => a + b, 0);
 }
 
-test('what is left fits, is counted right, and nothing goes without need', () => {
+/** The simplest eviction: take away the least worthy until it fits, counting everything anew each time. */
+function model(list: readonly Candidate[], maxBytes: number, otherBytes: number): CacheKey[] {
+  const left = list.toSorted((a, b) => worth(a) - worth(b) || (a.key < b.key ? -1 : 1));
+  const gone: CacheKey[] = [];
+  if (occupied(left, otherBytes) <= maxBytes) return gone;
+  while (left.length > 0 && occupied(left, otherBytes) > maxBytes * 0.9)
+    gone.push(left.shift()?.key as CacheKey);
+  return gone;
+}
+
+test('the plan is that of the model, in the same order', () => {
   fc.assert(
-    fc.property(candidates, fc.nat(60_000), (list, cap) => {
-      const plan = planEviction(list, { maxBytes: cap, otherBytes: 0 });
+    fc.property(candidates, options, (list, { maxBytes, otherBytes }) => {
+      const plan = planEviction(list, { maxBytes, otherBytes });
+      expect(plan.evict).toEqual(model(list, maxBytes, otherBytes));
+      expect(plan.bytesBefore).toBe(occupied(list, otherBytes));
       const left = list.filter(({ key }) => !plan.evict.includes(key));
-      expect(plan.bytesBefore).toBe(occupied(list));
-      expect(plan.bytesAfter).toBe(occupied(left));
-      if (plan.bytesBefore <= cap) expect(plan.evict).toEqual([]);
-      else expect(plan.bytesAfter).toBeLessThanOrEqual(cap * 0.9);
-      // Without the last one that went it would not have fitted.
-      const last = plan.evict.at(-1);
-      if (last !== undefined)
-        expect(occupied([...left, ...list.filter(({ key }) => key === last)])).toBeGreaterThan(cap * 0.9);
-      const worths = plan.evict.map((key) => worth(list.find((item) => item.key === key) as Candidate));
-      expect(worths).toEqual(worths.toSorted((a, b) => a - b));
+      expect(plan.bytesAfter).toBe(occupied(left, otherBytes));
+      if (plan.evict.length < list.length) expect(plan.bytesAfter).toBeLessThanOrEqual(maxBytes);
     }),
   );
 });
 
-test('later use and more compile time per byte are worth more', () => {
-  const base: Candidate = {
-    key: sha256('k') as CacheKey,
-    usedMs: 0,
-    compileMs: 1000,
-    recordBytes: 100,
-    blobs: [{ id: sha256('b') as BlobId, sizeBytes: 1e6 }],
-  };
-  expect(worth({ ...base, usedMs: 1 })).toBeGreaterThan(worth(base));
-  expect(worth({ ...base, compileMs: 20_000 })).toBeGreaterThan(worth(base));
-  expect(worth({ ...base, blobs: [{ id: sha256('b') as BlobId, sizeBytes: 1e8 }] })).toBeLessThan(
-    worth(base),
+test('the order of the list does not matter, and a second run finds nothing to do', () => {
+  fc.assert(
+    fc.property(candidates, options, fc.nat(), (list, { maxBytes, otherBytes }, turn) => {
+      const { evict } = planEviction(list, { maxBytes, otherBytes });
+      const turned = [...list.slice(turn % (list.length + 1)), ...list.slice(0, turn % (list.length + 1))];
+      expect(planEviction(turned, { maxBytes, otherBytes }).evict).toEqual(evict);
+      const left = list.filter(({ key }) => !evict.includes(key));
+      if (left.length > 0) expect(planEviction(left, { maxBytes, otherBytes }).evict).toEqual([]);
+    }),
   );
-  // But not for ever: ten times dearer per byte counts as much as a day.
-  expect(worth({ ...base, usedMs: 2 * 86_400_000 })).toBeGreaterThan(worth({ ...base, compileMs: 10_000 }));
+});
+
+test('what was used later, took longer or is smaller does not go before what is otherwise the same', () => {
+  fc.assert(
+    fc.property(candidate, fc.nat(1e6), fc.nat(1e5), (base, laterMs, dearerMs) => {
+      expect(worth({ ...base, usedMs: base.usedMs + laterMs })).toBeGreaterThanOrEqual(worth(base));
+      expect(worth({ ...base, compileMs: base.compileMs + dearerMs })).toBeGreaterThanOrEqual(worth(base));
+      const larger = { id: sha256('another') as BlobId, sizeBytes: dearerMs };
+      expect(worth({ ...base, blobs: [...base.blobs, larger] })).toBeLessThanOrEqual(worth(base));
+    }),
+  );
+});
+
+test('ten times dearer by the byte is worth a day, and not for ever', () => {
+  const blobs = [{ id: sha256('b') as BlobId, sizeBytes: 1e6 }];
+  const base: Candidate = { key: sha256('k') as CacheKey, usedMs: 0, compileMs: 999, recordBytes: 0, blobs };
+  const dayMs = 86_400_000;
+  expect(worth({ ...base, compileMs: 9999 }) - worth(base)).toBeCloseTo(dayMs, 0);
+  expect(worth({ ...base, usedMs: 2 * dayMs })).toBeGreaterThan(worth({ ...base, compileMs: 9999 }));
 });
