@@ -224,8 +224,9 @@ export function traceOf(storeDir: string, uses: readonly { seconds: number; even
   const blobNumbers = new Map([...inventory.blobs.keys()].map((id, index) => [id as string, index]));
   const entryNumbers = new Map<string, number>();
   const units = new Map<string, number>();
+  const used = new Set(uses.map(({ event }) => event.cache_key));
   const entries = inventory.entries.flatMap(({ key, entry, recordBytes }) => {
-    if (entry === undefined) return [];
+    if (entry === undefined || !used.has(key)) return [];
     entryNumbers.set(key, entryNumbers.size);
     const blobs = entry.outputs.map(({ blob }) => {
       const stored = inventory.blobs.get(blob);
