@@ -3,7 +3,6 @@ import { type BlobId, type CacheKey, type Digest, parseDigest } from '../core/id
 import {
   bestEffort,
   type FileStat,
-  listDirectory,
   lstat,
   openFile,
   readableText,
@@ -21,7 +20,14 @@ import { readEvents, rotateEvents } from './event-log.ts';
 import { type Candidate, planEviction } from './eviction-plan.ts';
 import { logLimitBytes } from './eviction-trigger.ts';
 import { describesOutputs, isForeignMemo } from './hashes.ts';
-import { filesBelow, type Inventory, type StoredEntry, storeBytes, takeInventory } from './inventory.ts';
+import {
+  filesBelow,
+  type Inventory,
+  listable,
+  type StoredEntry,
+  storeBytes,
+  takeInventory,
+} from './inventory.ts';
 import { MEMO_KINDS } from './layout.ts';
 import type { Store } from './store.ts';
 
@@ -94,15 +100,10 @@ function chooseDoomed(store: Store, inventory: Inventory, options: CollectOption
   const candidates: Candidate[] = [];
   const doomed = new Set<CacheKey>();
   const owned = new Set<BlobId>();
-  let ownedBytes = 0;
   for (const stored of inventory.entries) {
     const { key, entry, recordBytes } = stored;
     if (stored.isForeign) continue;
-    ownedBytes += recordBytes;
-    for (const { blob } of entry?.outputs ?? []) {
-      if (!owned.has(blob)) ownedBytes += inventory.blobs.get(blob)?.bytes ?? 0;
-      owned.add(blob);
-    }
+    for (const { blob } of entry?.outputs ?? []) owned.add(blob);
     if (entry === undefined || lacksBlob(store, entry, inventory) || options.isDoomed(stored))
       doomed.add(key);
     else
@@ -117,7 +118,10 @@ function chooseDoomed(store: Store, inventory: Inventory, options: CollectOption
         })),
       });
   }
-  const otherBytes = storeBytes(inventory) - ownedBytes;
+  let { otherBytes } = inventory;
+  // Where there are foreign entries, what nobody owns may be theirs: each version keeps its own within the cap.
+  if (!inventory.entries.some(({ isForeign }) => isForeign))
+    for (const { id, bytes } of inventory.blobs.values()) if (!owned.has(id)) otherBytes += bytes;
   for (const key of planEviction(candidates, { maxBytes: options.maxBytes, otherBytes }).evict)
     doomed.add(key);
   return doomed;
@@ -188,7 +192,7 @@ function sweepLeftovers(store: Store, nowMs: number): void {
     if (blob !== undefined && lstat(path.slice(0, -'.seal'.length)) === undefined)
       bestEffort(() => removeFile(path));
   }
-  for (const { name } of listDirectory(`${root}/locks`) ?? []) {
+  for (const { name } of listable(`${root}/locks`)) {
     // Disposing a lock one got removes its file; one that is held is in use.
     if (`${root}/locks/${name}` !== store.layout.lock(sha256('kache gc')))
       bestEffort(() => tryLock(`${root}/locks/${name}`)?.[Symbol.dispose]());
@@ -213,7 +217,7 @@ const isOutOfFlight = (info: FileStat, nowMs: number): boolean =>
   Math.abs(nowMs - info.mtimeSec * 1000) >= IN_FLIGHT_MS;
 
 function sweepFolder(folder: string, isOver: (info: FileStat, path: string) => boolean): void {
-  for (const { name } of listDirectory(folder) ?? []) {
+  for (const { name } of listable(folder)) {
     const path = `${folder}/${name}`;
     const info = lstat(path);
     if (info !== undefined && isOver(info, path)) bestEffort(() => removeFile(path));

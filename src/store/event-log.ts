@@ -1,6 +1,6 @@
 // Reading the event log, and keeping it from growing without end: above a size it becomes the previous generation.
 import { type CompileEvent, parseEvent } from '../core/events.ts';
-import { bestEffort, readText, rename, stat } from '../sys/files.ts';
+import { bestEffort, readableText, rename, stat } from '../sys/files.ts';
 import type { Store } from './store.ts';
 
 const previous = (store: Store): string => `${store.layout.events}.1`;
@@ -8,8 +8,8 @@ const previous = (store: Store): string => `${store.layout.events}.1`;
 /** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
 export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
   const events: CompileEvent[] = [];
-  for (const path of [previousGeneration(store), store.layout.events]) {
-    for (const line of (readText(path) ?? '').split('\n')) {
+  for (const path of [previous(store), store.layout.events]) {
+    for (const line of (readableText(path) ?? '').split('\n')) {
       const event = parseEvent(line);
       if (event !== undefined && event.ts >= sinceMs) events.push(event);
     }

@@ -15,7 +15,7 @@ const MAX_STEPS_BEHIND = 4;
 
 /** A generation of the event log; two are kept, some hundred thousand events, and less in a small store. */
 export const logLimitBytes = (maxSizeBytes: number | undefined): number =>
-  Math.min(32 * 1024 * 1024, (maxSizeBytes ?? Number.POSITIVE_INFINITY) / 20);
+  Math.max(64 * 1024, Math.min(32 * 1024 * 1024, (maxSizeBytes ?? Number.POSITIVE_INFINITY) / 20));
 
 const writtenBytes = (store: Store): number => (stat(store.layout.written)?.size ?? 0) * WRITTEN_UNIT_BYTES;
 

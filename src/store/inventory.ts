@@ -49,7 +49,8 @@ export function* everythingBelow(folder: string): Generator<{ path: string; info
   }
 }
 
-function listable(folder: string): readonly DirectoryEntry[] {
+/** What is in a folder; nothing when it is another user's. */
+export function listable(folder: string): readonly DirectoryEntry[] {
   try {
     return listDirectory(folder) ?? [];
   } catch (error) {

@@ -47,7 +47,11 @@ test('builds in three checkouts while everything is evicted again and again', as
         writeFileSync(join(dir, 'app/src/left.rs'), `pub fn side() -> &'static str { "left ${round}" }\n`);
       return Bun.spawn(['cargo', 'build', '--offline'], {
         cwd: dir,
-        env: lab.env({ RUSTC_WRAPPER: KACHE, KACHE_MAX_SIZE: '1MB' }),
+        env: lab.env({
+          RUSTC_WRAPPER: KACHE,
+          KACHE_MAX_SIZE: '20MB',
+          KACHE_CACHE_EXECUTABLES: round < 2 ? '0' : '1',
+        }),
         stdio: ['ignore', 'ignore', 'pipe'],
       });
     });

@@ -1,13 +1,13 @@
 // Two users and one store: root, and somebody who owns nothing. Whatever belongs to whom, builds succeed and are right,
 // nothing of the other's is damaged, and doctor says why nothing is shared.
 import { expect, test } from 'bun:test';
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompileEvent } from '../../src/core/events.ts';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
 import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
-import { asOtherUser, canSwitchUser, giveToOtherUser } from '../support/users.ts';
+import { asOtherUser, canSwitchUser, giveToOtherUser, OTHER_USER } from '../support/users.ts';
 
 const PROJECT = {
   'Cargo.toml': '[package]\nname = "few"\nversion = "0.1.0"\nedition = "2021"\n',
@@ -69,9 +69,14 @@ class SharedLab implements Disposable {
     return events.find(({ crate_types }) => crate_types === 'lib');
   }
 
+  kache(user: 'root' | 'other', ...args: string[]) {
+    return this.run(user, [this.#kache, ...args], this.lab.path(user));
+  }
+
   doctor(user: 'root' | 'other', id: string): { state: string; detail: string; remedy: string } {
-    const { stdout } = this.run(user, [this.#kache, 'doctor', '--json'], this.lab.path(user));
-    return JSON.parse(stdout).checks.find((check: { id: string }) => check.id === id);
+    return JSON.parse(this.kache(user, 'doctor', '--json').stdout).checks.find(
+      (check: { id: string }) => check.id === id,
+    );
   }
 
   [Symbol.dispose](): void {
@@ -107,6 +112,16 @@ test("records, seals and locks that root left in one's store: read as absent, re
   writeFileSync(lock, '', { mode: 0o600 });
   const found = shared.doctor('other', 'owners');
   expect([found.state, found.remedy.includes('chown')]).toEqual(['warn', true]);
+  // As if root had been the first to write them.
+  for (const name of ['events/log', 'events/written', 'hashes/outputs']) {
+    const path = join(shared.lab.store, name);
+    chownSync(path, 0, 0);
+    chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);
+  }
+  expect(shared.kache('other', 'gc')).toMatchObject({ status: 0, stderr: '' });
+  expect(shared.kache('other', 'stats')).toMatchObject({ status: 0, stderr: '' });
+  for (const name of ['events/log', 'hashes/outputs'])
+    chownSync(join(shared.lab.store, name), OTHER_USER, OTHER_USER);
   // What root has written is compiled once more and replaced: never an error, and never a call without its event.
   expect(shared.build('other', 'c', 1)).toMatchObject({ result: 'dup', compiler_runs: 1 });
   expect(shared.build('other', 'd', 1)).toMatchObject({ result: 'local_hit', compiler_runs: 0 });

@@ -92,6 +92,17 @@ test('records of a later version outlive every eviction, and what their entries 
   for (const path of [...foreign, shared.blob, alone]) expect([path, existsSync(path)]).toEqual([path, true]);
 });
 
+test('beside entries of a later version, own ones keep their own cap', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const own = store1(lab, store, 'own', { kilobytes: 100 });
+  const theirs = store1(lab, store, 'theirs', { kilobytes: 500 });
+  const maxBytes = 400_000;
+  writeFileSync(theirs.entry, readFileSync(theirs.entry, 'utf8').replace('kache-entry-1', 'kache-entry-2'));
+  expect(run(store, { maxBytes }).entriesRemoved).toBe(0);
+  expect([existsSync(own.entry), existsSync(theirs.blob)]).toEqual([true, true]);
+});
+
 test('records of a later version are not replaced, and a lock that version holds is not taken', () => {
   using lab = new Lab();
   const store = storeOf(lab);

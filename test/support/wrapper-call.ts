@@ -15,8 +15,8 @@ import { type Env, KACHE, type Lab } from './lab.ts';
 
 /** Waits for something another process does, without a fixed delay. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !condition(); await Bun.sleep(2)) {
-    if (Date.now() > deadline) throw new Error(`not within a minute: ${what}`);
+  for (const deadline = Date.now() + 120_000; !condition(); await Bun.sleep(2)) {
+    if (Date.now() > deadline) throw new Error(`not within two minutes: ${what}`);
   }
 }
 
