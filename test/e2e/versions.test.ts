@@ -3,11 +3,13 @@ import { expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -86,3 +88,66 @@ test('records of a later version beside ours: builds are right, no command chang
   expect(libraries(lab.cargo(lab.copy(dir, 'c'), ['build', '--offline']))).toEqual({ few: 'local_hit' });
   expect(existsSync(unknown)).toBe(true);
 });
+
+/** This kache, built once more with every kind of record a version later. */
+function laterKache(lab: Lab, changes: readonly (readonly [RegExp, string])[]): string {
+  const root = join(import.meta.dir, '../..');
+  const copy = lab.path('later');
+  for (const part of ['src', 'scripts', 'package.json'])
+    cpSync(join(root, part), join(copy, part), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  for (const entry of readdirSync(join(copy, 'src'), { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (!entry.isFile()) continue;
+    const text = readFileSync(path, 'utf8');
+    const changed = changes.reduce((before, [from, to]) => before.replace(from, to), text);
+    if (changed !== text) writeFileSync(path, changed);
+  }
+  const binary = join(copy, 'kache');
+  const built = lab.run([process.execPath, 'scripts/build.ts', '--outfile', binary], { cwd: copy });
+  if (built.status !== 0) throw new Error(`Cannot build another version: ${built.stderr}`);
+  return binary;
+}
+
+const KINDS = /'kache-(entry|inputs|unit|memo)-1'/g;
+
+test('two versions of kache build on one store by turns: each hits what it has stored, neither harms the other', () => {
+  using lab = new Lab();
+  const later = laterKache(lab, [
+    [KINDS, "'kache-$1-2'"],
+    [/'kache-key-(\d+)'/, "'kache-key-$1-later'"],
+  ]);
+  const build = (name: string, binary: string) =>
+    libraries(lab.cargo(lab.write(name, FEW), ['build', '--offline'], { env: { RUSTC_WRAPPER: binary } }));
+  expect([build('a', KACHE), build('b', later)]).toEqual([{ few: 'miss' }, { few: 'dup' }]);
+  expect([build('c', KACHE), build('d', later)]).toEqual([{ few: 'local_hit' }, { few: 'local_hit' }]);
+  for (const binary of [KACHE, later, KACHE, later]) {
+    expect(lab.run([binary, 'gc']).stdout).toContain('1 entries of another version of kache stay');
+    expect(lab.run([binary, 'doctor', '--verify', '--checksums', '--json']).stdout).not.toContain(
+      'unreadable',
+    );
+  }
+  expect([build('e', KACHE), build('f', later)]).toEqual([{ few: 'local_hit' }, { few: 'local_hit' }]);
+  // Emptied by one, it still serves the other, blobs and all.
+  expect(lab.run([KACHE, 'purge']).stdout).toContain('Removed 1 entries');
+  expect([build('g', later), build('h', KACHE)]).toEqual([{ few: 'local_hit' }, { few: 'dup' }]);
+}, 120_000);
+
+test('two versions under one name for everything: neither replaces an entry of the other, and every build is right', () => {
+  using lab = new Lab();
+  const later = laterKache(lab, [
+    [KINDS, "'kache-$1-2'"],
+    [/kache-seal-1/, 'kache-seal-2'],
+  ]);
+  for (const [turn, binary] of [KACHE, later, KACHE, later, KACHE].entries()) {
+    const dir = lab.write(`turn-${turn}`, {
+      ...FEW,
+      'src/main.rs': 'fn main() { print!("{}", few::few()); }\n',
+    });
+    const built = lab.cargo(dir, ['build', '--offline'], { env: { RUSTC_WRAPPER: binary } });
+    const result = turn === 0 ? 'miss' : binary === KACHE ? 'local_hit' : 'skipped';
+    expect([turn, built.status, libraries(built)]).toEqual([turn, 0, { few: result }]);
+    expect(Bun.spawnSync([join(dir, 'target/debug/few')]).stdout.toString()).toBe('3');
+    for (const command of ['gc', 'doctor']) lab.run([binary, command]);
+  }
+}, 120_000);
