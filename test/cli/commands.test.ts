@@ -128,13 +128,14 @@ test('no colour in a pipe, and not with NO_COLOR', () => {
 });
 
 test('a cap is kept without a daemon, and purging leaves builds right', () => {
-  const env = { KACHE_MAX_SIZE: '1KB', KACHE_CACHE_DIR: lab.path('tiny') };
+  const env = { KACHE_MAX_SIZE: '30KB', KACHE_CACHE_DIR: lab.path('tiny') };
   for (let round = 0; round < 3; round++) {
     const place = lab.copy(dir, `tiny-${round}`);
     writeFileSync(join(place, 'src/lib.rs'), `pub fn few() -> u32 { ${round} }\n`);
     expect(lab.run([KACHE, 'cargo', 'build', '--offline'], { cwd: place, env }).status).toBe(0);
     expect(Bun.spawnSync([join(place, 'target/debug/few')]).stdout.toString()).toBe(`${round}\n`);
   }
+  expect(readFileSync(lab.path('tiny', 'events/log'), 'utf8')).toContain('"result":"miss"');
   // The wrapper has started evictions by itself; one more by hand ends with the store below its cap.
   expect(lab.run([KACHE, 'gc'], { cwd: dir, env }).status).toBe(0);
   expect(JSON.parse(lab.run([KACHE, 'list', '--json'], { cwd: dir, env }).stdout)).toEqual([]);
