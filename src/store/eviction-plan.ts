@@ -27,8 +27,10 @@ export interface PlanOptions {
   readonly worthOf?: (candidate: Candidate) => number;
 }
 
-/** Eviction goes this far below the cap, so that the next store does not start it again. */
-const HYSTERESIS = 0.9;
+/** Eviction begins here: until the next run a twentieth of the cap may be written, and then it is still kept. */
+const BEGIN = 0.95;
+/** And goes on to here, so that the next store does not start it again. */
+const END = 0.9;
 /** Each factor of ten in compile time per byte counts like this much more recent a use. */
 const WORTH_PER_DECADE_MS = 24 * 3600 * 1000;
 
@@ -57,11 +59,11 @@ export function planEviction(candidates: readonly Candidate[], options: PlanOpti
   }
   const bytesBefore = bytes;
   const evict: CacheKey[] = [];
-  if (bytes <= maxBytes) return { evict, bytesBefore, bytesAfter: bytes };
+  if (bytes <= maxBytes * BEGIN) return { evict, bytesBefore, bytesAfter: bytes };
   const ranked = candidates.map((candidate) => ({ candidate, worth: worthOf(candidate) }));
   ranked.sort((a, b) => a.worth - b.worth || (a.candidate.key < b.candidate.key ? -1 : 1));
   for (const { candidate } of ranked) {
-    if (bytes <= maxBytes * HYSTERESIS) break;
+    if (bytes <= maxBytes * END) break;
     evict.push(candidate.key);
     bytes -= candidate.recordBytes;
     for (const { id } of candidate.blobs) {
