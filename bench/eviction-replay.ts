@@ -11,6 +11,7 @@ interface Resident extends Candidate {
   /** Moments of every use the log knows of, in milliseconds, also from before it was evicted and stored again. */
   readonly history: number[];
   usedMs: number;
+  wasHit: boolean;
   /** For policies that keep a number per entry. */
   priority: number;
   readonly unit: number;
@@ -61,12 +62,6 @@ const recencyAnd = (name: string, perDecadeMs: number): Policy => ({
   worthOf: (resident) => resident.usedMs + Math.log10(density(resident)) * perDecadeMs,
 });
 
-/** As kache's, and an entry that was hit at least once since it was stored counts as used later. */
-const hitBonus = (name: string, bonusMs: number): Policy => ({
-  name,
-  worthOf: (resident) => worth(resident) + (resident.uses > 1 ? bonusMs : 0),
-});
-
 /** As kache's, and an entry that is not the last of its unit counts as used earlier: an edit has come since. */
 const superseded = (name: string, penaltyMs: number): Policy => {
   const newest = new Map<number, string>();
@@ -98,21 +93,16 @@ function foresight(trace: Trace): Policy {
 
 /** Every policy, with fresh state. */
 export const policies = (trace: Trace): Policy[] => [
+  { name: '**kache**', worthOf: (resident) => worth(resident) },
   { name: 'LRU', worthOf: ({ usedMs }) => usedMs },
   greedyDual('GreedyDual-Size', density),
   greedyDual('GDSF', (resident) => resident.uses * density(resident)),
-  recencyAnd('recency, 6 h a decade of ms/MB', 6 * HOUR_MS),
-  { name: 'kache: recency, 24 h a decade of ms/MB', worthOf: (resident) => worth(resident) },
-  recencyAnd('recency, 72 h a decade of ms/MB', 72 * HOUR_MS),
+  recencyAnd('recency and ms/MB, 6 h', 6 * HOUR_MS),
+  recencyAnd('recency and ms/MB, 24 h', 24 * HOUR_MS),
+  recencyAnd('recency and ms/MB, 72 h', 72 * HOUR_MS),
   decayingFrequency('decaying frequency × ms/MB, 6 h', 6 * HOUR_MS),
   decayingFrequency('decaying frequency × ms/MB, 24 h', 24 * HOUR_MS),
-  decayingFrequency('decaying frequency × ms/MB, 72 h', 72 * HOUR_MS),
-  hitBonus('kache, 12 h for a hit', 12 * HOUR_MS),
-  hitBonus('kache, 24 h for a hit', 24 * HOUR_MS),
-  hitBonus('kache, 48 h for a hit', 48 * HOUR_MS),
-  superseded('kache, superseded 6 h', 6 * HOUR_MS),
-  superseded('kache, superseded 12 h', 12 * HOUR_MS),
-  superseded('kache, superseded 24 h', 24 * HOUR_MS),
+  superseded('kache, 12 h less when superseded', 12 * HOUR_MS),
   foresight(trace),
 ];
 
@@ -130,6 +120,7 @@ const candidatesOf = (trace: Trace): Candidate[] =>
   trace.entries.map((entry, index) => ({
     key: `${index}` as CacheKey,
     usedMs: 0,
+    wasHit: false,
     compileMs: entry.compileMs,
     recordBytes: entry.recordBytes,
     blobs: entry.blobs.map(([blob, sizeBytes]) => ({ id: `${blob}` as BlobId, sizeBytes })),
@@ -157,8 +148,10 @@ export function replay(trace: Trace, policy: Policy, maxBytes: number): Rates {
     const values = { hits: 1, bytes: bytesOf(candidate), saved: candidate.compileMs };
     add(total, values);
     let resident = store.get(candidate.key);
-    if (resident !== undefined) add(served, values);
-    else {
+    if (resident !== undefined) {
+      resident.wasHit = true;
+      add(served, values);
+    } else {
       resident = { ...candidate, uses: 0, history, priority: 0, unit: trace.entries[index]?.unit ?? -1 };
       if (values.bytes <= maxBytes / 2) {
         store.set(candidate.key, resident);

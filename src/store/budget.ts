@@ -52,6 +52,8 @@ export interface CollectOptions {
   readonly pace: Pace;
 }
 
+/** An entry is stamped when it is written, a moment after its record was made; a stamp from later than this is a hit's. */
+const HIT_AFTER_MS = 2000;
 /** Younger files belong to a publication that may still be under way. */
 const IN_FLIGHT_MS = 3600 * 1000;
 /** Memos and unit records that nothing has used for so long are forgotten. */
@@ -110,6 +112,7 @@ function chooseDoomed(store: Store, inventory: Inventory, options: CollectOption
       candidates.push({
         key,
         usedMs: settleUse(store, stored, options.nowMs),
+        wasHit: stored.usedMs - entry.createdMs > HIT_AFTER_MS,
         recordBytes,
         compileMs: entry.compileMs,
         blobs: entry.outputs.map(({ blob }) => ({

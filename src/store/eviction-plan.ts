@@ -6,6 +6,8 @@ export interface Candidate {
   readonly key: CacheKey;
   /** Last use, milliseconds since the epoch. */
   readonly usedMs: number;
+  /** Whether it was used since it was stored. */
+  readonly wasHit: boolean;
   /** What the compiler took. */
   readonly compileMs: number;
   readonly blobs: readonly { readonly id: BlobId; readonly sizeBytes: number }[];
@@ -31,17 +33,17 @@ export interface PlanOptions {
 const BEGIN = 0.95;
 /** And goes on to here, so that the next store does not start it again. */
 const END = 0.9;
-/** Each factor of ten in compile time per byte counts like this much more recent a use. */
-const WORTH_PER_DECADE_MS = 24 * 3600 * 1000;
+const DAY_MS = 24 * 3600 * 1000;
 
 /**
- * The moment of last use, moved forward by what a hit saves: one day for each factor of ten in compile time per
- * megabyte. An entry that is dear and small outlives one that is cheap and large, but not for ever.
+ * The moment of last use, moved forward by a day for each factor of ten in compile time per megabyte, and by one more
+ * when it has been hit at all: most edits are never seen again. So an entry that is dear, small or shared outlives one
+ * that is cheap, large or nobody's, but not for ever. Chosen by replaying recorded builds (`bench/eviction.ts`).
  */
 export function worth(candidate: Candidate): number {
   const sizeBytes = candidate.blobs.reduce((sum, blob) => sum + blob.sizeBytes, candidate.recordBytes);
   const msPerMegabyte = (candidate.compileMs + 1) / (sizeBytes / 1e6 + 1e-3);
-  return candidate.usedMs + Math.log10(msPerMegabyte) * WORTH_PER_DECADE_MS;
+  return candidate.usedMs + (Math.log10(msPerMegabyte) + (candidate.wasHit ? 1 : 0)) * DAY_MS;
 }
 
 /** Chooses what to evict so that the store fits `maxBytes`. A blob counts once and goes with its last entry. */

@@ -204,6 +204,25 @@ test('everything in the store counts, and each inode once', () => {
   expect(statSync(lab.path('linked')).nlink).toBe(1);
 });
 
+test('of two alike, the one that was hit since it was stored stays', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const put = (name: string, createdMs: number): string => {
+    const { entry } = store1(lab, store, name, { kilobytes: 100 });
+    const blobs = entryOf(name, name.repeat(Math.ceil((100 * 1024) / name.length))).outputs;
+    writeEntry(store, { ...entryOf(name), outputs: blobs, createdMs }, NO_INPUTS);
+    return entry;
+  };
+  const now = Date.now();
+  // Were they worth the same, the one with the smaller key would go.
+  const [first = '', second = ''] = ['one', 'two'].sort((a, b) => (cacheKey(a) < cacheKey(b) ? -1 : 1));
+  const [hit, never] = [put(first, now - 30_000), put(second, now - 300)];
+  const total = storeBytes(takeInventory(store));
+  for (const path of [hit, never]) utimesSync(path, now / 1000, now / 1000);
+  run(store, { maxBytes: total });
+  expect([existsSync(hit), existsSync(never)]).toEqual([true, false]);
+});
+
 test('what is no entry counts against the cap, so that the store as a whole keeps it', () => {
   using lab = new Lab();
   const store = storeOf(lab);

@@ -9,6 +9,7 @@ const blob = fc.nat(12).map((n) => ({ id: sha256(`blob ${n}`) as BlobId, sizeByt
 const candidate = fc.record({
   key: fc.nat().map((n) => sha256(`key ${n}`) as CacheKey),
   usedMs: fc.nat(1e9),
+  wasHit: fc.boolean(),
   compileMs: fc.nat(1e5),
   recordBytes: fc.constant(100),
   blobs: fc.uniqueArray(blob, { maxLength: 3, selector: ({ id }) => id }),
@@ -60,21 +61,30 @@ test('the order of the list does not matter, and a second run finds nothing to d
   );
 });
 
-test('what was used later, took longer or is smaller does not go before what is otherwise the same', () => {
+test('what was used later, hit, took longer or is smaller does not go before what is otherwise the same', () => {
   fc.assert(
     fc.property(candidate, fc.nat(1e6), fc.nat(1e5), (base, laterMs, dearerMs) => {
       expect(worth({ ...base, usedMs: base.usedMs + laterMs })).toBeGreaterThanOrEqual(worth(base));
       expect(worth({ ...base, compileMs: base.compileMs + dearerMs })).toBeGreaterThanOrEqual(worth(base));
+      expect(worth({ ...base, wasHit: true })).toBeGreaterThanOrEqual(worth(base));
       const larger = { id: sha256('another') as BlobId, sizeBytes: dearerMs };
       expect(worth({ ...base, blobs: [...base.blobs, larger] })).toBeLessThanOrEqual(worth(base));
     }),
   );
 });
 
-test('ten times dearer by the byte is worth a day, and not for ever', () => {
+test('ten times dearer by the byte is worth a day, a hit another, and not for ever', () => {
   const blobs = [{ id: sha256('b') as BlobId, sizeBytes: 1e6 }];
-  const base: Candidate = { key: sha256('k') as CacheKey, usedMs: 0, compileMs: 999, recordBytes: 0, blobs };
+  const base: Candidate = {
+    key: sha256('k') as CacheKey,
+    usedMs: 0,
+    wasHit: false,
+    compileMs: 999,
+    recordBytes: 0,
+    blobs,
+  };
   const dayMs = 86_400_000;
   expect(worth({ ...base, compileMs: 9999 }) - worth(base)).toBeCloseTo(dayMs, 0);
+  expect(worth({ ...base, wasHit: true }) - worth(base)).toBeCloseTo(dayMs, 0);
   expect(worth({ ...base, usedMs: 2 * dayMs })).toBeGreaterThan(worth({ ...base, compileMs: 9999 }));
 });
