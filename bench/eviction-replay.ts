@@ -74,7 +74,7 @@ const superseded = (name: string, penaltyMs: number): Policy => {
   };
 };
 
-/** What nobody can know: the next use. A bound to compare with, not a policy. */
+/** What nobody can know: the next use. Something to compare with, not a policy. */
 function foresight(trace: Trace): Policy {
   const uses = new Map<string, number[]>();
   for (const [seconds, entry] of trace.uses) {
@@ -83,7 +83,7 @@ function foresight(trace: Trace): Policy {
     uses.set(`${entry}`, known);
   }
   return {
-    name: 'foresight (bound)',
+    name: 'foresight',
     worthOf: (resident, nowMs) => {
       const next = uses.get(resident.key)?.find((at) => at > nowMs);
       return next === undefined ? Number.NEGATIVE_INFINITY : Math.log(density(resident) / (next - nowMs));
