@@ -62,7 +62,8 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       stderr,
       stdout,
     };
-    if (!writeEntry(call.store, entry, keyed.key.inputs())) return skip(call, base, 'entry-of-another-version');
+    if (!writeEntry(call.store, entry, keyed.key.inputs()))
+      return skip(call, base, 'entry-of-another-version');
     // An eviction may have taken a blob that was there before the entry named it.
     if (published.outputs.some(({ blob }) => stat(call.store.layout.blob(blob)) === undefined)) {
       removeEntry(call.store, entry.key);
