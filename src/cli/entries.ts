@@ -96,15 +96,16 @@ export async function gc(options: { maxAge?: string; background?: boolean }): Pr
   const nowMs = Date.now();
   const isDoomed = ({ usedMs }: StoredEntry): boolean => nowMs - usedMs > maxAgeMs;
   const maxBytes = capBytes(loaded, store);
-  let collected = collect(store, { maxBytes, isDoomed, nowMs });
-  // Whoever stored while this run was at it has found it running, and started none.
+  const collectAt = (pace: Pace) => collect(store, { maxBytes, isDoomed, nowMs: Date.now(), pace });
   if (options.background === true) {
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      if (collected === undefined || !isEvictionDue(store, loaded.settings.maxSizeBytes)) return;
-      collected = collect(store, { maxBytes, isDoomed, nowMs: Date.now() });
-    }
+    const pace = new Pace();
+    // Whoever stored while a run was at it has found it running, and started none.
+    for (let round = 0; round < MAX_ROUNDS; round++)
+      if ((await collectAt(pace)) === undefined || !isEvictionDue(store, loaded.settings.maxSizeBytes))
+        return;
     return;
   }
+  const collected = await longWork('the eviction', ({ pace }) => collectAt(pace));
   if (collected === undefined) {
     print('Another eviction is running.');
     return;
@@ -133,7 +134,8 @@ function printCollected(collected: Collected): void {
   const { entriesRemoved, blobsRemoved, freedBytes, linkedBytes, foreignEntries } = collected;
   const linked = linkedBytes === 0 ? '' : `, ${formatBytes(linkedBytes)} are still linked into checkouts`;
   print(
-    `Removed ${entriesRemoved} entries and ${blobsRemoved} blobs; ${formatBytes(freedBytes)} freed${linked}.`,
+    `Removed ${count(entriesRemoved, 'entry', 'entries')} and ${count(blobsRemoved, 'blob')}; ${formatBytes(freedBytes)} freed${linked}.`,
   );
-  if (foreignEntries > 0) print(`${foreignEntries} entries of another version of kache stay.`);
+  if (foreignEntries > 0)
+    print(`Left alone: ${count(foreignEntries, 'entry', 'entries')} of another version of kache.`);
 }

@@ -12,6 +12,7 @@ import {
 import { sha256 } from '../sys/hash.ts';
 import { O } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
+import type { Pace } from '../sys/pace.ts';
 import { basename } from '../sys/paths.ts';
 import { removeBlob } from './blobs.ts';
 import { isForeignUnit } from './closures.ts';
@@ -26,7 +27,7 @@ import {
   listable,
   type StoredEntry,
   storeBytes,
-  takeInventory,
+  takeInventoryPaced,
 } from './inventory.ts';
 import { MEMO_KINDS } from './layout.ts';
 import type { Store } from './store.ts';
@@ -70,15 +71,21 @@ export async function collect(store: Store, options: CollectOptions): Promise<Co
   forgetWritten(store);
   rotateEvents(store, logLimitBytes(options.maxBytes));
   sweepLeftovers(store, options.nowMs);
-  const inventory = takeInventory(store);
+  const { pace } = options;
+  const inventory = await takeInventoryPaced(store, pace);
   const doomed = chooseDoomed(store, inventory, options);
-  for (const key of doomed) removeEntry(store, key);
+  let removed = 0;
+  for (const key of doomed) {
+    await pace.step(() => `Removing entries: ${removed} of ${doomed.size}`);
+    removeEntry(store, key);
+    removed++;
+  }
   const orphaned = new Set<BlobId>();
   for (const { key, entry } of inventory.entries) {
     if (doomed.has(key)) for (const { blob } of entry?.outputs ?? []) orphaned.add(blob);
   }
-  const swept = sweepBlobs(store, orphaned, options.nowMs);
-  const after = takeInventory(store);
+  const swept = await sweepBlobs(store, orphaned, options);
+  const after = await takeInventoryPaced(store, pace);
   // Whoever found a blob in place, and named it in an entry after it had been swept.
   for (const { key, entry } of after.entries) {
     if (entry !== undefined && lacksBlob(store, entry, after)) removeEntry(store, key);
@@ -148,9 +155,9 @@ function settleUse(store: Store, { key, usedMs }: StoredEntry, nowMs: number): n
 async function sweepBlobs(
   store: Store,
   orphaned: ReadonlySet<BlobId>,
-  nowMs: number,
-): Pick<Collected, 'blobsRemoved' | 'freedBytes' | 'linkedBytes'> {
-  const now = takeInventory(store);
+  { nowMs, pace }: CollectOptions,
+): Promise<Pick<Collected, 'blobsRemoved' | 'freedBytes' | 'linkedBytes'>> {
+  const now = await takeInventoryPaced(store, pace);
   const foreign = now.entries.filter(({ isForeign }) => isForeign);
   const used = new Set<string>(
     now.entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []),
@@ -161,6 +168,7 @@ async function sweepBlobs(
   }
   let [blobsRemoved, freedBytes, linkedBytes] = [0, 0, 0];
   for (const { id, info, bytes } of now.blobs.values()) {
+    await pace.step(() => `Removing blobs: ${blobsRemoved} so far`);
     const isOld = Math.abs(nowMs - touchedMs(info)) >= IN_FLIGHT_MS;
     if (used.has(id) || !(orphaned.has(id) || (isOld && foreign.length === 0))) continue;
     if (info.nlink === 1) freedBytes += bytes;

@@ -9,6 +9,7 @@ import {
   listDirectory,
   lstat,
 } from '../sys/files.ts';
+import type { Pace } from '../sys/pace.ts';
 import { type Entry, isForeignEntry, readEntry } from './entries.ts';
 import type { Store } from './store.ts';
 
@@ -73,11 +74,27 @@ export function* filesBelow(folder: string): Generator<{ path: string; name: str
 
 /** Takes stock, entries before blobs. Files that come or go meanwhile may be missing from it. */
 export function takeInventory(store: Store): Inventory {
+  const steps = inventorySteps(store);
+  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
+}
+
+/** Takes stock at a pace. */
+export async function takeInventoryPaced(store: Store, pace: Pace): Promise<Inventory> {
+  const steps = inventorySteps(store);
+  for (let [step, seen] = [steps.next(), 1]; ; [step, seen] = [steps.next(), seen + 1]) {
+    if (step.done) return step.value;
+    await pace.step(() => `Taking stock: ${seen} files`);
+  }
+}
+
+/** One step for each file. */
+function* inventorySteps(store: Store): Generator<void, Inventory> {
   const { root } = store.layout;
   const entries: StoredEntry[] = [];
   const blobs = new Map<BlobId, StoredBlob>();
   let otherBytes = 0;
   for (const { name, info } of filesBelow(`${root}/entries`)) {
+    yield;
     const key = parseDigest<CacheKey>(name);
     if (key === undefined) continue;
     const entry = readEntry(store, key);
@@ -90,6 +107,7 @@ export function takeInventory(store: Store): Inventory {
     });
   }
   for (const { name, info } of filesBelow(`${root}/blobs`)) {
+    yield;
     const id = parseDigest<BlobId>(name);
     if (id !== undefined)
       blobs.set(id, { id, info, bytes: occupiedBytes(info) + bytesAt(store.layout.seal(id)) });
@@ -97,7 +115,10 @@ export function takeInventory(store: Store): Inventory {
   for (const { name } of listable(root)) {
     if (name === 'entries' || name === 'blobs') continue;
     otherBytes += bytesAt(`${root}/${name}`);
-    for (const { info } of everythingBelow(`${root}/${name}`)) otherBytes += fileBytes(info);
+    for (const { info } of everythingBelow(`${root}/${name}`)) {
+      yield;
+      otherBytes += fileBytes(info);
+    }
   }
   return { entries, blobs, otherBytes };
 }

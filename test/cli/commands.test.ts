@@ -1,6 +1,6 @@
 // The command line on the built binary: output, exit status, help, JSON.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KACHE, Lab } from '../support/lab.ts';
 

@@ -25,14 +25,16 @@ import { writeMemo, writeOutputs } from '../../src/store/hashes.ts';
 import { storeBytes, takeInventory } from '../../src/store/inventory.ts';
 import type { Store } from '../../src/store/store.ts';
 import { tryLock } from '../../src/sys/lock.ts';
+import { Pace } from '../../src/sys/pace.ts';
 import { Lab } from '../support/lab.ts';
 import { blobId, cacheKey, closureOf, entryOf, NO_INPUTS, storeOf, unitId } from './stores.ts';
 
 const HOUR_MS = 3600 * 1000;
 const DAY_MS = 24 * HOUR_MS;
 
-const run = (store: Store, options: Partial<CollectOptions> = {}) => {
-  const done = collect(store, { maxBytes: 1e12, isDoomed: () => false, nowMs: Date.now(), ...options });
+const run = async (store: Store, options: Partial<CollectOptions> = {}) => {
+  const own = { maxBytes: 1e12, isDoomed: () => false, nowMs: Date.now(), pace: new Pace() };
+  const done = await collect(store, { ...own, ...options });
   if (done === undefined) throw new Error('nobody else evicts here');
   return done;
 };
@@ -56,7 +58,7 @@ const age = (path: string, ms: number): void => {
   lutimesSync(path, then, then);
 };
 
-test('records of a later version outlive every eviction, and what their entries mention', () => {
+test('records of a later version outlive every eviction, and what their entries mention', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const own = store1(lab, store, 'own');
@@ -82,7 +84,7 @@ test('records of a later version outlive every eviction, and what their entries 
   ];
   const alone = put(store.layout.blob(blobId('only the later version knows it')), 'bytes');
   // As `purge` does, long after: everything of ours goes.
-  const done = run(store, { isDoomed: () => true, nowMs: Date.now() + 400 * DAY_MS });
+  const done = await run(store, { isDoomed: () => true, nowMs: Date.now() + 400 * DAY_MS });
   expect([done.entriesRemoved, done.foreignEntries]).toEqual([2, 1]);
   expect([existsSync(own.entry), existsSync(own.blob), existsSync(shared.entry)]).toEqual([
     false,
@@ -92,18 +94,18 @@ test('records of a later version outlive every eviction, and what their entries 
   for (const path of [...foreign, shared.blob, alone]) expect([path, existsSync(path)]).toEqual([path, true]);
 });
 
-test('beside entries of a later version, own ones keep their own cap', () => {
+test('beside entries of a later version, own ones keep their own cap', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const own = store1(lab, store, 'own', { kilobytes: 100 });
   const theirs = store1(lab, store, 'theirs', { kilobytes: 500 });
   const maxBytes = 400_000;
   writeFileSync(theirs.entry, readFileSync(theirs.entry, 'utf8').replace('kache-entry-1', 'kache-entry-2'));
-  expect(run(store, { maxBytes }).entriesRemoved).toBe(0);
+  expect((await run(store, { maxBytes })).entriesRemoved).toBe(0);
   expect([existsSync(own.entry), existsSync(theirs.blob)]).toEqual([true, true]);
 });
 
-test('records of a later version are not replaced, and a lock that version holds is not taken', () => {
+test('records of a later version are not replaced, and a lock that version holds is not taken', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   store1(lab, store, 'own');
@@ -118,25 +120,25 @@ test('records of a later version are not replaced, and a lock that version holds
   // Locks have no version: who holds the file holds it against everyone.
   const path = store.layout.lock('f'.repeat(64) as Digest);
   using held = tryLock(path);
-  run(store);
+  await run(store);
   expect([held === undefined, existsSync(path)]).toEqual([false, true]);
 });
 
-test('an entry stamped in the future counts as used now, and is stamped so', () => {
+test('an entry stamped in the future counts as used now, and is stamped so', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const future = store1(lab, store, 'future', { kilobytes: 100, agoMs: -300 * DAY_MS });
   const old = store1(lab, store, 'old', { kilobytes: 100, agoMs: 2 * DAY_MS });
-  run(store);
+  await run(store);
   expect(statSync(future.entry).mtimeMs).toBeLessThan(Date.now() + 1000);
   // From now on it ages: used later, the other one stays.
   utimesSync(old.entry, Date.now() / 1000 + 10, Date.now() / 1000 + 10);
-  const { bytesAfter } = run(store);
-  run(store, { maxBytes: bytesAfter - 60_000 });
+  const { bytesAfter } = await run(store);
+  await run(store, { maxBytes: bytesAfter - 60_000 });
   expect([existsSync(future.entry), existsSync(old.entry)]).toEqual([false, true]);
 });
 
-test('files on their way are swept an hour from their stamp, in either direction', () => {
+test('files on their way are swept an hour from their stamp, in either direction', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const ages = { young: 0, old: 2 * HOUR_MS, future: -2 * HOUR_MS };
@@ -147,15 +149,15 @@ test('files on their way are swept an hour from their stamp, in either direction
   const orphan = store.layout.blob(blobId('orphan'));
   mkdirSync(dirname(orphan));
   writeFileSync(orphan, '');
-  run(store);
+  await run(store);
   expect(readdirSync(join(store.layout.root, 'tmp'))).toEqual(['young']);
   expect(existsSync(orphan)).toBe(true);
   // A blob's own stamps cannot be set back: here the clock is.
-  run(store, { nowMs: Date.now() - 2 * HOUR_MS });
+  await run(store, { nowMs: Date.now() - 2 * HOUR_MS });
   expect(existsSync(orphan)).toBe(false);
 });
 
-test('what killed builders left beside outputs is swept where the log says that builds write', () => {
+test('what killed builders left beside outputs is swept where the log says that builds write', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const names = ['.kache-12-libx.rlib', '.kache-12.link.d', 'libx.rlib.kache-12'];
@@ -166,21 +168,21 @@ test('what killed builders left beside outputs is swept where the log says that 
   const event = { crate_name: 'x', result: 'miss', compiler_runs: 1, out_dir: out } as const;
   writeEvent(store, Date.now(), event);
   writeEvent(store, Date.now(), { ...event, out_dir: lab.path('gone') });
-  run(store);
+  await run(store);
   expect(readdirSync(out).sort()).toEqual([...own, '.kache-13-young'].sort());
 });
 
-test('an entry that has lost a blob is taken away, before and after the sweep', () => {
+test('an entry that has lost a blob is taken away, before and after the sweep', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const whole = store1(lab, store, 'whole');
   const broken = store1(lab, store, 'broken');
   rmSync(broken.blob);
-  expect(run(store).entriesRemoved).toBe(1);
+  expect((await run(store)).entriesRemoved).toBe(1);
   expect([existsSync(whole.entry), existsSync(broken.entry)]).toEqual([true, false]);
 });
 
-test('everything in the store counts, and each inode once', () => {
+test('everything in the store counts, and each inode once', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const { blob } = store1(lab, store, 'one', { kilobytes: 200 });
@@ -198,13 +200,13 @@ test('everything in the store counts, and each inode once', () => {
   const total = [...seen.values()].reduce((a, b) => a + b, 0);
   expect(storeBytes(takeInventory(store))).toBe(total);
   expect(total).toBeLessThan(200 * 1024 + 150_000 + 60_000);
-  const done = run(store, { isDoomed: () => true });
+  const done = await run(store, { isDoomed: () => true });
   expect(done.freedBytes).toBe(0);
   expect(done.linkedBytes).toBeGreaterThan(200 * 1024);
   expect(statSync(lab.path('linked')).nlink).toBe(1);
 });
 
-test('of two alike, the one that was hit since it was stored stays', () => {
+test('of two alike, the one that was hit since it was stored stays', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const put = (name: string, createdMs: number): string => {
@@ -219,22 +221,22 @@ test('of two alike, the one that was hit since it was stored stays', () => {
   const [hit, never] = [put(first, now - 30_000), put(second, now - 300)];
   const total = storeBytes(takeInventory(store));
   for (const path of [hit, never]) utimesSync(path, now / 1000, now / 1000);
-  run(store, { maxBytes: total });
+  await run(store, { maxBytes: total });
   expect([existsSync(hit), existsSync(never)]).toEqual([true, false]);
 });
 
-test('what is no entry counts against the cap, so that the store as a whole keeps it', () => {
+test('what is no entry counts against the cap, so that the store as a whole keeps it', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   for (let n = 0; n < 10; n++) store1(lab, store, `entry ${n}`, { kilobytes: 100, agoMs: n * HOUR_MS });
   for (let n = 0; n < 100; n++) writeMemo(store, 'sources', `memo ${n}`, 'x'.repeat(4000));
   const maxBytes = 1_500_000;
   expect(storeBytes(takeInventory(store))).toBeGreaterThan(maxBytes);
-  expect(run(store, { maxBytes }).bytesAfter).toBeLessThanOrEqual(maxBytes);
+  expect((await run(store, { maxBytes })).bytesAfter).toBeLessThanOrEqual(maxBytes);
   expect(takeInventory(store).entries.length).toBeGreaterThan(3);
 });
 
-test('memos and unit records go a month after their last use, memos of outputs that are still there do not', () => {
+test('memos and unit records go a month after their last use, memos of outputs that are still there do not', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   store1(lab, store, 'unit');
@@ -249,13 +251,13 @@ test('memos and unit records go a month after their last use, memos of outputs t
     sources: store.layout.memo('sources', 'a'),
     unit: store.layout.unit(unitId('unit')),
   };
-  run(store, { nowMs: Date.now() + 29 * DAY_MS });
+  await run(store, { nowMs: Date.now() + 29 * DAY_MS });
   expect(Object.values(paths).map((path) => existsSync(path))).toEqual([true, true, true, true]);
-  run(store, { nowMs: Date.now() + 31 * DAY_MS });
+  await run(store, { nowMs: Date.now() + 31 * DAY_MS });
   expect(Object.values(paths).map((path) => existsSync(path))).toEqual([true, false, false, false]);
 });
 
-test('eviction is due by what was written, and behind when it has not run for long', () => {
+test('eviction is due by what was written, and behind when it has not run for long', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   const cap = 20_000_000;
@@ -265,11 +267,11 @@ test('eviction is due by what was written, and behind when it has not run for lo
   expect(isEvictionDue(store, undefined)).toBe(false);
   store.noteWritten(4_000_000);
   expect([isEvictionBehind(store, cap), isEvictionBehind(store, undefined)]).toEqual([true, false]);
-  run(store);
+  await run(store);
   expect([isEvictionDue(store, cap), isEvictionBehind(store, cap)]).toEqual([false, false]);
 });
 
-test('the log becomes the previous generation above its limit, a small one in a small store', () => {
+test('the log becomes the previous generation above its limit, a small one in a small store', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
   expect([logLimitBytes(undefined), logLimitBytes(5_000_000)]).toEqual([32 * 1024 * 1024, 250_000]);

@@ -17,6 +17,7 @@ import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
 import { collect } from '../../src/store/budget.ts';
 import { logLimitBytes } from '../../src/store/eviction-trigger.ts';
 import { openStore } from '../../src/store/store.ts';
+import { Pace } from '../../src/sys/pace.ts';
 import { type Files, KACHE, type Lab } from './lab.ts';
 import { libraryArguments, startCall, until } from './wrapper-call.ts';
 
@@ -298,7 +299,7 @@ export class Day {
       list.reduce((total, { compile_ms: ms }) => total + (ms ?? 0), 0);
     const hits = looked.filter(({ result }) => result === 'local_hit');
     const atTheEnd = diskBytes(this.#lab.store);
-    this.#sweep();
+    await this.#sweep();
     return {
       steps,
       builds: this.#builds,
@@ -316,10 +317,15 @@ export class Day {
   }
 
   /** The sweep of two hours later: what killed builds have left is out of its time. */
-  #sweep(): void {
+  async #sweep(): Promise<void> {
     const store = openStore(this.#lab.store);
     if (store.kind === 'problem') throw new Error(store.detail);
-    collect(store, { maxBytes: this.#options.capBytes, isDoomed: () => false, nowMs: Date.now() + 7200_000 });
+    await collect(store, {
+      maxBytes: this.#options.capBytes,
+      isDoomed: () => false,
+      nowMs: Date.now() + 7200_000,
+      pace: new Pace(),
+    });
   }
 
   /** Files on their way that nobody brings to their end: in the store, and beside outputs. */

@@ -11,6 +11,7 @@ import { Pace } from '../../sys/pace.ts';
 import { capBytes } from '../open.ts';
 import { count, formatBytes, percent } from '../terminal.ts';
 import { type Check, type Context, type Finding, fail, look, ok } from './check.ts';
+import { ofOtherOwners } from './owners.ts';
 
 /** A check of a store that could be opened; the first check says why one could not. */
 const onStore = (run: (store: Store, context: Context) => readonly Finding[]): Check['run'] => {
@@ -70,6 +71,15 @@ const permissions: Check = {
     chmodSync(store.layout.root, 0o700);
     return `${store.layout.root} has mode 700 now`;
   },
+};
+
+const owners: Check = {
+  id: 'owners',
+  title: 'Everything in the store is yours',
+  run: onStore((store) => {
+    const others = ofOtherOwners(store, process.geteuid?.() ?? 0);
+    return [others === undefined ? ok() : look(others.detail, others.remedy)];
+  }),
 };
 
 const fileSystem: Check = {
@@ -174,4 +184,12 @@ const size: Check = {
   },
 };
 
-export const STORE_CHECKS: readonly Check[] = [usable, permissions, fileSystem, sameDisk, space, size];
+export const STORE_CHECKS: readonly Check[] = [
+  usable,
+  permissions,
+  owners,
+  fileSystem,
+  sameDisk,
+  space,
+  size,
+];

@@ -1,7 +1,7 @@
 // Whose the files of the store are: what belongs to somebody else, to root after a build under sudo as a rule, can be
 // neither read nor replaced, and is compiled again.
-import { everythingBelow } from '../store/inventory.ts';
-import type { Store } from '../store/store.ts';
+import { everythingBelow } from '../../store/inventory.ts';
+import type { Store } from '../../store/store.ts';
 
 /** What in the store belongs to others than the user `uid`, and what to do; undefined when nothing does. */
 export function ofOtherOwners(store: Store, uid: number): { detail: string; remedy: string } | undefined {
