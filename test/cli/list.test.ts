@@ -67,7 +67,7 @@ test('gc: by age, by cap, and by neither', () => {
   );
   expect(kache('gc', '--max-age', '10d').stdout).toStartWith('Removed 1 entry and 1 blob; 4');
   expect(names()).toEqual(['middle', 'small']);
-  expect(kache('gc', '--max-age', '24').stdout).toStartWith('Removed 1 entry and 1 blob; 4.0 KiB freed.');
+  expect(kache('gc', '--max-age', '24').stdout).toStartWith('Removed 1 entry and 1 blob; 8.0 KiB freed.');
   expect(names()).toEqual(['small']);
   expect(kache('gc', '--max-age', 'soon')).toMatchObject({ status: 2, stdout: '' });
   expect(lab.run([KACHE, 'gc'], { env: { KACHE_MAX_SIZE: '1KB' } }).stdout).toStartWith('Removed 1 entry');
