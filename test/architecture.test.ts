@@ -23,11 +23,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files no compiler call may load. */
 const isCold = (file: string): boolean =>
   /^(cli|tui|remote)\//.test(file) ||
-  /^store\/(budget|eviction-plan|verify|index|inventory|event-log|builds|targets|target-removal)\.ts$/.test(
+  /^store\/(budget|eviction-plan|verify|index|inventory|event-log|log-tail|builds|targets|target-removal)\.ts$/.test(
     file,
   ) ||
   file === 'core/later-settings.ts' ||
-  /^sys\/(extents|file-system|pace)\.ts$/.test(file) ||
+  /^sys\/(extents|file-system|pace|process-table)\.ts$/.test(file) ||
   /^daemon\/(?!(protocol|client)\.ts$)/.test(file);
 
 /** Layers of which one layer may use some files only. */

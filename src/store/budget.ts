@@ -98,6 +98,14 @@ export async function collect(store: Store, options: CollectOptions): Promise<Co
   };
 }
 
+/** A stored entry as eviction sees it. */
+export function candidateOf(stored: StoredEntry, entry: Entry, { blobs }: Inventory): Candidate {
+  const { key, usedMs, recordBytes } = stored;
+  const sizes = entry.outputs.map(({ blob }) => ({ id: blob, sizeBytes: blobs.get(blob)?.bytes ?? 0 }));
+  const wasHit = usedMs - entry.createdMs > HIT_AFTER_MS;
+  return { key, usedMs, wasHit, recordBytes, compileMs: entry.compileMs, blobs: sizes };
+}
+
 /** Truncated, so that no append to it is lost; another user's file goes. */
 function forgetWritten({ layout }: Store): void {
   const truncate = (): void =>
@@ -108,33 +116,31 @@ function forgetWritten({ layout }: Store): void {
 function chooseDoomed(store: Store, inventory: Inventory, options: CollectOptions): Set<CacheKey> {
   const candidates: Candidate[] = [];
   const doomed = new Set<CacheKey>();
-  const owned = new Set<BlobId>();
   for (const stored of inventory.entries) {
-    const { key, entry, recordBytes } = stored;
+    const { key, entry } = stored;
     if (stored.isForeign) continue;
-    for (const { blob } of entry?.outputs ?? []) owned.add(blob);
     if (entry === undefined || lacksBlob(store, entry, inventory) || options.isDoomed(stored))
       doomed.add(key);
     else
       candidates.push({
-        key,
+        ...candidateOf(stored, entry, inventory),
         usedMs: settleUse(store, stored, options.nowMs),
-        wasHit: stored.usedMs - entry.createdMs > HIT_AFTER_MS,
-        recordBytes,
-        compileMs: entry.compileMs,
-        blobs: entry.outputs.map(({ blob }) => ({
-          id: blob,
-          sizeBytes: inventory.blobs.get(blob)?.bytes ?? 0,
-        })),
       });
   }
-  let { otherBytes } = inventory;
-  // Where there are foreign entries, what nobody owns may be theirs: each version keeps its own within the cap.
-  if (!inventory.entries.some(({ isForeign }) => isForeign))
-    for (const { id, bytes } of inventory.blobs.values()) if (!owned.has(id)) otherBytes += bytes;
+  const otherBytes = otherBytesOf(inventory);
   for (const key of planEviction(candidates, { maxBytes: options.maxBytes, otherBytes }).evict)
     doomed.add(key);
   return doomed;
+}
+
+/** What occupies the store and belongs to no entry that can be evicted. */
+export function otherBytesOf({ entries, blobs, otherBytes }: Inventory): number {
+  // Where there are foreign entries, what nobody owns may be theirs: each version keeps its own within the cap.
+  if (entries.some(({ isForeign }) => isForeign)) return otherBytes;
+  const owned = new Set(entries.flatMap(({ entry }) => entry?.outputs.map(({ blob }) => blob) ?? []));
+  let total = otherBytes;
+  for (const { id, bytes } of blobs.values()) if (!owned.has(id)) total += bytes;
+  return total;
 }
 
 /** An entry that can only end in a miss. The inventory lists entries first: a blob is looked for once more. */

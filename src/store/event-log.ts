@@ -3,12 +3,13 @@ import { type CompileEvent, parseEvent } from '../core/events.ts';
 import { bestEffort, readableText, rename, stat } from '../sys/files.ts';
 import type { Store } from './store.ts';
 
-const previous = (store: Store): string => `${store.layout.events}.1`;
+/** Where the generation before is. */
+export const previousGeneration = (store: Store): string => `${store.layout.events}.1`;
 
 /** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
 export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
   const events: CompileEvent[] = [];
-  for (const path of [previous(store), store.layout.events]) {
+  for (const path of [previousGeneration(store), store.layout.events]) {
     for (const line of (readableText(path) ?? '').split('\n')) {
       const event = parseEvent(line);
       if (event !== undefined && event.ts >= sinceMs) events.push(event);
@@ -20,6 +21,7 @@ export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
 /** Starts a new generation when the log is above `limitBytes`. A writer that still has the old one open loses nothing. */
 export function rotateEvents(store: Store, limitBytes: number): void {
   bestEffort(() => {
-    if ((stat(store.layout.events)?.size ?? 0) > limitBytes) rename(store.layout.events, previous(store));
+    if ((stat(store.layout.events)?.size ?? 0) > limitBytes)
+      rename(store.layout.events, previousGeneration(store));
   });
 }

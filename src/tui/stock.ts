@@ -1,7 +1,8 @@
 // The store as the Store tab shows it: entries in an order, use against the cap, and what eviction would take. Pure.
 import { type StoreFigures, storeFigures } from '../cli/summary.ts';
-import { type Candidate, candidateOf, planEviction, worth } from '../store/budget.ts';
+import { candidateOf, otherBytesOf } from '../store/budget.ts';
 import type { Entry } from '../store/entries.ts';
+import { type Candidate, planEviction, worth } from '../store/eviction-plan.ts';
 import type { Inventory } from '../store/inventory.ts';
 import type { Totals } from './event-data.ts';
 
@@ -44,7 +45,7 @@ export function stockOf(inventory: Inventory, capBytes: number): Stock {
   }));
   const plan = planEviction(
     candidates.map(({ candidate }) => candidate),
-    capBytes,
+    { maxBytes: capBytes, otherBytes: otherBytesOf(inventory) },
   );
   return {
     rows,
