@@ -1,4 +1,5 @@
-// Builds the native binary: `bun scripts/build.ts [--target bun-linux-arm64] [--outfile PATH]`.
+// Builds the native binary: `bun scripts/build.ts [--target bun-linux-arm64] [--outfile PATH]`. With `--faults`, the test
+// build: another entry puts a C library that fails on demand before the same program.
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,6 +9,7 @@ const root = join(import.meta.dir, '..');
 const { values } = parseArgs({
   options: {
     target: { type: 'string' },
+    faults: { type: 'boolean', default: false },
     outfile: { type: 'string', default: join(root, 'dist', 'kache') },
   },
 });
@@ -29,5 +31,6 @@ const flags = [
   ...(values.target === undefined ? [] : [`--target=${values.target}`]),
   `--outfile=${values.outfile}`,
 ];
-await $`${process.execPath} build ${flags} ${join(root, 'src', 'main.ts')}`.quiet();
+const entry = values.faults ? join(root, 'test', 'support', 'faulty-main.ts') : join(root, 'src', 'main.ts');
+await $`${process.execPath} build ${flags} ${entry}`.quiet();
 console.log(`built ${values.outfile}`);

@@ -334,7 +334,7 @@ export class Day {
       readdirSync(join(this.#lab.store, part)).map((name) => `${part}/${name}`),
     );
     const beside = readdirSync(this.#lab.path('worktrees'), { recursive: true }).filter((path) =>
-      /\.kache-\d+/.test(`${path}`),
+      /\.kache\/\d+-/.test(`${path}`),
     );
     return [...inStore, ...beside.map(String)];
   }
