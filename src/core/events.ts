@@ -86,7 +86,10 @@ export interface StartRecord {
   out_dir?: string;
 }
 
-/** A malformed line (a torn write after a power cut) is undefined, not an error. */
+/** How each kind of line begins. Within a string the quotes would be escaped. */
+const STARTS = ['{"ts":', '{"started":'];
+
+/** The event of a line; undefined for a malformed line and for one of the other kind. */
 export function parseEvent(line: string): CompileEvent | undefined {
   const parsed = parseLogLine(line);
   return parsed?.kind === 'event' ? parsed.event : undefined;
@@ -96,10 +99,17 @@ export type LogLine =
   | { readonly kind: 'event'; readonly event: CompileEvent }
   | { readonly kind: 'start'; readonly start: StartRecord };
 
-/** Either kind of line; undefined for what is neither. */
+/**
+ * Either kind of line; undefined for what is neither. A line torn by a full disk or a power cut has no end, so the next one
+ * stands behind it: that one is read.
+ */
 export function parseLogLine(line: string): LogLine | undefined {
   if (line === '') return undefined;
   const value = parseJson(line);
+  if (value === undefined) {
+    const last = Math.max(...STARTS.map((start) => line.lastIndexOf(start)));
+    return last > 0 ? parseLogLine(line.slice(last)) : undefined;
+  }
   if (typeof value !== 'object' || value === null) return undefined;
   const start = value as Partial<StartRecord>;
   if (typeof start.started === 'number') {
