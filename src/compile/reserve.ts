@@ -1,10 +1,9 @@
 // One process compiles, the others wait and use the result. The lock dies with its holder.
 import type { CacheKey, Digest } from '../core/ids.ts';
 import { sourcePath } from '../rustc/invocation.ts';
-import { withParent } from '../store/store.ts';
-import { isOsError } from '../sys/files.ts';
+import { lockStore } from '../store/store.ts';
 import { sha256 } from '../sys/hash.ts';
-import { acquireLock, type FileLock } from '../sys/lock.ts';
+import type { FileLock } from '../sys/lock.ts';
 import type { Call } from './call.ts';
 import type { KeyBase } from './key.ts';
 
@@ -14,16 +13,7 @@ import type { KeyBase } from './key.ts';
  * processes may compile the same, and both are right.
  */
 export function reserve(call: Call, base: KeyBase, predicted: CacheKey | undefined): FileLock | undefined {
-  const path = call.store.layout.lock(predicted ?? firstCompile(call, base));
-  let lock: FileLock | undefined;
-  try {
-    withParent(path, () => {
-      lock = acquireLock(path);
-    });
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-  }
-  return lock;
+  return lockStore(call.store, predicted ?? firstCompile(call, base));
 }
 
 const firstCompile = (call: Call, base: KeyBase): Digest =>

@@ -1,9 +1,8 @@
 // Closures: for each unit, the sets of files and variables that earlier compiles of it read, newest first.
 import type { CacheKey, Digest, UnitId } from '../core/ids.ts';
 import { bestEffort, touch, utf8 } from '../sys/files.ts';
-import { acquireLock } from '../sys/lock.ts';
 import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
-import { type Store, withParent } from './store.ts';
+import { lockStore, type Store } from './store.ts';
 
 const KIND = 'kache-unit-1';
 
@@ -57,8 +56,7 @@ export function recordClosure(
   unit: UnitId,
   recorded: { closure: Closure; key: CacheKey },
 ): void {
-  const path = store.layout.lock([...unit].reverse().join('') as Digest);
-  using _lock = acquireLock(path);
+  using _lock = lockStore(store, [...unit].reverse().join('') as Digest);
   if (isForeignUnit(store.layout.unit(unit))) return;
   const before = readUnit(store, unit);
   const text = JSON.stringify(recorded.closure);
@@ -68,5 +66,5 @@ export function recordClosure(
   ];
   const keys = [recorded.key, ...before.keys.filter((key) => key !== recorded.key)];
   const record: UnitRecord = { closures: closures.slice(0, MAX_CLOSURES), keys: keys.slice(0, MAX_KEYS) };
-  withParent(path, () => store.replaceFile(store.layout.unit(unit), utf8(encodeRecord(KIND, [record]))));
+  store.replaceFile(store.layout.unit(unit), utf8(encodeRecord(KIND, [record])));
 }

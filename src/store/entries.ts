@@ -1,6 +1,6 @@
 // Entries: one small file per cache key that says which blobs a compile made and what it printed.
 import type { BlobId, CacheKey, UnitId } from '../core/ids.ts';
-import { bestEffort, removeFile, touch, utf8 } from '../sys/files.ts';
+import { bestEffort, touch, utf8 } from '../sys/files.ts';
 import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
@@ -76,6 +76,6 @@ export const touchEntry = (store: Store, key: CacheKey): boolean =>
 /** Removes an entry; false when it was not there or may not be removed. */
 export const removeEntry = (store: Store, key: CacheKey): boolean =>
   bestEffort(() => {
-    removeFile(store.layout.entry(key));
-    removeFile(store.layout.inputs(key));
+    store.discard(store.layout.entry(key));
+    store.discard(store.layout.inputs(key));
   });

@@ -1,5 +1,5 @@
 // The text form of everything small in the store: a first line with kind, version and checksum, then lines of JSON.
-// A record whose checksum is wrong (torn by a power cut, bits flipped) reads as absent.
+// A record whose checksum is wrong (torn by a power cut, bits flipped), or that cannot be read, reads as absent.
 import { parseJson } from '../core/json.ts';
 import { readableText, readStart } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';

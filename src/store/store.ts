@@ -1,16 +1,20 @@
 // Opening a store: its folders, its format version, and what its file system can do.
 
+import type { Digest } from '../core/ids.ts';
 import { CANNOT_REFLINK, reflink } from '../sys/clone.ts';
 import {
   appendFile,
+  bestEffort,
   createFile,
   isOsError,
   makeDirectory,
   readText,
   removeFile,
   rename,
+  stat,
   utf8,
 } from '../sys/files.ts';
+import { acquireLock, type FileLock } from '../sys/lock.ts';
 import { dirname } from '../sys/paths.ts';
 import { bootId } from '../sys/process.ts';
 import { STORE_VERSION, StoreLayout } from './layout.ts';
@@ -53,13 +57,32 @@ export class Store {
     this.moveIntoPlace(aside, path);
   }
 
-  /** Renames a finished temporary file to its place, making the folder when this is the first file in it. */
+  /**
+   * Renames a finished temporary file to its place, making the folder when this is the first file in it. A folder that
+   * someone put in its place goes.
+   */
   moveIntoPlace(aside: string, path: string): void {
     try {
-      withParent(path, () => rename(aside, path));
+      try {
+        withParent(path, () => rename(aside, path));
+      } catch (error) {
+        if (!isOsError(error, 'EISDIR', 'ENOTEMPTY', 'EEXIST')) throw error;
+        this.discard(path);
+        rename(aside, path);
+      }
     } catch (error) {
-      removeFile(aside);
+      bestEffort(() => removeFile(aside));
       throw error;
+    }
+  }
+
+  /** Takes away what stands at `path`: a file; or a folder, which goes to the temporary files and is swept with them. */
+  discard(path: string): void {
+    try {
+      removeFile(path);
+    } catch (error) {
+      if (!isOsError(error, 'EISDIR', 'EPERM')) throw error;
+      rename(path, this.temporaryPath());
     }
   }
 
@@ -83,7 +106,24 @@ export function withParent(path: string, operation: () => void): void {
   }
 }
 
+/**
+ * Takes a lock of the store, waiting for whoever holds it. Undefined where locks cannot be had: everything a lock
+ * orders is right without it, and done twice.
+ */
+export function lockStore(store: Store, name: Digest): FileLock | undefined {
+  const path = store.layout.lock(name);
+  let lock: FileLock | undefined;
+  bestEffort(() =>
+    withParent(path, () => {
+      lock = acquireLock(path);
+    }),
+  );
+  return lock;
+}
+
 const FORMAT = /^kache-store (\d+) reflink=(yes|no)\n$/;
+/** What a power cut leaves of a file of this length: nothing, or zeros. */
+const LOST = /^\0*$/;
 
 /** Opens the store in `cacheDir`, making it when there is none. Creation is safe against a second process doing the same. */
 export function openStore(cacheDir: string | undefined): Store | StoreProblem {
@@ -92,7 +132,9 @@ export function openStore(cacheDir: string | undefined): Store | StoreProblem {
   }
   const layout = new StoreLayout(cacheDir);
   try {
-    const text = readText(layout.format) ?? createStore(layout);
+    const found = readText(layout.format);
+    const isLost = found !== undefined && LOST.test(found) && isStore(layout);
+    const text = found === undefined || isLost ? createStore(layout) : found;
     const match = FORMAT.exec(text);
     if (Number(match?.[1]) !== STORE_VERSION) {
       return {
@@ -107,6 +149,10 @@ export function openStore(cacheDir: string | undefined): Store | StoreProblem {
     return { kind: 'problem', code: 'not-writable', detail: error.message };
   }
 }
+
+/** Whether the folder is a store by what else is in it: nobody else's file is overwritten. */
+const isStore = ({ root }: StoreLayout): boolean =>
+  stat(`${root}/blobs`) !== undefined && stat(`${root}/entries`) !== undefined;
 
 function createStore(layout: StoreLayout): string {
   makeDirectory(layout.root, 0o700);

@@ -1,7 +1,17 @@
 // Bringing the content of one file under another name: reflink, hardlink or copy. Each strategy makes the whole file
 // or throws; none replaces an existing one.
-import { createFile, type OpenFile, openFile, readAll, removeFile, touch } from './files.ts';
-import { cString, lastError, libc, linux, mac, O } from './libc.ts';
+import {
+  bestEffort,
+  createFile,
+  fstat,
+  type OpenFile,
+  openFile,
+  readAll,
+  removeFile,
+  touch,
+  writeAll,
+} from './files.ts';
+import { cString, lastError, libc, linux, mac, O, OsError } from './libc.ts';
 
 const FICLONE = 0x40049409;
 
@@ -26,7 +36,7 @@ export function reflink(source: string, target: string, mode = 0o644): void {
   using to = openFile(target, O.WRONLY | O.CREAT | O.EXCL, mode);
   if (linux?.ioctl(to.fd, FICLONE, from.fd) !== 0) {
     const error = lastError('reflink', target);
-    removeFile(target);
+    bestEffort(() => removeFile(target));
     throw error;
   }
 }
@@ -40,31 +50,27 @@ export function copy(source: string, target: string, mode = 0o644): void {
   }
   using to = openFile(target, O.WRONLY | O.CREAT | O.EXCL, mode);
   try {
-    copyRange(from, to);
+    // Some file systems have answered that there is nothing to copy where there was.
+    if (copyRange(from, to) !== fstat(from.fd).size) throw new OsError('copy', target, 'EIO');
+    to.finish();
   } catch (error) {
-    removeFile(target);
+    bestEffort(() => removeFile(target));
     throw error;
   }
 }
 
-/** copy_file_range(2) keeps the bytes in the kernel; where it does not apply (two file systems on old kernels) they pass through us. */
-function copyRange(from: OpenFile, to: OpenFile): void {
+/** Copies and counts. copy_file_range(2) keeps the bytes in the kernel; where it does not apply (two file systems on old kernels) they pass through us. */
+function copyRange(from: OpenFile, to: OpenFile): number {
   for (let total = 0; ; ) {
     const count = Number(linux?.copy_file_range(from.fd, null, to.fd, null, 1 << 30, 0) ?? -1);
     if (count > 0) total += count;
-    else if (count === 0) return;
+    else if (count === 0) return total;
     else {
       const error = lastError('copy', to.path);
       if (total > 0 || !['EXDEV', 'EINVAL', 'ENOSYS', 'ENOTSUP'].includes(error.code)) throw error;
       const bytes = readAll(from);
-      for (let offset = 0; offset < bytes.length; ) offset += writeSome(to, bytes.subarray(offset));
-      return;
+      writeAll(to.fd, bytes, to.path);
+      return bytes.length;
     }
   }
-}
-
-function writeSome(to: OpenFile, bytes: Uint8Array): number {
-  const count = Number(libc.write(to.fd, bytes, bytes.length));
-  if (count < 0) throw lastError('write', to.path);
-  return count;
 }

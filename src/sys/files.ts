@@ -107,14 +107,21 @@ export const touchedMs = (info: FileStat): number =>
 export class OpenFile implements Disposable {
   readonly fd: number;
   readonly path: string;
+  #isClosed = false;
 
   constructor(fd: number, path: string) {
     this.fd = fd;
     this.path = path;
   }
 
+  /** Closes a file that was written; here a network file system or a quota may still refuse what write(2) took. */
+  finish(): void {
+    this.#isClosed = true;
+    if (libc.close(this.fd) !== 0) throw lastError('write', this.path);
+  }
+
   [Symbol.dispose](): void {
-    libc.close(this.fd);
+    if (!this.#isClosed) libc.close(this.fd);
   }
 }
 
@@ -167,12 +174,13 @@ export function readFile(path: string): Uint8Array | undefined {
   return readAll(file);
 }
 
-/** The first bytes of a file, at most `length` and 64 KiB; none when it does not exist. */
+/** The first bytes of a file, at most `length` and 64 KiB; none when it does not exist or is no file. */
 export function readStart(path: string, length: number): Uint8Array {
   const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
   if (fd < 0) return new Uint8Array();
   using file = new OpenFile(fd, path);
-  return chunk.slice(0, readInto(file, chunkAt, Math.min(length, chunk.length)));
+  const count = Number(libc.read(file.fd, chunkAt, Math.min(length, chunk.length)));
+  return chunk.slice(0, Math.max(0, count));
 }
 
 const decoder = new TextDecoder();
@@ -183,12 +191,12 @@ export function readText(path: string): string | undefined {
   return bytes === undefined ? undefined : decoder.decode(bytes);
 }
 
-/** Like {@link readText}; also undefined when the file may not be read: another user's. */
+/** Like {@link readText}, for what one can do without: undefined also when it cannot be read, whatever the reason. */
 export function readableText(path: string): string | undefined {
   try {
     return readText(path);
   } catch (error) {
-    if (!isOsError(error, 'EACCES', 'EPERM')) throw error;
+    if (!isOsError(error)) throw error;
     return undefined;
   }
 }
@@ -214,8 +222,9 @@ export function createFile(path: string, bytes: Uint8Array, mode = 0o644): void 
   using file = openFile(path, O.WRONLY | O.CREAT | O.EXCL, mode);
   try {
     if (bytes.length > 0) writeAll(file.fd, bytes, path);
+    file.finish();
   } catch (error) {
-    removeFile(path);
+    bestEffort(() => removeFile(path));
     throw error;
   }
 }
@@ -242,6 +251,11 @@ export function removeFile(path: string): boolean {
   const error = lastError('remove', path);
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
   throw error;
+}
+
+/** Removes a folder with everything in it. For the command line only: it loads `node:fs`. */
+export function removeTree(path: string): void {
+  process.getBuiltinModule('node:fs').rmSync(path, { recursive: true, force: true });
 }
 
 /** Creates a folder and its parents; what exists stays as it is. */

@@ -1,16 +1,6 @@
 // Bad circumstances: the build succeeds, is right, and says nothing plain cargo would not say.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Env, KACHE, Lab, libraries } from '../support/lab.ts';
 
@@ -164,43 +154,3 @@ test('recompiling over a link never writes into the store', () => {
     expect(blobs()).toMatchObject(before);
   }
 }, 120_000);
-
-/** Every kind of file in a store, one of each. */
-function victims(store: string): string[] {
-  const all = readdirSync(store, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-  return all.filter((path) => !path.includes('/events/'));
-}
-
-const DAMAGE: Readonly<Record<string, (path: string) => void>> = {
-  truncated: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
-  emptied: (path) => truncateSync(path, 0),
-  'a bit flipped': (path) => {
-    const bytes = readFileSync(path);
-    const at = Math.floor(bytes.length / 2);
-    bytes[at] = (bytes[at] ?? 0) ^ 4;
-    writeFileSync(path, bytes);
-  },
-  deleted: (path) => rmSync(path),
-  'replaced by a folder': (path) => {
-    rmSync(path);
-    mkdirSync(path);
-  },
-};
-
-for (const [how, damage] of Object.entries(DAMAGE)) {
-  test(`every file of the store, one at a time: ${how}`, () => {
-    const pristine = lab.path('pristine');
-    if (!existsSync(pristine)) expectRight({ KACHE_CACHE_DIR: pristine });
-    const store = lab.path('damaged');
-    for (const victim of victims(pristine)) {
-      rmSync(store, { recursive: true, force: true });
-      cpSync(pristine, store, { recursive: true, preserveTimestamps: true });
-      damage(victim.replace(pristine, store));
-      expectRight({ KACHE_CACHE_DIR: store });
-      // And once more: what was damaged has been replaced or is ignored.
-      expectRight({ KACHE_CACHE_DIR: store });
-    }
-  }, 240_000);
-}

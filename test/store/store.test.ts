@@ -1,9 +1,20 @@
 import { expect, test } from 'bun:test';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { collect } from '../../src/store/budget.ts';
 import { readEntry, writeEntry } from '../../src/store/entries.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
 import { openStore, Store, WRITTEN_UNIT_BYTES, withParent } from '../../src/store/store.ts';
 import { OsError } from '../../src/sys/libc.ts';
+import { Pace } from '../../src/sys/pace.ts';
 import { Lab } from '../support/lab.ts';
 import { blobId, cacheKey, entryOf, leftovers, NO_INPUTS, storeOf, unitId } from './stores.ts';
 
@@ -55,6 +66,32 @@ test('a version nobody knows, or no format at all, is left as it is', () => {
   }
 });
 
+test('a format that a power cut took is written again, in a store and nowhere else', () => {
+  for (const text of ['', '\0'.repeat(27)]) {
+    using lab = new Lab();
+    const whole = readFileSync(storeOf(lab).layout.format, 'utf8');
+    writeFileSync(`${lab.store}/format`, text);
+    expect(openStore(lab.store).kind).toBe('store');
+    expect(readFileSync(`${lab.store}/format`, 'utf8')).toBe(whole);
+    rmSync(`${lab.store}/blobs`, { recursive: true });
+    writeFileSync(`${lab.store}/format`, text);
+    expect(openStore(lab.store)).toMatchObject({ kind: 'problem', code: 'unknown-version' });
+  }
+});
+
+test('a folder in the place of a file gives way to it, and is swept later', async () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  mkdirSync(`${lab.store}/units/folder/below`, { recursive: true });
+  store.replaceFile(`${lab.store}/units/folder`, new TextEncoder().encode('file'));
+  expect(readFileSync(`${lab.store}/units/folder`, 'utf8')).toBe('file');
+  const [moved = ''] = leftovers(lab);
+  expect(readdirSync(`${lab.store}/tmp/${moved}`)).toEqual(['below']);
+  utimesSync(`${lab.store}/tmp/${moved}`, 1000, 1000);
+  await collect(store, { maxBytes: 1e9, isDoomed: () => false, nowMs: Date.now(), pace: new Pace() });
+  expect(leftovers(lab)).toEqual([]);
+});
+
 test('where there can be no store it says why', () => {
   using lab = new Lab();
   expect(openStore(undefined)).toMatchObject({ kind: 'problem', code: 'no-location' });
@@ -101,7 +138,7 @@ test('a file is replaced whole, and a failure leaves nothing on its way', () => 
   store.replaceFile(path, new TextEncoder().encode('second'));
   expect([readFileSync(path, 'utf8'), statSync(path).mode & 0o777]).toEqual(['second', 0o600]);
   mkdirSync(`${lab.store}/units/folder/below`, { recursive: true });
-  expect(() => store.replaceFile(`${lab.store}/units/folder`, new Uint8Array(1))).toThrow(OsError);
+  expect(() => store.replaceFile(`${path}/below a file`, new Uint8Array(1))).toThrow(OsError);
   writeFileSync(`${lab.store}/file`, '');
   expect(() => store.replaceFile(`${lab.store}/file/below`, new Uint8Array(1))).toThrow(OsError);
   expect(leftovers(lab)).toEqual([]);
