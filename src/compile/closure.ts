@@ -9,7 +9,7 @@ import { otherSpelling } from '../rustc/modules.ts';
 import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
 import type { OutputKind } from '../rustc/outputs.ts';
 import type { Closure } from '../store/closures.ts';
-import { readFile, readText, stat } from '../sys/files.ts';
+import { type FileStat, readFile, readText, stat } from '../sys/files.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
 import type { KeyBase } from './key.ts';
@@ -20,6 +20,8 @@ import type { Observation } from './observe.ts';
 export interface OutputBytes {
   readonly kind: OutputKind;
   readonly path: string;
+  /** Its state before the bytes were read. */
+  readonly info: FileStat;
   readonly bytes: Uint8Array;
 }
 

@@ -3,10 +3,11 @@
 import type { BlobId, CacheKey } from '../core/ids.ts';
 import { type Places, placesOf } from '../rustc/diagnostics.ts';
 import { isDynamicLibrary, type OutputKind } from '../rustc/outputs.ts';
-import { type OutputRecord, readOutputs, writeOutputs } from '../store/hashes.ts';
+import { checkBlob } from '../store/blobs.ts';
+import { type OutputRecord, type OutputState, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
-import { listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
+import { type FileStat, listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
@@ -28,10 +29,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const record = readOutputs(store, path);
   const name = basename(path);
   const known = record?.files[name];
-  const signature = signatureOf(info);
-  if (known?.[0] === signature) return { path, identity: known[1], record };
-  if (known !== undefined && isOnlyLinked(store, known, { signature, ino: info.ino }))
-    return { path, identity: known[1], record };
+  if (known !== undefined && isAsRecorded(store, known, info)) return { path, identity: known[1], record };
   const now = fileTimeNow();
   const bytes = readFile(path);
   if (bytes === undefined) return undefined;
@@ -39,7 +37,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   // Another compiler, or kache with another store, put this file here: what else was recorded is about something else.
   const valid = known?.[1] === identity ? record : undefined;
   if (isSettled(info, now)) {
-    const files = { ...valid?.files, [name]: [signature, identity] as const };
+    const files = { ...valid?.files, [name]: [signatureOf(info), identity, store.boot] as const };
     writeOutputs(store, path, {
       files,
       macros: valid?.macros ?? [],
@@ -52,17 +50,21 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
 }
 
 /**
- * Whether a file differs from what was recorded only by its ctime, which moves whenever a link to it comes or goes:
- * Cargo links proc macros into the folder above, other checkouts link the blob this file is.
+ * Whether a file still is what was recorded: its signature holds, in the same boot. Only the ctime may differ, which
+ * moves whenever a link comes or goes: Cargo links proc macros into the folder above, other checkouts link the blob this
+ * file is; then the blob's own seal decides. What is known by the key of its compile is not known by its bytes, and
+ * is what Cargo takes it for.
  */
-function isOnlyLinked(
-  store: Store,
-  known: readonly [string, string],
-  now: { signature: string; ino: bigint },
-): boolean {
+function isAsRecorded(store: Store, [was, identity, boot]: OutputState, info: FileStat): boolean {
+  const now = signatureOf(info);
   const withoutCtime = (signature: string): string => signature.slice(0, signature.lastIndexOf(':'));
-  if (withoutCtime(known[0]) !== withoutCtime(now.signature)) return false;
-  return known[1].startsWith('key:') || stat(store.layout.blob(known[1] as BlobId))?.ino === now.ino;
+  if (identity.startsWith('key:')) return withoutCtime(was) === withoutCtime(now);
+  if (was === now) return boot === store.boot;
+  if (withoutCtime(was) !== withoutCtime(now)) return false;
+  const blob = identity as BlobId;
+  return (
+    stat(store.layout.blob(blob))?.ino === info.ino && checkBlob(store, blob, info.size).kind === 'sound'
+  );
 }
 
 /**

@@ -5,7 +5,7 @@ import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
 import { isEvictionBehind } from '../store/eviction-trigger.ts';
-import { signatureNow } from '../store/hashes.ts';
+import { type OutputState, signatureNow } from '../store/hashes.ts';
 import { touchedSince, wasPutBack } from '../sys/clock.ts';
 import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
@@ -116,9 +116,10 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   const outputs: OutputBytes[] = [];
   for (const { kind, name } of invocation.outputs.files) {
     const path = `${invocation.outDir}/${name}`;
+    const info = stat(path);
     const bytes = readFile(path);
-    if (bytes === undefined) return { skip: `output-missing ${kind}` };
-    outputs.push({ kind, path, bytes });
+    if (info === undefined || bytes === undefined) return { skip: `output-missing ${kind}` };
+    outputs.push({ kind, path, info, bytes });
   }
   const closure = closureOf(call, base, { depInfo, outputs, observation: finished.observation });
   if ('skip' in closure) return closure;
@@ -177,16 +178,17 @@ interface Published {
 function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | undefined): Published {
   let newBytes = 0;
   const identities: Record<string, string> = {};
-  const stored = outputs.map(({ kind, path, bytes }) => {
+  const stored = outputs.map(({ kind, path, info, bytes }) => {
     const known = hashed?.get(path);
     const blob = (
       known !== undefined && known[0] === signatureNow(path) ? known[1] : sha256(bytes)
     ) as BlobId;
-    const mode = ((stat(path)?.mode ?? 0) & 0o111) === 0 ? 0o644 : 0o755;
+    const mode = (info.mode & 0o111) === 0 ? 0o644 : 0o755;
     const { existed } = publishBlob(call.store, blob, path, {
       shared: kind === 'link',
       mode,
       linkMode: call.settings.linkMode,
+      info,
     });
     if (!existed) newBytes += bytes.length;
     identities[path] = standsFor(kind, blob, key.identity);
@@ -222,12 +224,12 @@ export function rememberIdentities(
 /** Records identities by path, as of now. */
 function record(call: Call, base: KeyBase, identities: Readonly<Record<string, string>>): RecordedOutputs {
   const recorded = new Map<string, readonly [string, string]>();
-  const files: Record<string, readonly [string, string]> = {};
+  const files: Record<string, OutputState> = {};
   for (const [path, identity] of Object.entries(identities)) {
     const signature = signatureNow(path);
     if (signature === undefined) continue;
     recorded.set(path, [signature, identity]);
-    files[basename(path)] = [signature, identity];
+    files[basename(path)] = [signature, identity, call.store.boot];
   }
   const [first] = Object.keys(identities);
   if (first !== undefined) recordOutputs(call, base.externs, { first, files });

@@ -1,5 +1,6 @@
 // Blobs: immutable output files named by their SHA-256, and the seals that show whether one was touched by anyone else.
 import type { BlobId } from '../core/ids.ts';
+import { asideOf, makeAside } from '../sys/aside.ts';
 import { CANNOT_REFLINK, copy, reflink } from '../sys/clone.ts';
 import {
   bestEffort,
@@ -17,7 +18,7 @@ import {
   writeAll,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { O } from '../sys/libc.ts';
+import { O, OsError } from '../sys/libc.ts';
 import { type Store, withParent } from './store.ts';
 
 /** How content came from one name to another. */
@@ -38,12 +39,14 @@ const stateOf = (info: FileStat): string =>
 /** What a link leaves alone and a write does not. */
 const contentOf = (info: FileStat): string => `${info.ino} ${info.size} ${info.mtimeSec}.${info.mtimeNsec}`;
 
-/** A seal that cannot be written costs a hash at the next use. */
+/** A seal that cannot be written costs a hash at the next use; what stands in its way goes. */
 function writeSeal(store: Store, id: BlobId, text: string): void {
-  bestEffort(() => {
-    using file = openFile(store.layout.seal(id), O.WRONLY | O.CREAT, 0o600);
-    writeAll(file.fd, utf8(text), store.layout.seal(id));
+  const path = store.layout.seal(id);
+  const written = bestEffort(() => {
+    using file = openFile(path, O.WRONLY | O.CREAT, 0o600);
+    writeAll(file.fd, utf8(text), path);
   });
+  if (!written) bestEffort(() => store.discard(path));
 }
 
 /**
@@ -51,9 +54,11 @@ function writeSeal(store: Store, id: BlobId, text: string): void {
  * more has moved, somebody has written to it since the proof: the seal stays broken, and the next use hashes.
  */
 export function sealAgain(store: Store, id: BlobId, proof: Proof): void {
-  const info = stat(store.layout.blob(id));
-  if (info !== undefined && contentOf(info) === contentOf(proof.info))
-    writeSeal(store, id, sealText(store, info, proof.provenMs));
+  bestEffort(() => {
+    const info = stat(store.layout.blob(id));
+    if (info !== undefined && contentOf(info) === contentOf(proof.info))
+      writeSeal(store, id, sealText(store, info, proof.provenMs));
+  });
 }
 
 /** When the bytes were last proven, if the seal holds; undefined when the blob has to be hashed again. */
@@ -97,9 +102,9 @@ function lookAtBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
   if (isRegular(info) && info.size === sizeBytes) {
     const proven = provenMs(store, id, info);
     if (proven !== undefined) return { kind: 'sound', proof: { provenMs: proven, info } };
-    const bytes = readFile(path);
+    const bytes = readBlob(path);
     if (bytes === undefined) return { kind: 'missing' };
-    if (sha256(bytes) === id) {
+    if (bytes !== 'unreadable' && sha256(bytes) === id) {
       const now = Date.now();
       writeSeal(store, id, sealText(store, info, now));
       return { kind: 'sound', proof: { provenMs: now, info } };
@@ -109,9 +114,19 @@ function lookAtBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
   return { kind: 'damaged' };
 }
 
+/** The bytes of a blob, if it is there and the disk gives them back. */
+function readBlob(path: string): Uint8Array | 'unreadable' | undefined {
+  try {
+    return readFile(path);
+  } catch (error) {
+    // We are short of something, the blob is not.
+    if (!isOsError(error) || ['EMFILE', 'ENFILE', 'ENOMEM', 'EINTR'].includes(error.code)) throw error;
+    return 'unreadable';
+  }
+}
+
 export function removeBlob(store: Store, id: BlobId): void {
-  // A folder that someone put in the blob's place can only be left there.
-  for (const path of [store.layout.seal(id), store.layout.blob(id)]) bestEffort(() => removeFile(path));
+  for (const path of [store.layout.seal(id), store.layout.blob(id)]) bestEffort(() => store.discard(path));
 }
 
 /** What a caller wants of the target file. */
@@ -156,7 +171,8 @@ export const placeBlob = (store: Store, id: BlobId, target: string, options: Pla
   bring(store.layout.blob(id), target, strategies(store, options), options.mode);
 
 /**
- * Publishes the file `source`, whose bytes the caller has hashed to `id`, and returns whether the store had them already.
+ * Publishes the file `source`, whose bytes the caller has hashed to `id` when it was in the state `info` (by default the
+ * present one), and returns whether the store had them already. Throws ESTALE when the file has changed since.
  * With `shared`, source and blob become one inode: by linking the source in, or by replacing it with a link to the
  * blob that is there. Safe against another process publishing the same bytes.
  */
@@ -164,17 +180,25 @@ export function publishBlob(
   store: Store,
   id: BlobId,
   source: string,
-  options: PlaceOptions,
+  options: PlaceOptions & { info?: FileStat },
 ): { existed: boolean } {
   const path = store.layout.blob(id);
-  const size = stat(source)?.size ?? -1;
-  const state = stat(path) === undefined ? { kind: 'missing' as const } : checkBlob(store, id, size);
+  const { info: hashed = stat(source) } = options;
+  const state =
+    stat(path) === undefined ? { kind: 'missing' as const } : checkBlob(store, id, hashed?.size ?? -1);
   if (state.kind === 'sound') {
-    if (options.shared) replaceWithLink(store, id, source, { ...options, proof: state.proof });
+    // Two files instead of one are right, too.
+    if (options.shared)
+      bestEffort(() => replaceWithLink(store, id, source, { ...options, proof: state.proof }));
     return { existed: true };
   }
   const aside = store.temporaryPath();
   withParent(aside, () => bring(source, aside, strategies(store, options), options.mode));
+  const after = stat(source);
+  if (hashed === undefined || after === undefined || contentOf(after) !== contentOf(hashed)) {
+    bestEffort(() => removeFile(aside));
+    throw new OsError('publish', source, 'ESTALE');
+  }
   store.moveIntoPlace(aside, path);
   // rename(2) of two names of one inode leaves both: the temporary one must not stay.
   removeFile(aside);
@@ -198,15 +222,20 @@ function replaceWithLink(
 ): void {
   if (!mayBeLinked(options.proof) || stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
   const order = strategies(store, options).filter((kind) => kind !== 'copied');
-  const aside = `${source}.kache-${process.pid}`;
+  const aside = asideOf(source);
   for (const kind of order) {
     try {
-      bring(store.layout.blob(id), aside, [kind], options.mode);
+      makeAside(aside, () => bring(store.layout.blob(id), aside, [kind], options.mode));
     } catch (error) {
       if (!isOsError(error, ...NEXT_STRATEGY)) throw error;
       continue;
     }
-    withParent(source, () => rename(aside, source));
+    try {
+      rename(aside, source);
+    } catch (error) {
+      bestEffort(() => removeFile(aside));
+      throw error;
+    }
     if (kind === 'hardlinked') sealAgain(store, id, options.proof);
     return;
   }

@@ -26,6 +26,12 @@ export const writeMemo = (store: Store, kind: MemoKind, name: string, value: unk
 
 type Known = Record<string, readonly [signature: string, digest: Digest]>;
 
+/** A power cut can leave the new stamps of a file with its old content: what was seen holds for one boot. */
+interface SourcesMemo {
+  readonly boot: string;
+  readonly files: Known;
+}
+
 /** The content hashes of one unit's inputs in one checkout, remembered in a single memo. */
 export class SourceHashes {
   readonly #store: Store;
@@ -55,7 +61,7 @@ export class SourceHashes {
   #look(path: string): Digest | undefined {
     const info = stat(path);
     if (info === undefined || !isRegular(info)) return undefined;
-    this.#known ??= readMemo<Known>(this.#store, 'sources', this.#name) ?? {};
+    this.#known ??= this.#remembered();
     const signature = signatureOf(info);
     const known = this.#known[path];
     if (known?.[0] === signature) return known[1];
@@ -71,6 +77,11 @@ export class SourceHashes {
     return digest;
   }
 
+  #remembered(): Known {
+    const memo = readMemo<SourcesMemo>(this.#store, 'sources', this.#name);
+    return memo?.boot === this.#store.boot ? memo.files : {};
+  }
+
   /** Writes what was learnt: of the files that were asked for, or of all that were ever known under this name. */
   remember(which: 'asked' | 'all' = 'asked'): void {
     if (!this.#changed || this.#known === undefined) return;
@@ -79,14 +90,20 @@ export class SourceHashes {
       const known = this.#known[path];
       if (known !== undefined) kept[path] = known;
     }
-    this.#changed = !writeMemo(this.#store, 'sources', this.#name, kept);
+    const memo: SourcesMemo = { boot: this.#store.boot, files: kept };
+    this.#changed = !writeMemo(this.#store, 'sources', this.#name, memo);
   }
 }
 
+export type OutputState = readonly [signature: string, identity: string, boot: string];
+
 /** What is known of the files one compile wrote into a target folder. */
 export interface OutputRecord {
-  /** File name to signature and identity: a content hash, or `key:` and the cache key of a compile whose bytes may differ. */
-  readonly files: Readonly<Record<string, readonly [signature: string, identity: string]>>;
+  /**
+   * By file name: the signature; the identity, a content hash, or `key:` and the cache key of a compile whose bytes may
+   * differ; and the boot in which the file was seen to hold it.
+   */
+  readonly files: Readonly<Record<string, OutputState>>;
   /** Paths of the dynamic libraries (proc macros) that a user of these files can reach. */
   readonly macros: readonly string[];
   /** Paths of the externs this compile was given. */

@@ -26,7 +26,7 @@ import {
   sealAgain,
 } from '../../src/store/blobs.ts';
 import type { Store } from '../../src/store/store.ts';
-import { isOsError, link } from '../../src/sys/files.ts';
+import { isOsError, link, stat } from '../../src/sys/files.ts';
 import { OpenWatch } from '../../src/sys/watch.ts';
 import { Lab } from '../support/lab.ts';
 import { notRun } from '../support/required.ts';
@@ -327,6 +327,21 @@ test('a damaged seal never vouches for damaged bytes', () => {
   );
 });
 
+test('a file that changes after it was hashed is not published', () => {
+  for (const options of [SHARED, PRIVATE]) {
+    using lab = new Lab();
+    const store = storeOf(lab);
+    const source = lab.path('lib.rlib');
+    writeFileSync(source, TEXT);
+    const info = stat(source);
+    if (info === undefined) throw new Error('no source');
+    writeFileSync(source, TEXT.toUpperCase());
+    utimesSync(source, 1000, 1000);
+    expect(() => publishBlob(store, blobId(TEXT), source, { ...options, info })).toThrow('ESTALE');
+    expect([existsSync(store.layout.blob(blobId(TEXT))), leftovers(lab)]).toEqual([false, []]);
+  }
+});
+
 test('from another file system the bytes are copied', () => {
   using lab = new Lab();
   if (!existsSync('/dev/shm') || statSync('/dev/shm').dev === statSync(lab.root).dev)
@@ -341,7 +356,7 @@ test('from another file system the bytes are copied', () => {
     expect(place(store, id, `${other}/placed`, { ...SHARED, proof: proofNow(store, id) })).toBe('copied');
     expect([readFileSync(`${other}/placed`, 'utf8'), readdirSync(other).sort()]).toEqual([
       TEXT,
-      ['lib.rlib', 'placed'],
+      ['.kache', 'lib.rlib', 'placed'],
     ]);
     expect([checkBlob(store, id, TEXT.length).kind, leftovers(lab)]).toEqual(['sound', []]);
   } finally {
