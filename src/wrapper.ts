@@ -9,7 +9,7 @@ import { type LookUp, lookUp } from './compile/look-up.ts';
 import { observe } from './compile/observe.ts';
 import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
-import { type Compiled, compile, protectStore } from './compile/run.ts';
+import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
 import { isDueForVerification, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
@@ -22,6 +22,7 @@ import type { Entry } from './store/entries.ts';
 import { startEviction } from './store/eviction-trigger.ts';
 import { openStore } from './store/store.ts';
 import { writeAttempt, writeUnstoredInputs } from './store/unstored.ts';
+import { isOsError } from './sys/files.ts';
 import { type ExitStatus, endLike, execArguments } from './sys/process.ts';
 import { loadSettings } from './sys/settings.ts';
 
@@ -42,6 +43,10 @@ interface Progress {
   /** Set as soon as the compiler has ended: it must not be started a second time. */
   ended?: ExitStatus;
   fallback?: string | undefined;
+  /** Takes links into the store out of the compiler's way. */
+  protect?: () => void;
+  /** Writes the event of a call that failed in here. */
+  report?: (error: unknown) => void;
 }
 
 /** Runs the call and ends the process as the compiler would have ended it. */
@@ -50,11 +55,15 @@ export async function runWrapper(input: WrapperInput): Promise<never> {
   let outcome: ExitStatus | PassThrough;
   try {
     outcome = await run(input, progress);
-  } catch {
+  } catch (error) {
     // Whatever went wrong in here is no reason for a build to fail: the compiler decides.
+    progress.report?.(error);
     outcome = progress.ended ?? { kind: 'pass-through', fallback: progress.fallback };
   }
-  return outcome.kind === 'pass-through' ? becomeCompiler(input, outcome.fallback) : endLike(outcome);
+  if (outcome.kind !== 'pass-through') return endLike(outcome);
+  // Not sooner: to unlink an output that a hit would replace breaks the seal of its blob.
+  progress.protect?.();
+  return becomeCompiler(input, outcome.fallback);
 }
 
 async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus | PassThrough> {
@@ -64,7 +73,7 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   const { settings } = loadSettings(input.env, isCompile ? invocation.outDir : input.cwd);
   progress.fallback = settings.fallback;
   const passThrough: PassThrough = { kind: 'pass-through', fallback: settings.fallback };
-  if (isCompile) protectStore(invocation);
+  if (isCompile) progress.protect = () => protectStore(invocation);
   if (settings.disabled) return passThrough;
   const store = openStore(settings.cacheDir);
   if (store.kind === 'problem') return passThrough;
@@ -74,6 +83,18 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
     const how = { result: 'passthrough', passthrough_reason: reason, compiler_runs: 1 } as const;
     writeEvent(store, startedMs, { ...body, ...how, ...fallback });
     return passThrough;
+  };
+  progress.report = (error) => {
+    const { ended } = progress;
+    const reason = `cache-failed|${isOsError(error) ? `${error.code} ${error.operation}` : error}`;
+    if (ended === undefined || !isCompile) pass(reason);
+    else
+      writeEvent(store, startedMs, {
+        ...describe({ invocation, startedMs }),
+        result: succeeded(ended) ? 'skipped' : 'error',
+        reason,
+        compiler_runs: 1,
+      });
   };
   if (!isCompile) return pass(invocation.reason);
   const reason = bypassReason(invocation, settings);
@@ -131,17 +152,14 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
   if (first.kind === 'found' && isDueForVerification(call.settings))
     return compileAndSave(call, base, { ...options, expected: first.entry, predicted: first.key });
   const hit = tryRestore(call, base, first);
-  if (hit.kind === 'restored')
-    return finishHit(call, base, { found: first, restored: hit, self: options.self });
+  if (hit.kind === 'restored') return finishHit(call, base, { ...options, found: first, restored: hit });
   const predicted = first.kind === 'absent' ? first.predicted : first.key;
   using _lock = timed(call.phases, 'lock', () => reserve(call, base, predicted?.key));
   base.sources.lookAgain();
   const second = timed(call.phases, 'lookup', () => lookUp(call, base));
   const late = tryRestore(call, base, second);
-  if (late.kind === 'restored')
-    return finishHit(call, base, { found: second, restored: late, self: options.self });
-  const reason =
-    hit.kind === 'damaged' ? hit.reason : second.kind === 'absent' ? second.reason : 'blob-damaged';
+  if (late.kind === 'restored') return finishHit(call, base, { ...options, found: second, restored: late });
+  const reason = hit.kind === 'absent' ? late.reason : hit.reason;
   // Awaited here: the lock is held to the end of this scope.
   return await compileAndSave(call, base, {
     ...options,
@@ -150,20 +168,25 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
   });
 }
 
-function tryRestore(call: Call, base: KeyBase, found: LookUp): Restored | { kind: 'absent' } {
+function tryRestore(
+  call: Call,
+  base: KeyBase,
+  found: LookUp,
+): Restored | Extract<LookUp, { kind: 'absent' }> {
   if (found.kind === 'absent') return found;
   return timed(call.phases, 'restore', () => restore(call, base, found));
 }
 
-interface FinishedHit {
+interface FinishedHit extends CachedOptions {
   readonly found: LookUp;
-  readonly restored: Restored;
-  readonly self: string;
+  readonly restored: Extract<Restored, { kind: 'restored' }>;
 }
 
 function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
-  const { found, restored } = hit;
-  if (found.kind === 'found' && restored.kind === 'restored') {
+  const { found, restored, progress } = hit;
+  // From here on nothing is a reason to start a compiler: the outputs are there, and announced.
+  progress.ended = restored.lost === undefined ? { kind: 'exited', code: 0 } : cannotPrint(restored.lost);
+  if (found.kind === 'found') {
     finish(call, {
       result: 'local_hit',
       compiler_runs: 0,
@@ -176,7 +199,7 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
     rememberInputs(base);
     startEviction(call.store, hit.self, call.settings.maxSizeBytes);
   }
-  return { kind: 'exited', code: 0 };
+  return progress.ended;
 }
 
 type MissOptions = CachedOptions & { readonly predicted: ComputedKey | undefined } & (
@@ -203,7 +226,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   if (compiled.metadataMs !== undefined) call.phases.metadata = compiled.metadataMs;
   call.phases.compile = compiled.compileMs;
   const common = { compiler_runs: 1, compile_ms: compiled.compileMs, unit_id: base.unit };
-  if (!succeeded(compiled)) {
+  if (!succeeded(compiled.status)) {
     noteAttempt(call, base, options.predicted);
     finish(call, {
       ...common,
@@ -244,7 +267,7 @@ function noteAttempt(call: Call, base: KeyBase, predicted: ComputedKey | undefin
   });
 }
 
-const succeeded = ({ status }: Compiled): boolean => status.kind === 'exited' && status.code === 0;
+const succeeded = (status: ExitStatus): boolean => status.kind === 'exited' && status.code === 0;
 
 /**
  * Compiles a linked output in place. What others may use as an extern (a proc macro) gets the cache key it would have
@@ -261,7 +284,7 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
   progress.ended = compiled.status;
   call.phases.compile = compiled.compileMs;
   const keyed =
-    base !== undefined && succeeded(compiled)
+    base !== undefined && succeeded(compiled.status)
       ? keyOf(call, base, { compiled, observation: endWatch() })
       : undefined;
   const known = base !== undefined && keyed !== undefined && !('skip' in keyed);
@@ -276,7 +299,7 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
     writeUnstoredInputs(call.store, identity, inputs());
   }
   finish(call, {
-    result: succeeded(compiled) ? 'passthrough' : 'error',
+    result: succeeded(compiled.status) ? 'passthrough' : 'error',
     passthrough_reason: reason,
     compiler_runs: 1,
     compile_ms: compiled.compileMs,

@@ -13,7 +13,17 @@ import {
 import { nativeFolders } from '../rustc/native-libraries.ts';
 import type { Closure } from '../store/closures.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
-import { bestEffort, isRegular, readFile, readText, realPath, removeFile, stat } from '../sys/files.ts';
+import { asideOf } from '../sys/aside.ts';
+import {
+  bestEffort,
+  isRegular,
+  makeDirectory,
+  readFile,
+  readText,
+  realPath,
+  removeFile,
+  stat,
+} from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
 import { outputOf } from '../sys/process.ts';
@@ -52,7 +62,7 @@ export function linkStep(call: Call): LinkStep | CannotFollow | undefined {
     request,
     linker,
     system: new SourceHashes(store, `system files of ${memo}`),
-    dependencyFile: `${invocation.outDir}/.kache-${process.pid}.link.d`,
+    dependencyFile: asideOf(`${invocation.outDir}/link.d`),
   };
 }
 
@@ -67,7 +77,9 @@ export class LinkReport implements Disposable {
   readonly #file: string | undefined;
 
   constructor(step: LinkStep | undefined) {
-    this.#file = step?.dependencyFile;
+    const file = step?.dependencyFile;
+    this.#file = file;
+    if (file !== undefined) bestEffort(() => makeDirectory(dirname(file)));
   }
 
   /** What rustc is given for it. */

@@ -8,9 +8,11 @@ import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
 import { checkBlob, mayBeLinked, type Proof, placeBlob, sealAgain } from '../store/blobs.ts';
 import { touchUnit } from '../store/closures.ts';
-import { removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
-import { signatureNow } from '../store/hashes.ts';
-import { bestEffort, createFile, isOsError, removeFile, rename, utf8, writeAll } from '../sys/files.ts';
+import { type Entry, removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
+import { type OutputState, signatureNow } from '../store/hashes.ts';
+import { asideOf, makeAside } from '../sys/aside.ts';
+import { bestEffort, createFile, isOsError, removeFile, rename, stat, utf8, writeAll } from '../sys/files.ts';
+import type { OsError } from '../sys/libc.ts';
 import type { Call } from './call.ts';
 import { placesBehind, recordOutputs, standsFor } from './externs.ts';
 import type { KeyBase } from './key.ts';
@@ -19,15 +21,51 @@ import type { LookUp } from './look-up.ts';
 type Found = Extract<LookUp, { kind: 'found' }>;
 
 export type Restored =
-  | { readonly kind: 'restored'; readonly bytes: RestoredBytes; readonly sizeBytes: number }
+  | {
+      readonly kind: 'restored';
+      readonly bytes: RestoredBytes;
+      readonly sizeBytes: number;
+      /** Why what the compiler printed could not be printed. */
+      readonly lost: OsError | undefined;
+    }
   /** The entry is not whole; it has been dropped. */
-  | { readonly kind: 'damaged'; readonly reason: 'blob-missing' | 'blob-damaged' | 'entry-incomplete' };
+  | { readonly kind: 'damaged'; readonly reason: 'blob-missing' | 'blob-damaged' | 'entry-incomplete' }
+  /** A file system refused something. The entry stays; the output folder holds whole files, perhaps not all of them. */
+  | { readonly kind: 'failed'; readonly reason: `restore-failed|${string}` };
 
-/**
- * Restores every output or none: all blobs are proven and placed aside before the first name changes. A failing file
- * system throws; the output folder then holds nothing half-written.
- */
+/** Restores every output or none: all blobs are proven and placed aside before the first name changes. */
 export function restore(call: Call, base: KeyBase, found: Found): Restored {
+  const { store } = call;
+  const placed = placeOutputs(call, base, found);
+  if (placed.kind !== 'placed') return placed;
+  const lost = replay(call, found);
+  touchEntry(store, found.entry.key);
+  touchUnit(store, base.unit);
+  let sizeBytes = 0;
+  for (const { sizeBytes: size } of found.entry.outputs) sizeBytes += size;
+  return { kind: 'restored', bytes: placed.bytes, sizeBytes, lost };
+}
+
+type NotRestored = Exclude<Restored, { kind: 'restored' }>;
+
+function placeOutputs(
+  call: Call,
+  base: KeyBase,
+  found: Found,
+): { readonly kind: 'placed'; readonly bytes: RestoredBytes } | NotRestored {
+  try {
+    return proveAndPlace(call, base, found);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return { kind: 'failed', reason: `restore-failed|${error.code} ${error.operation}` };
+  }
+}
+
+function proveAndPlace(
+  call: Call,
+  base: KeyBase,
+  found: Found,
+): { readonly kind: 'placed'; readonly bytes: RestoredBytes } | NotRestored {
   const { store, invocation } = call;
   const planned = matchOutputs(invocation.outputs.files, found.entry.outputs);
   if (planned === undefined) return drop(call, found, 'entry-incomplete');
@@ -41,19 +79,14 @@ export function restore(call: Call, base: KeyBase, found: Found): Restored {
   if (bytes === undefined) return drop(call, found, 'blob-missing');
   // Before the outputs are announced: whoever depends on them may look at once.
   rememberRestored(call, base, { outputs: planned, identity: found.key.identity });
-  replay(call, found);
-  touchEntry(store, found.entry.key);
-  touchUnit(store, base.unit);
-  let sizeBytes = 0;
-  for (const { stored } of planned) sizeBytes += stored.sizeBytes;
-  return {
-    kind: 'restored',
-    bytes,
-    sizeBytes,
-  };
+  return { kind: 'placed', bytes };
 }
 
-function drop(call: Call, found: Found, reason: Extract<Restored, { kind: 'damaged' }>['reason']): Restored {
+function drop(
+  call: Call,
+  found: Found,
+  reason: Extract<Restored, { kind: 'damaged' }>['reason'],
+): NotRestored {
   removeEntry(call.store, found.entry.key);
   return { kind: 'damaged', reason };
 }
@@ -82,7 +115,7 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
   try {
     for (const output of outputs) {
       const { planned, stored, proof } = output;
-      const move = asideOf(invocation.outDir, planned.name);
+      const move = moveTo(`${invocation.outDir}/${planned.name}`);
       // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
       const options = {
         shared: planned.kind === 'link' && mayBeLinked(proof),
@@ -90,33 +123,30 @@ function placeAll(call: Call, outputs: readonly Proven[], found: Found): Restore
         linkMode: settings.linkMode,
       };
       moves.push(move);
-      const kind = placeBlob(store, stored.blob, move.aside, options);
+      const kind = makeAside(move.aside, () => placeBlob(store, stored.blob, move.aside, options));
       bytes[kind] += stored.sizeBytes;
       if (kind === 'hardlinked') linked.push(output);
     }
-    const depInfo = asideOf(invocation.outDir, invocation.outputs.depInfo ?? '');
+    const depInfo = moveTo(`${invocation.outDir}/${invocation.outputs.depInfo ?? ''}`);
     moves.push(depInfo);
-    createFile(depInfo.aside, utf8(depInfoHere(call, found)));
+    makeAside(depInfo.aside, () => createFile(depInfo.aside, utf8(depInfoHere(call, found))));
+    for (const { aside, target } of moves) {
+      rename(aside, target);
+      // rename(2) does nothing when both names are one inode already.
+      removeFile(aside);
+    }
+    // Only now: the rename of a link moves the ctime once more.
+    for (const { stored, proof } of linked) sealAgain(store, stored.blob, proof);
+    return bytes;
   } catch (error) {
     for (const { aside } of moves) bestEffort(() => removeFile(aside));
-    if (isOsError(error, 'ENOENT') && error.path.startsWith(store.layout.root)) return undefined;
+    const isGone = ({ stored }: Proven): boolean => stat(store.layout.blob(stored.blob)) === undefined;
+    if (isOsError(error, 'ENOENT') && outputs.some(isGone)) return undefined;
     throw error;
   }
-  for (const { aside, target } of moves) {
-    rename(aside, target);
-    // rename(2) does nothing when both names are one inode already.
-    removeFile(aside);
-  }
-  // Only now: the rename of a link moves the ctime once more.
-  for (const { stored, proof } of linked) sealAgain(store, stored.blob, proof);
-  return bytes;
 }
 
-/** A hidden name that no `-L dependency` search takes for a library. */
-const asideOf = (dir: string, name: string): { aside: string; target: string } => ({
-  aside: `${dir}/.kache-${process.pid}-${name}`,
-  target: `${dir}/${name}`,
-});
+const moveTo = (target: string): { aside: string; target: string } => ({ aside: asideOf(target), target });
 
 /** The dep-info of this checkout: its paths, its present env values. */
 function depInfoHere(call: Call, { closure }: Found): string {
@@ -132,17 +162,26 @@ function depInfoHere(call: Call, { closure }: Found): string {
   });
 }
 
-/** Prints what the compiler printed, with the paths of this checkout. */
-function replay(call: Call, { entry }: Found): void {
-  const { map } = call;
-  const real = (line: string): string => fromTemplate(line, map, () => placesBehind(call));
-  print(1, mapList(entry.stdout, real));
+/** Prints what the compiler printed, with the paths of this checkout; returns why that could not be done. */
+function replay(call: Call, { entry }: Found): OsError | undefined {
+  const real = (line: string): string => fromTemplate(line, call.map, () => placesBehind(call));
+  try {
+    print(1, mapList(entry.stdout, real));
+    print(2, messages(call, entry, real));
+    return undefined;
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return error;
+  }
+}
+
+function messages(call: Call, { stderr }: Entry, real: (line: string) => string): string[] {
   const lines: string[] = [];
-  for (const line of entry.stderr) {
+  for (const line of stderr) {
     const shown = line.startsWith('\0emit ') ? announcement(call, line.slice('\0emit '.length)) : real(line);
     if (shown !== undefined) lines.push(shown);
   }
-  print(2, lines);
+  return lines;
 }
 
 const print = (fd: 1 | 2, lines: readonly string[]): void => {
@@ -163,11 +202,11 @@ function rememberRestored(
 ): void {
   const { invocation } = call;
   const { outputs, identity } = restored;
-  const files: Record<string, readonly [string, string]> = {};
+  const files: Record<string, OutputState> = {};
   for (const { planned, stored } of outputs) {
     const signature = signatureNow(`${invocation.outDir}/${planned.name}`);
     if (signature !== undefined)
-      files[planned.name] = [signature, standsFor(planned.kind, stored.blob, identity)];
+      files[planned.name] = [signature, standsFor(planned.kind, stored.blob, identity), call.store.boot];
   }
   const [first] = outputs;
   if (first === undefined) return;

@@ -3,8 +3,10 @@
 import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
 import { withoutIncremental } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
+import { sweepAsides } from '../sys/aside.ts';
 import { type FileTime, fileTimeNow, waitPast } from '../sys/clock.ts';
-import { bestEffort, lstat, removeFile, writeAll } from '../sys/files.ts';
+import { bestEffort, isOsError, lstat, removeFile, writeAll } from '../sys/files.ts';
+import type { OsError } from '../sys/libc.ts';
 import { type ExitStatus, jobserverDescriptors, runChild } from '../sys/process.ts';
 import { type Call, toMicroseconds } from './call.ts';
 import { placesBehind } from './externs.ts';
@@ -54,6 +56,7 @@ export async function compile(
 ): Promise<Compiled> {
   const { invocation, map } = call;
   protectStore(invocation);
+  sweepAsides(invocation.outDir);
   const argv = [
     ...invocation.compiler,
     ...map.remapArguments(),
@@ -70,18 +73,26 @@ export async function compile(
     onArtifact(emit, file);
   };
   const [stdout, stderr] = [new Relay(1, call, announced), new Relay(2, call, announced)];
-  const status = await runChild(argv, {
+  const ended = await runChild(argv, {
     descriptors: jobserverDescriptors(invocation.env['CARGO_MAKEFLAGS']),
     onStdout: (chunk) => stdout.receive(chunk),
     onStderr: (chunk) => stderr.receive(chunk),
   });
   const compileMs = toMicroseconds(performance.now() - from);
-  return { status, stdout: stdout.end(), stderr: stderr.end(), startedAt, compileMs, metadataMs };
+  const captured = { stdout: stdout.end(), stderr: stderr.end() };
+  const lost = stdout.lost ?? stderr.lost;
+  const succeeded = ended.kind === 'exited' && ended.code === 0;
+  const status = lost !== undefined && succeeded ? cannotPrint(lost) : ended;
+  return { status, ...captured, startedAt, compileMs, metadataMs };
 }
 
 type RelayedCall = Pick<Call, 'invocation' | 'map' | 'store'>;
 
-/** Hands lines on as they come, with real paths, and keeps them as templates. */
+/** How rustc ends when what it has to say cannot be written. */
+export const cannotPrint = (error: OsError): ExitStatus =>
+  error.code === 'EPIPE' ? { kind: 'signalled', signal: 'SIGPIPE' } : { kind: 'exited', code: 101 };
+
+/** Hands lines on as they come, with real paths, and keeps them as templates. No file system stops it: the compiler goes on. */
 class Relay {
   readonly #fd: 1 | 2;
   readonly #call: RelayedCall;
@@ -90,6 +101,7 @@ class Relay {
   #rest: Uint8Array = new Uint8Array();
   #lines: string[] | undefined = [];
   #captured = 0;
+  #lost: OsError | undefined;
 
   constructor(fd: 1 | 2, call: RelayedCall, onArtifact: (emit: string, file: string) => void) {
     this.#fd = fd;
@@ -116,14 +128,14 @@ class Relay {
     const text = this.#decode(line.subarray(0, -1));
     if (text === undefined) {
       this.#lines = undefined;
-      writeAll(this.#fd, line);
+      this.#write(line);
       return;
     }
     const parsed = parseLine(text);
-    if (parsed.kind === 'artifact') this.#onArtifact(parsed.emit, parsed.file);
+    if (parsed.kind === 'artifact') bestEffort(() => this.#onArtifact(parsed.emit, parsed.file));
     const { map } = this.#call;
     const shown = withRealPaths(text, map, () => placesBehind(this.#call));
-    writeAll(this.#fd, shown === text ? line : new TextEncoder().encode(`${shown}\n`));
+    this.#write(shown === text ? line : new TextEncoder().encode(`${shown}\n`));
     this.#captured += text.length;
     if (this.#captured > MAX_CAPTURED_CHARS) this.#lines = undefined;
     this.#lines?.push(parsed.kind === 'artifact' ? `\0emit ${parsed.emit}` : toTemplate(text, map));
@@ -142,7 +154,22 @@ class Relay {
   /** The captured lines; a last line without its end is handed on but cannot be stored. */
   end(): readonly string[] | undefined {
     if (this.#rest.length === 0) return this.#lines;
-    writeAll(this.#fd, this.#rest);
+    this.#write(this.#rest);
     return undefined;
+  }
+
+  /** Why something could not be handed on. */
+  get lost(): OsError | undefined {
+    return this.#lost;
+  }
+
+  #write(bytes: Uint8Array): void {
+    if (this.#lost !== undefined) return;
+    try {
+      writeAll(this.#fd, bytes);
+    } catch (error) {
+      if (!isOsError(error)) throw error;
+      this.#lost = error;
+    }
   }
 }

@@ -1,19 +1,21 @@
 // Keeping the store within its cap: taking away what is worth least, what is damaged, and what crashed processes left.
 import { type BlobId, type CacheKey, type Digest, parseDigest } from '../core/ids.ts';
+import { sweepAsides } from '../sys/aside.ts';
 import {
   bestEffort,
   type FileStat,
+  isDirectory,
   lstat,
   openFile,
   readableText,
   removeFile,
+  removeTree,
   touchedMs,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { O } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
 import type { Pace } from '../sys/pace.ts';
-import { basename } from '../sys/paths.ts';
 import { removeBlob } from './blobs.ts';
 import { isForeignUnit } from './closures.ts';
 import { type Entry, removeEntry, touchEntry } from './entries.ts';
@@ -216,17 +218,10 @@ function sweepLeftovers(store: Store, nowMs: number): void {
   }
 }
 
-/** What builders that were killed left beside outputs: `.kache-<pid>…` and `….kache-<pid>`. */
-const ASIDE = /^\.kache-\d+|\.kache-\d+$/;
-
 /** Target folders have no owner who would clean them: the log knows where builds of the last days have written. */
 function sweepOutputFolders(store: Store, nowMs: number): void {
   const folders = new Set(readEvents(store, nowMs - MEMO_LASTS_MS).flatMap(({ out_dir }) => out_dir ?? []));
-  for (const folder of folders) {
-    bestEffort(() =>
-      sweepFolder(folder, (info, path) => ASIDE.test(basename(path)) && isOutOfFlight(info, nowMs)),
-    );
-  }
+  for (const folder of folders) sweepAsides(folder);
 }
 
 /** Stamps from a future that was taken back are as old as those from the past. */
@@ -237,6 +232,7 @@ function sweepFolder(folder: string, isOver: (info: FileStat, path: string) => b
   for (const { name } of listable(folder)) {
     const path = `${folder}/${name}`;
     const info = lstat(path);
-    if (info !== undefined && isOver(info, path)) bestEffort(() => removeFile(path));
+    if (info === undefined || !isOver(info, path)) continue;
+    bestEffort(() => (isDirectory(info) ? removeTree(path) : removeFile(path)));
   }
 }

@@ -130,12 +130,14 @@ export async function runChild(argv: readonly string[], options: ChildOptions): 
   const forward = (signal: NodeJS.Signals): void => child.kill(signal);
   const forwarded: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of forwarded) process.on(signal, forward);
-  await Promise.all([
+  const ends = await Promise.allSettled([
     pump(child.stdout, options.onStdout),
     pump(child.stderr, options.onStderr),
     child.exited,
   ]);
   for (const signal of forwarded) process.off(signal, forward);
+  // Only now: whoever handles a receiver's failure must not find the child still at work.
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return child.signalCode === null
     ? { kind: 'exited', code: child.exitCode ?? 1 }
     : { kind: 'signalled', signal: child.signalCode as NodeJS.Signals };
@@ -178,6 +180,10 @@ const SIGNALS: Partial<Record<NodeJS.Signals, number>> = {
   SIGUSR2: process.platform === 'darwin' ? 31 : 12,
 };
 
+/** Whether a process of this number lives, as far as we can see it. */
+export const isRunning = (pid: number): boolean =>
+  libc.kill(pid, 0) === 0 || lastError('ask', `process ${pid}`).code === 'EPERM';
+
 /** Runs a short program and returns its stdout; undefined when it cannot be started or fails. */
 export function outputOf(argv: readonly string[]): string | undefined {
   try {
@@ -189,14 +195,20 @@ export function outputOf(argv: readonly string[]): string | undefined {
   }
 }
 
-/** Starts a helper that outlives us and holds none of our descriptors. */
-export function startDetached(argv: readonly string[], env: Readonly<Record<string, string>> = {}): void {
-  Bun.spawn([...argv], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'ignore', 'ignore'],
-    detached: true,
-    cwd: '/',
-  }).unref();
+/** Starts a helper that outlives us and holds none of our descriptors; false when it cannot be started. */
+export function startDetached(argv: readonly string[], env: Readonly<Record<string, string>> = {}): boolean {
+  try {
+    Bun.spawn([...argv], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'ignore'],
+      detached: true,
+      cwd: '/',
+    }).unref();
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false;
+    throw error;
+  }
 }
 
 /** Tells one boot of the machine from the next. */

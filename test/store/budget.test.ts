@@ -160,16 +160,18 @@ test('files on their way are swept an hour from their stamp, in either direction
 test('what killed builders left beside outputs is swept where the log says that builds write', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
-  const names = ['.kache-12-libx.rlib', '.kache-12.link.d', 'libx.rlib.kache-12'];
-  const own = ['libx.rlib', '.kache-notes', 'kache-12', 'libkache-0a1b2c.rlib'];
-  const out = lab.write('target', Object.fromEntries([...names, ...own].map((name) => [name, ''])));
-  for (const name of [...names, ...own]) age(join(out, name), 2 * HOUR_MS);
-  lab.write('target', { '.kache-13-young': '' });
+  // No process has such a number.
+  const dead = ['99999999-libx.rlib', '99999999-link.d'];
+  const own = ['libx.rlib', '.kache-notes', 'libkache-0a1b2c.rlib'];
+  const out = lab.write('target', Object.fromEntries(own.map((name) => [name, ''])));
+  const aside = lab.write('target/.kache', Object.fromEntries(dead.map((name) => [name, ''])));
+  const onItsWay = `${process.pid}-liby.rlib`;
+  writeFileSync(join(aside, onItsWay), '');
   const event = { crate_name: 'x', result: 'miss', compiler_runs: 1, out_dir: out } as const;
   writeEvent(store, Date.now(), event);
   writeEvent(store, Date.now(), { ...event, out_dir: lab.path('gone') });
   await run(store);
-  expect(readdirSync(out).sort()).toEqual([...own, '.kache-13-young'].sort());
+  expect([readdirSync(aside), readdirSync(out).sort()]).toEqual([[onItsWay], [...own, '.kache'].sort()]);
 });
 
 test('an entry that has lost a blob is taken away, before and after the sweep', async () => {
@@ -242,8 +244,8 @@ test('memos and unit records go a month after their last use, memos of outputs t
   store1(lab, store, 'unit');
   const out = lab.write('target', { 'libx.rlib': '' });
   const record = { macros: [], externs: [], places: {}, complete: true };
-  writeOutputs(store, join(out, 'libx.rlib'), { files: { 'libx.rlib': ['s', 'i'] }, ...record });
-  writeOutputs(store, join(out, 'liby.rlib'), { files: { 'liby.rlib': ['s', 'i'] }, ...record });
+  writeOutputs(store, join(out, 'libx.rlib'), { files: { 'libx.rlib': ['s', 'i', 'b'] }, ...record });
+  writeOutputs(store, join(out, 'liby.rlib'), { files: { 'liby.rlib': ['s', 'i', 'b'] }, ...record });
   writeMemo(store, 'sources', 'a', {});
   const paths = {
     kept: store.layout.memo('outputs', join(out, 'libx')),
