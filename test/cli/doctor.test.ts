@@ -338,14 +338,17 @@ test('what the log says of the last day: compiles that could not be stored, macr
     { ...failed, reason: 'store-failed|ENOSPC write' },
     { ...failed, reason: 'store-failed|ENOSPC create' },
     { ...failed, reason: 'store-failed|EROFS create' },
+    { result: 'miss', crate_name: 'far', reason: 'restore-failed|EDQUOT copy' },
+    { result: 'passthrough', crate_name: 'far', passthrough_reason: 'cache-failed|EDQUOT open' },
     { ...failed, reason: 'store-failed|EIO read', ts: Date.now() - 3 * 24 * 3600e3 },
     { ...failed, crate_name: 'blind', reason: 'macro-reads-unknown' },
   );
   const report = doctor();
   const found = report.of('stored').map(({ detail }) => detail);
-  expect(found.length).toBe(2);
+  expect(found.length).toBe(3);
   expect(found[0]).toStartWith('2 could not (ENOSPC: the disk is full); the last: big, 20');
   expect(found[1]).toStartWith('1 could not (EROFS: the file system is read-only)');
+  expect(found[2]).toStartWith('2 could not (EDQUOT: your quota is used up); the last: far');
   expect(report.of('macros-observed')[0]?.detail).toContain('blind');
   expect(report.status).toBe(0);
   log({ result: 'dup', crate_name: 'same', reason: 'verified' });
@@ -449,9 +452,14 @@ test('a store in which odd things stand is looked at all the same', () => {
   expect(doctor([], own).of('size')).toMatchObject([{ state: 'ok' }]);
   mkdirSync(join(odd, 'entries/00', '0'.repeat(64)), { recursive: true });
   mkdirSync(join(odd, 'events/log'));
+  const verified = doctor(['--verify'], own);
+  expect([verified.status, verified.of('size')[0]?.state]).toEqual([1, 'ok']);
+  expect(verified.of('entries')[0]?.detail).toContain('000000000000 (unreadable)');
+  rmSync(join(odd, 'entries'), { recursive: true });
+  symlinkSync('entries', join(odd, 'entries'));
   const report = doctor([], own);
   expect(report.status).toBe(1);
-  expect(report.of('size')[0]?.detail).toStartWith('it could not be checked: Cannot read');
+  expect(report.of('size')[0]?.detail).toStartWith('it could not be checked: Cannot list');
   expect(report.of('stored')).toMatchObject([{ state: 'ok' }]);
 });
 

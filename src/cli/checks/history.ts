@@ -1,6 +1,7 @@
 // Checks of what the event log says about the last day, and of macros that read what cannot be seen.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CompileEvent } from '../../core/events.ts';
 import { isLinux } from '../../sys/libc.ts';
 import { count } from '../terminal.ts';
 import { tomlProblem } from '../toml.ts';
@@ -17,13 +18,17 @@ const FAILURES: Readonly<Record<string, string>> = {
   ENOENT: 'a folder was taken away',
 };
 
+/** What a file system refused: to take a compile, to give a hit, or to answer at all. */
+const refusalOf = ({ reason, passthrough_reason }: CompileEvent): string | undefined =>
+  [reason, passthrough_reason].find((text) => /^(store|restore|cache)-failed\|/.test(text ?? ''));
+
 const stored: Check = {
   id: 'stored',
   title: 'Every compile of the last day could be stored',
   run: ({ events }) => {
-    const failures = events.filter(({ reason }) => reason?.startsWith('store-failed|') === true);
+    const failures = events.filter((event) => refusalOf(event) !== undefined);
     if (failures.length === 0) return [ok()];
-    const codes = Map.groupBy(failures, ({ reason }) => /\|(\w+)/.exec(reason ?? '')?.[1] ?? '');
+    const codes = Map.groupBy(failures, (event) => /\|(\w+)/.exec(refusalOf(event) ?? '')?.[1] ?? '');
     return [...codes].map(([code, list]) => {
       const last = list.at(-1);
       return look(
