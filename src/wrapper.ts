@@ -57,13 +57,22 @@ export async function runWrapper(input: WrapperInput): Promise<never> {
     outcome = await run(input, progress);
   } catch (error) {
     // Whatever went wrong in here is no reason for a build to fail: the compiler decides.
-    progress.report?.(error);
     outcome = progress.ended ?? { kind: 'pass-through', fallback: progress.fallback };
+    reported(progress, error);
   }
   if (outcome.kind !== 'pass-through') return endLike(outcome);
   // Not sooner: to unlink an output that a hit would replace breaks the seal of its blob.
   progress.protect?.();
   return becomeCompiler(input, outcome.fallback);
+}
+
+/** The log is the last thing that may fail a call. */
+function reported({ report }: Progress, error: unknown): void {
+  try {
+    report?.(error);
+  } catch {
+    // Nobody is left to tell.
+  }
 }
 
 async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus | PassThrough> {
