@@ -1,7 +1,7 @@
 // One call of the compiler as kache sees it: what is asked for, in which package, with which outputs.
 import type { Environment } from '../core/config.ts';
 import { findInList, mapList, someInList } from '../core/lists.ts';
-import { readText } from '../sys/files.ts';
+import { readableText } from '../sys/files.ts';
 import { basename, dirname, resolve } from '../sys/paths.ts';
 import {
   type Extern,
@@ -134,7 +134,7 @@ function expandArgFiles(args: readonly string[]): readonly string[] | undefined 
       expanded.push(arg);
       continue;
     }
-    const text = readText(arg.slice(1));
+    const text = readableText(arg.slice(1));
     if (text === undefined || text.includes('\uFFFD')) return undefined;
     expanded.push(...text.split(/\r?\n/).filter((line) => line !== ''));
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { encodeRecord, parseLine, readRecord } from '../../src/store/records.ts';
+import { encodeRecord, isForeignRecord, parseLine, readRecord } from '../../src/store/records.ts';
 import { Lab } from '../support/lab.ts';
 
 const lines = fc.array(fc.jsonValue({ stringUnit: 'binary' }), { minLength: 1, maxLength: 4 });
@@ -54,6 +54,21 @@ test('a record of another kind or version is none, and neither is what is not th
     writeFileSync(path, text);
     expect(readRecord(path, 'kind-1')).toBeUndefined();
   }
+});
+
+test('a whole record of another version is foreign; one with a flipped digit is damaged', () => {
+  using lab = new Lab();
+  const path = lab.path('record');
+  const isForeign = (text: string): boolean => {
+    writeFileSync(path, text);
+    return isForeignRecord(path, 'kind-1');
+  };
+  const own = encodeRecord('kind-1', ['x']);
+  expect(isForeign(encodeRecord('kind-2', ['x', { y: 1 }]))).toBe(true);
+  expect(isForeign(encodeRecord('kind-12', []))).toBe(true);
+  for (const text of [own, own.replace('kind-1', 'kind-3'), encodeRecord('other-2', ['x']), 'kind-2 ', ''])
+    expect([text, isForeign(text)]).toEqual([text, false]);
+  expect(isForeignRecord(lab.path('none'), 'kind-1')).toBe(false);
 });
 
 test('a folder in the place of a record is none', () => {
