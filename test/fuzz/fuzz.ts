@@ -17,23 +17,28 @@ export interface Fuzzed {
   readonly finding?: Finding;
 }
 
-export async function fuzz(wanted: Wanted, options: { readonly shrinkMs: number }): Promise<Fuzzed> {
-  return check(generate(wanted), options);
+export interface FuzzOptions {
+  readonly shrinkMs: number;
+  /** The wrapper to judge; by default kache. */
+  readonly wrapper?: string;
 }
 
+export const fuzz = (wanted: Wanted, options: FuzzOptions): Promise<Fuzzed> =>
+  check(generate(wanted), options);
+
 /** Walks through one case, and judges and shrinks what it finds. */
-export async function check(start: Case, { shrinkMs }: { readonly shrinkMs: number }): Promise<Fuzzed> {
+export async function check(start: Case, { shrinkMs, ...judged }: FuzzOptions): Promise<Fuzzed> {
   const clean: CleanResults = new Map();
-  const walked = await walk(start, { clean });
+  const walked = await walk(start, { clean, ...judged });
   const { mismatch } = walked;
   if (mismatch === undefined) return { walked, isCargos: false };
-  const plain = (candidate: Case): Promise<Walked> => walk(candidate, { clean, kache: false });
+  const plain = (candidate: Case): Promise<Walked> => walk(candidate, { clean, wrapper: null });
   const cut: Case = { ...start, rounds: start.rounds.slice(0, mismatch.round + 1) };
   if ((await plain(cut)).mismatch !== undefined) return { walked, isCargos: true };
   console.log(`seed ${start.seed}: ${mismatch.kind} in step ${mismatch.round + 1}, making it smaller`);
   let last = mismatch;
   const fails = async (candidate: Case): Promise<Mismatch['kind'] | undefined> => {
-    const found = (await walk(candidate, { clean })).mismatch;
+    const found = (await walk(candidate, { clean, ...judged })).mismatch;
     if (found?.kind !== mismatch.kind) return found?.kind;
     if ((await plain(candidate)).mismatch !== undefined) return undefined;
     last = found;

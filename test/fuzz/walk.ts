@@ -37,8 +37,8 @@ export type CleanResults = Map<string, Observed>;
 
 export interface WalkOptions {
   readonly clean: CleanResults;
-  /** False: plain cargo walks, too, to tell its own limits from errors of kache. */
-  readonly kache?: boolean;
+  /** The wrapper to judge, by default kache; null: plain cargo walks, to tell its own limits from errors of kache. */
+  readonly wrapper?: string | null;
 }
 
 const HOME = process.env['HOME'] ?? '/root';
@@ -128,10 +128,10 @@ class Walker {
     this.counts.builds++;
     const checkout = this.#checkout(build.at);
     const own: Record<string, string> =
-      this.#options.kache === false
+      this.#options.wrapper === null
         ? { CARGO_INCREMENTAL: '0' }
         : {
-            RUSTC_WRAPPER: KACHE,
+            RUSTC_WRAPPER: this.#options.wrapper ?? KACHE,
             KACHE_CACHE_DIR: join(this.root, 'store'),
             KACHE_CACHE_EXECUTABLES: this.#case.executables ? '1' : '0',
           };
