@@ -94,7 +94,7 @@ export class Checkout {
         this.#transfer(change);
         break;
       case 'link':
-        if (this.#isFile(change.file) && existsSync(this.#at(change.to)) && change.file !== change.to)
+        if (existsSync(this.#at(change.to)) && change.file !== change.to)
           this.#put(change.file, { link: relative(dirname(change.file), change.to) });
         break;
       case 'remove':

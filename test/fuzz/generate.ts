@@ -137,23 +137,22 @@ const REPLACED: readonly (readonly [pattern: RegExp, from: string, to: string])[
 
 type Op = Change['op'] | 'appear';
 
-const WEIGHTS: Readonly<Record<Op, number>> = {
-  value: 40,
-  append: 5,
-  replace: 6,
-  write: 0,
+const WEIGHTS: Readonly<Record<Exclude<Op, 'write'>, number>> = {
+  value: 45,
+  append: 4,
+  replace: 5,
   appear: 6,
-  swap: 6,
-  move: 4,
-  copy: 5,
-  link: 2,
-  remove: 3,
-  restore: 10,
+  swap: 4,
+  move: 3,
+  copy: 3,
+  link: 4,
+  remove: 2,
+  restore: 8,
   sync: 7,
   relocate: 2,
   clean: 2,
   lose: 4,
-  env: 10,
+  env: 12,
 };
 
 class Walk {
@@ -182,7 +181,7 @@ class Walk {
     if (!first) {
       for (const at of this.#upset) if (random.chance(0.7)) changes.push({ op: 'restore', at });
       for (const { at } of changes as { at: number }[]) this.#upset.delete(at);
-      for (let left = 1 + random.below(3); left > 0; left--) changes.push(this.#change());
+      for (let left = 1 + random.below(5); left > 0; left--) changes.push(this.#change());
     }
     const at = random.below(this.#checkouts);
     const builds = [this.#build(at)];
@@ -202,11 +201,10 @@ class Walk {
     return change;
   }
 
-  #made(op: Op, at: number, file: string): Change {
+  #made(op: keyof typeof WEIGHTS, at: number, file: string): Change {
     const random = this.#random;
     switch (op) {
       case 'value':
-      case 'write':
         return {
           op: 'value',
           at,
@@ -227,8 +225,9 @@ class Walk {
         return this.#appears(at);
       case 'swap':
         return { op, at, file, other: random.pick(this.#alike(file)) };
-      case 'copy':
       case 'link':
+        return this.#link(at, file);
+      case 'copy':
         return { op, at, file, to: random.pick(this.#alike(file)) };
       case 'move':
         return { op, at, file, to: elsewhere(file) };
@@ -251,6 +250,14 @@ class Walk {
           value: random.pick([null, '', 'first', 'second é']),
         };
     }
+  }
+
+  /** A link to a file of the same sort, often where a macro reads. */
+  #link(at: number, file: string): Change {
+    const random = this.#random;
+    const read = this.#files.filter((name) => name.endsWith('read by macro.txt'));
+    const from = read.length > 0 && random.chance(0.6) ? random.pick(read) : file;
+    return { op: 'link', at, file: from, to: random.pick(this.#alike(from)) };
   }
 
   /** A file where there was none: what macros look for or list, or a module's other spelling. */

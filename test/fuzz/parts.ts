@@ -128,10 +128,12 @@ const macroFiles = (spec: PackageSpec, from: string): Piece => ({
     read: `${from}::read_file!("data/read by macro.txt")`,
     listed: `${from}::list_dir!("items")`,
     optional: `${from}::read_file!("optional.txt")`,
-    template: `${from}::template!()`,
     own: `${from}::own!()`,
     told: 'Told::tell()',
-    ...(spec.outside ? {} : { shared: `${from}::read_file!("../shared/words.txt")` }),
+    // What lies outside the package of a path package beside the workspace is not watched: documented.
+    ...(spec.outside
+      ? {}
+      : { template: `${from}::template!()`, shared: `${from}::read_file!("../shared/words.txt")` }),
   },
   files: {
     'data/read by macro.txt': 'read 9000\n',
