@@ -305,5 +305,5 @@ class Walk {
 /** Where a file may move to: for a module its other spelling, which means the same. */
 function elsewhere(file: string): string {
   if (/\/src\/(one|left|right)\.rs$/.test(file)) return file.replace(/\.rs$/, '/mod.rs');
-  return file.replace(/([^/]+)$/, 'moved $1');
+  return file.replace(/([^/]+)$/, 'moved_$1');
 }

@@ -78,6 +78,7 @@ const includes: Piece = {
 const env: Piece = {
   report: {
     option: 'option_env!("FUZZ_OPTION")',
+    configured: 'option_env!("FUZZ_CONFIGURED")',
     version: '(env!("CARGO_PKG_VERSION"), env!("CARGO_CRATE_NAME"))',
     described: 'env!("CARGO_PKG_DESCRIPTION")',
   },

@@ -275,7 +275,7 @@ function appFiles(spec: PackageSpec, project: ProjectSpec): Sources {
     ...Object.fromEntries(linked.map((name) => [`src/${name}.rs`, LINKED])),
     'examples/demo.rs': `fn main() { println!("demo 9000"); ${users} }\n`,
     'benches/measure.rs': `fn main() { println!("measure 9000"); ${users} }\n`,
-    'tests/together.rs': `#[test] fn together() { println!("together 9000"); ${users} }\n`,
+    'tests/together.rs': `#[test] fn together() { println!("together 9000 {} {}", env!("CARGO_BIN_EXE_app"), env!("CARGO_TARGET_TMPDIR")); ${users} }\n`,
     ...filesOf(pieces),
     ...buildScript(pieces),
   };

@@ -113,7 +113,7 @@ class Walker {
   ): Promise<Pick<Mismatch, 'kind' | 'expected' | 'found'> | undefined> {
     const clean = await this.#clean(build);
     if (clean.status !== 0) this.counts.failing++;
-    const difference = compare(clean, run);
+    const difference = compare(clean, run, stopsAtFirst(build));
     if (difference !== undefined || clean.status !== 0) return difference;
     const again = await this.#cached(build, false);
     if (again.status === 0 && again.rebuilt.length === 0) return compare({ ...clean, programs: {} }, again);
@@ -169,7 +169,14 @@ class Walker {
   }
 }
 
-function compare(clean: Observed, run: Observed): Pick<Mismatch, 'kind' | 'expected' | 'found'> | undefined {
+/** `cargo test` has no way to go on after an error: which other messages come first is a matter of time. */
+const stopsAtFirst = ({ command }: Build): boolean => command === 'test';
+
+function compare(
+  clean: Observed,
+  run: Observed,
+  stops = false,
+): Pick<Mismatch, 'kind' | 'expected' | 'found'> | undefined {
   const text = (value: unknown): string => JSON.stringify(value, undefined, 1);
   if (clean.status !== run.status)
     return {
@@ -184,7 +191,8 @@ function compare(clean: Observed, run: Observed): Pick<Mismatch, 'kind' | 'expec
         expected: `${name}\n${clean.programs[name]}`,
         found: `${name}\n${run.programs[name]}`,
       };
-  if (isDeepStrictEqual(clean.diagnostics, run.diagnostics)) return undefined;
+  if ((stops && clean.status !== 0) || isDeepStrictEqual(clean.diagnostics, run.diagnostics))
+    return undefined;
   return { kind: 'diagnostics', expected: text(clean.diagnostics), found: text(run.diagnostics) };
 }
 
