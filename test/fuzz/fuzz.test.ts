@@ -6,6 +6,7 @@ import { Lab } from '../support/lab.ts';
 import type { Case } from './case.ts';
 import { check, fuzz } from './fuzz.ts';
 import { generate } from './generate.ts';
+import { shrink } from './shrink.ts';
 import { Tally } from './tally.ts';
 
 const TIMEOUT_MS = 900_000;
@@ -26,7 +27,7 @@ test('a seed makes one case, and seeds make every part and every change', () => 
 });
 
 test(
-  'a wrapper that is wrong is found out, and the case made small',
+  'a wrapper that is wrong is found out',
   async () => {
     using lab = new Lab();
     const wrapper = join(lab.write('bin', { wrong: '#!/bin/sh\nexec "$@" --cfg fuzz_flag\n' }), 'wrong');
@@ -41,13 +42,25 @@ test(
       checkouts: ['one'],
       rounds: [{ changes: [], builds: [{ at: 0, command: 'build', ...PLAIN }] }],
     };
-    const { finding } = await check(wrong, { shrinkMs: TIMEOUT_MS / 2, wrapper });
-    expect(finding?.mismatch.kind).toBe('program');
+    const { finding, isCargos } = await check(wrong, { shrinkMs: 0, wrapper });
+    expect([finding?.mismatch.kind, isCargos]).toEqual(['program', false]);
     expect(finding?.mismatch.found).toContain('base.cfgs (false, true,');
-    expect(finding?.case.project.packages[0]?.parts).toEqual(['features']);
   },
   TIMEOUT_MS,
 );
+
+test('a case is made as small as what makes it fail', async () => {
+  const start = generate({ seed: 7, rounds: 12, executables: false });
+  const needed = (made: Case): boolean =>
+    made.project.packages.some(({ parts }) => parts.includes('includes')) &&
+    made.rounds.some(({ changes }) => changes.some(({ op }) => op === 'value'));
+  expect(needed(start)).toBe(true);
+  const fails = async (made: Case) => (needed(made) ? ('program' as const) : undefined);
+  const small = await shrink(start, { kind: 'program', fails, deadlineMs: Date.now() + 60_000 });
+  expect(small.case.project.packages.flatMap(({ parts }) => parts)).toEqual(['includes']);
+  expect(small.case.project.packages.length).toBeLessThanOrEqual(2);
+  expect(small.case.rounds.map(({ changes }) => changes.map(({ op }) => op))).toEqual([['value']]);
+});
 
 const PLAIN = { release: false, loud: false, rustflags: '', fresh: false } as const;
 
