@@ -108,10 +108,7 @@ const hasOneVariant = (packages: readonly PackageSpec[]): boolean =>
 const profileOf = (random: Random): string[] => [
   `debug = ${random.pick(['0', '0', '1', '2'])}`,
   'opt-level = 0',
-  ...random.some(
-    ['overflow-checks = false', 'panic = "abort"', 'codegen-units = 1', 'lto = "thin"', 'strip = true'],
-    0.1,
-  ),
+  ...random.some(['overflow-checks = false', 'panic = "abort"', 'codegen-units = 1', 'strip = true'], 0.1),
 ];
 
 const TEXTS = ['\n// a comment\n', '\npub fn fresh() { let idle = 1; }\n', '\npub fn broken( {\n'] as const;

@@ -1,8 +1,8 @@
-// A child process with its output. One that does not end is killed, and shows by its status.
+// A child process with its output. One that does not end is killed, and is an error of the run.
 import type { Env } from '../support/lab.ts';
 
 /** Far above what any step takes: whoever needs longer hangs. */
-const LIMIT_MS = 300_000;
+const LIMIT_MS = 900_000;
 
 export interface Done {
   readonly status: number;
@@ -28,5 +28,10 @@ export async function spawn(
     new Response(child.stderr).text(),
     child.exited,
   ]);
+  if (child.signalCode === 'SIGKILL')
+    throw new Error(
+      `Cannot go on after "${argv.join(' ')}": it did not end in ${LIMIT_MS / 1000} s. Look for a hang.`,
+    );
+  // A program may die by another signal without kache, too: then both do.
   return { status: child.exitCode ?? -1, stdout, stderr };
 }
