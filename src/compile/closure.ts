@@ -62,8 +62,10 @@ export function closureOf(
 
 function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): boolean {
   if (asksForStatic(invocation)) return true;
+  // What a dynamic library took in unbundled (`static:-bundle`) is in none of its externs, and a macro runs it.
   return outputs.some(
-    ({ kind, bytes }) => kind === 'staticlib' || (kind === 'link' && bundlesNativeCode(bytes) !== false),
+    ({ kind, bytes }) =>
+      kind === 'staticlib' || kind === 'dylib' || (kind === 'link' && bundlesNativeCode(bytes) !== false),
   );
 }
 

@@ -1,7 +1,7 @@
 // Watching what macros read while a unit that can reach one is compiled.
 import { isWorkspaceMember, packageDir } from '../rustc/invocation.ts';
-import { listTree } from '../store/trees.ts';
-import { isRegular, stat } from '../sys/files.ts';
+import { listTree, type Tree } from '../store/trees.ts';
+import { bestEffort, isRegular, isSymlink, lstat, realPath, stat } from '../sys/files.ts';
 import { basename, isWithin } from '../sys/paths.ts';
 import { type Opened, OpenWatch } from '../sys/watch.ts';
 import { type Call, isMutable } from './call.ts';
@@ -17,15 +17,15 @@ const MAX_FALLBACK_FILES = 5000;
 export function observe(call: Call, macros: readonly string[]): () => Observation {
   const roots = macros.length === 0 ? [] : watchedRoots(call);
   if (roots.length === 0) return () => ({ files: [], folders: [] });
-  const folders = foldersBelow(call, roots);
-  const watch = folders === undefined ? undefined : OpenWatch.start(folders);
-  if (watch === undefined) return () => everything(call);
+  const trees = treesBelow(call, roots);
+  const watch = trees === undefined ? undefined : OpenWatch.start(trees.flatMap(({ folders }) => folders));
+  if (trees === undefined || watch === undefined) return () => everything(call);
   let seen: Observation | undefined;
   return () => {
     if (seen === undefined) {
       const opened = watch.collect();
       watch[Symbol.dispose]();
-      seen = opened === undefined ? everything(call) : relevant(call, opened);
+      seen = opened === undefined ? everything(call) : relevant(call, alsoByLinks(opened, trees));
     }
     return seen;
   };
@@ -41,15 +41,44 @@ function watchedRoots(call: Call): string[] {
   return outDir === undefined ? roots : [...roots, outDir];
 }
 
-function foldersBelow(call: Call, roots: readonly string[]): string[] | undefined {
+type WatchedTree = Tree & { readonly root: string };
+
+function treesBelow(call: Call, roots: readonly string[]): WatchedTree[] | undefined {
   const skip = skipFolder(call.invocation.outDir);
-  const folders: string[] = [];
+  const trees: WatchedTree[] = [];
   for (const root of roots) {
     const tree = listTree(call.store, root, { skip, maxFolders: MAX_FOLDERS, nested: true });
     if (tree === undefined) return undefined;
-    folders.push(...tree.folders);
+    trees.push({ ...tree, root });
   }
-  return folders;
+  return trees;
+}
+
+/**
+ * An open shows where a file lies, not the symbolic link it was reached by, and a link may come to lead elsewhere: what
+ * was opened counts under every path that leads to it through a link of the watched trees.
+ */
+function alsoByLinks(opened: Opened, trees: readonly WatchedTree[]): Opened {
+  if (opened.files.length === 0 && opened.folders.length === 0) return opened;
+  const links: (readonly [link: string, real: string])[] = [];
+  for (const { root, names } of trees)
+    for (const name of names) if (!name.endsWith('/')) addLink(`${root}/${name}`, links);
+  const [files, folders] = [new Set(opened.files), new Set(opened.folders)];
+  // Twice, for links reached through links. A link to a folder around itself would have no end.
+  for (const [link, real] of [...links, ...links])
+    for (const paths of [files, folders])
+      for (const path of paths)
+        if (isWithin(path, real) && !isWithin(link, real)) paths.add(link + path.slice(real.length));
+  return { files: [...files], folders: [...folders] };
+}
+
+/** Adds a path that is a symbolic link. One that cannot be followed (a loop, no permission) led nobody anywhere. */
+function addLink(path: string, links: (readonly [link: string, real: string])[]): void {
+  bestEffort(() => {
+    const info = lstat(path);
+    const real = info !== undefined && isSymlink(info) ? realPath(path) : undefined;
+    if (real !== undefined) links.push([path, real]);
+  });
 }
 
 /** kache's own configuration is looked at by kache, not by macros. */

@@ -1,0 +1,100 @@
+// Saved cases and a bounded number of random ones; and that the judge sees what is wrong.
+import { expect, test } from 'bun:test';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Lab } from '../support/lab.ts';
+import type { Case } from './case.ts';
+import { check, fuzz } from './fuzz.ts';
+import { generate } from './generate.ts';
+import { shrink } from './shrink.ts';
+import { Tally } from './tally.ts';
+
+const TIMEOUT_MS = 900_000;
+const SEEDS = [1, 2, 3, 4, 5, 6];
+const ROUNDS = 8;
+const CASES = join(import.meta.dir, 'cases');
+
+test('a seed makes one case, and seeds make every part and every change', () => {
+  const cases = Array.from({ length: 200 }, (_, seed) => generate({ seed, rounds: 12, executables: false }));
+  expect(generate({ seed: 7, rounds: 12, executables: false })).toEqual(cases[7] as Case);
+  const packages = cases.flatMap(({ project }) => project.packages);
+  const rounds = cases.flatMap((made) => made.rounds);
+  expect(new Set(packages.flatMap(({ parts }) => parts)).size).toBe(13);
+  expect(new Set(packages.flatMap(({ native }) => native ?? [])).size).toBe(5);
+  expect(new Set(packages.flatMap(({ linkMode }) => linkMode ?? [])).size).toBe(4);
+  expect(new Set(rounds.flatMap(({ changes }) => changes.map(({ op }) => op))).size).toBe(15);
+  expect(new Set(rounds.flatMap(({ builds }) => builds.map(({ command }) => command))).size).toBe(5);
+});
+
+test(
+  'a wrapper that is wrong is found out',
+  async () => {
+    using lab = new Lab();
+    const wrapper = join(lab.write('bin', { wrong: '#!/bin/sh\nexec "$@" --cfg fuzz_flag\n' }), 'wrong');
+    chmodSync(wrapper, 0o755);
+    const wrong: Case = {
+      seed: 0,
+      executables: false,
+      project: {
+        packages: [spec('base', 'lib', ['lint', 'features']), { ...spec('app', 'app', []), deps: ['base'] }],
+        profile: ['debug = 0'],
+      },
+      checkouts: ['one'],
+      rounds: [{ changes: [], builds: [{ at: 0, command: 'build', ...PLAIN }] }],
+    };
+    const { finding, isCargos } = await check(wrong, { shrinkMs: 0, wrapper });
+    expect([finding?.mismatch.kind, isCargos]).toEqual(['program', false]);
+    expect(finding?.mismatch.found).toContain('base.cfgs (false, true,');
+  },
+  TIMEOUT_MS,
+);
+
+test('a case is made as small as what makes it fail', async () => {
+  const start = generate({ seed: 7, rounds: 12, executables: false });
+  const needed = (made: Case): boolean =>
+    made.project.packages.some(({ parts }) => parts.includes('includes')) &&
+    made.rounds.some(({ changes }) => changes.some(({ op }) => op === 'value'));
+  expect(needed(start)).toBe(true);
+  const fails = async (made: Case) => (needed(made) ? ('program' as const) : undefined);
+  const small = await shrink(start, { kind: 'program', fails, deadlineMs: Date.now() + 60_000 });
+  expect(small.case.project.packages.flatMap(({ parts }) => parts)).toEqual(['includes']);
+  expect(small.case.project.packages.length).toBeLessThanOrEqual(2);
+  expect(small.case.rounds.map(({ changes }) => changes.map(({ op }) => op))).toEqual([['value']]);
+});
+
+const PLAIN = { release: false, loud: false, rustflags: '', fresh: false } as const;
+
+function spec(name: string, kind: 'lib' | 'app', parts: readonly ('lint' | 'features')[]) {
+  return { name, kind, outside: false, edition: '2021', crateTypes: ['lib'], parts, deps: [] } as const;
+}
+
+for (const name of readdirSync(CASES).sort()) {
+  test(
+    `saved case ${name}`,
+    async () => {
+      const saved = JSON.parse(readFileSync(join(CASES, name), 'utf8')) as Case;
+      const { walked, isCargos } = await check(saved, { shrinkMs: 0 });
+      expect([walked.mismatch, isCargos]).toEqual([undefined, false]);
+    },
+    TIMEOUT_MS,
+  );
+}
+
+test(
+  'random projects and walks are what clean builds without kache are',
+  async () => {
+    const tally = new Tally();
+    const pending = [...SEEDS];
+    const worker = async (): Promise<void> => {
+      for (let seed = pending.shift(); seed !== undefined; seed = pending.shift()) {
+        const wanted = { seed, rounds: ROUNDS, executables: seed % 2 === 0 };
+        const fuzzed = await fuzz(wanted, { shrinkMs: 60_000 });
+        tally.add(fuzzed);
+        expect(fuzzed.finding).toBeUndefined();
+      }
+    };
+    await Promise.all([worker(), worker()]);
+    console.log(tally.text());
+  },
+  TIMEOUT_MS,
+);
