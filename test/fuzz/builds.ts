@@ -92,11 +92,8 @@ function namesOf(checkout: Checkout, target: string): Names {
       .replaceAll(/-[0-9a-f]{16}\b/g, '-<hash>');
 }
 
-/** A build script's folder in a message about another crate may have a placeholder instead of its path: documented. */
 function diagnosticsOf(stderr: string, names: Names): string[] {
   const lines = names(stderr)
-    .replaceAll(/\/kache\/out\/([\w-]+)-\d+\.\d+\.\d+/g, '<out $1>')
-    .replaceAll(/<target>\/\w+\/build\/([\w-]+)-<hash>\/out/g, '<out $1>')
     .split('\n')
     .filter((line) => /^(error|warning)|^ *-->/.test(line))
     .filter((line) => !/generated \d+ warning|could not compile|build failed|previous error/.test(line));
