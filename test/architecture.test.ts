@@ -45,8 +45,8 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
 /** Modules from outside that a compiler call may use: both are part of the runtime and cost nothing. */
 const HOT_MODULES = ['bun', 'bun:ffi'];
 
-/** Bytes of the minified bundle of wrapper.ts; it was 68 KB when this was written. */
-const MAX_WRAPPER_BYTES = 85_000;
+/** Bytes of the minified bundle of wrapper.ts; it was 85 KB when this was written. */
+const MAX_WRAPPER_BYTES = 90_000;
 
 const MAX_LINES = 450;
 

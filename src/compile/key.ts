@@ -1,7 +1,7 @@
 // The cache key: the unit, and the content of everything one closure says it reads, as it is now.
 import { Glob } from 'bun';
 import type { CacheKey, Digest } from '../core/ids.ts';
-import { mapList } from '../core/lists.ts';
+import { filterList, mapList } from '../core/lists.ts';
 import { packageDir } from '../rustc/invocation.ts';
 import { nativeArchives } from '../rustc/native-libraries.ts';
 import type { PathMap } from '../rustc/path-map.ts';
@@ -82,13 +82,19 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
   if ('why' in other) return other;
   const files = hashed.files.sort((a, b) => (a[0] < b[0] ? -1 : 1));
   const libraries = base.linked === undefined ? null : [...base.linked.values()].sort();
-  const identity = sha256(
+  const compiled = sha256(
     JSON.stringify([base.unit, files, env, base.externs.keyed, bound, other.inputs, libraries]),
   ) as CacheKey;
   const link =
     base.link === undefined ? undefined : linkInputs(call, base.link, { closure, sources: base.sources });
   if (link !== undefined && 'why' in link) return link;
-  const key = link === undefined ? identity : (sha256(JSON.stringify([identity, link.inputs])) as CacheKey);
+  const key = link === undefined ? compiled : (sha256(JSON.stringify([compiled, link.inputs])) as CacheKey);
+  // A linker script of the project can change what a macro does; the system's libraries do not.
+  const own = filterList(
+    link?.inputs ?? [],
+    ([name]) => name.startsWith('linked ') && !name.startsWith('linked /'),
+  );
+  const identity = own.length === 0 ? compiled : (sha256(JSON.stringify([compiled, own])) as CacheKey);
   const inputs = (): EntryInputs => ({
     ...unitInputs(base),
     identity,

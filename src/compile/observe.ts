@@ -1,8 +1,8 @@
 // Watching what macros read while a unit that can reach one is compiled.
-import { isWorkspaceMember, packageDir } from '../rustc/invocation.ts';
+import { type Invocation, isWorkspaceMember, packageDir, targetDir } from '../rustc/invocation.ts';
 import { listTree, type Tree } from '../store/trees.ts';
 import { bestEffort, isRegular, isSymlink, lstat, realPath, stat } from '../sys/files.ts';
-import { basename, isWithin } from '../sys/paths.ts';
+import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { type Opened, OpenWatch } from '../sys/watch.ts';
 import { type Call, isMutable } from './call.ts';
 import { MAX_FOLDERS, skipFolder } from './macros.ts';
@@ -34,11 +34,18 @@ export function observe(call: Call, macros: readonly string[]): () => Observatio
 /** The workspace of a package that may change, and what its build script has written, whoever's package it is. */
 function watchedRoots(call: Call): string[] {
   const { invocation } = call;
-  const roots = isMutable(call)
-    ? [isWorkspaceMember(invocation) ? invocation.cwd : packageDir(invocation)]
-    : [];
+  const roots = isMutable(call) ? workspaceOf(invocation) : [];
   const outDir = invocation.env['OUT_DIR'];
   return outDir === undefined ? roots : [...roots, outDir];
+}
+
+/** The workspace; for a path package beside it, that package and the workspace that is built, by its target folder. */
+function workspaceOf(invocation: Invocation): string[] {
+  if (isWorkspaceMember(invocation)) return [invocation.cwd];
+  const home = packageDir(invocation);
+  const built = dirname(targetDir(invocation));
+  const isApart = !isWithin(built, home) && !isWithin(home, built);
+  return isApart && stat(`${built}/Cargo.toml`) !== undefined ? [home, built] : [home];
 }
 
 type WatchedTree = Tree & { readonly root: string };
