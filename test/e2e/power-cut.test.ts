@@ -57,7 +57,7 @@ function rewriteMemos(kind: string, change: (value: Record<string, unknown>, nam
     const changed = JSON.parse(value) as Record<string, unknown>;
     change(changed, JSON.parse(name) as string);
     const body = `${name}\n${JSON.stringify(changed)}\n`;
-    writeFileSync(path, `kache-memo-1 ${sha256(body).slice(0, 32)}\n${body}`);
+    writeFileSync(path, `kache-memo-1 ${sha256(`kache-memo-1\n${body}`).slice(0, 32)}\n${body}`);
   }
 }
 

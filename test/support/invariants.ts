@@ -29,7 +29,7 @@ function readRecord(path: string, kind: string): unknown[] | undefined {
   const text = readFileSync(path, 'utf8');
   const newline = text.indexOf('\n');
   const body = text.slice(newline + 1);
-  if (text.slice(0, newline) !== `${kind} ${sha256(body).slice(0, 32)}`) return undefined;
+  if (text.slice(0, newline) !== `${kind} ${sha256(`${kind}\n${body}`).slice(0, 32)}`) return undefined;
   return body
     .split('\n')
     .slice(0, -1)
