@@ -11,7 +11,7 @@ import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
-import { isDueForVerification, verdict } from './compile/verify.ts';
+import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import type { Environment } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
@@ -244,6 +244,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     });
     return compiled.status;
   }
+  const rotten = options.expected === undefined ? undefined : rottenOutput(call, options.expected);
   const saved = timed(call.phases, 'store', () =>
     save(call, base, { compiled, observation: endWatch(), ...(hashed === undefined ? {} : { hashed }) }),
   );
@@ -256,7 +257,8 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   finish(call, {
     ...common,
     result: saved.isDuplicate ? 'dup' : 'miss',
-    reason: options.expected === undefined ? options.reason : verdict(call, options.expected, saved),
+    reason:
+      options.expected === undefined ? options.reason : verdict(call, options.expected, { saved, rotten }),
     cache_key: saved.key,
     size_bytes: saved.sizeBytes,
     stored_bytes: saved.newBytes,

@@ -1,10 +1,13 @@
 // Verified hits: compiled once more and compared; a wrong entry is noticed, reported and replaced.
 import { expect, test } from 'bun:test';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { CompileEvent } from '../../src/core/events.ts';
-import type { CacheKey } from '../../src/core/ids.ts';
+import type { BlobId, CacheKey } from '../../src/core/ids.ts';
 import { readEntry, readEntryInputs, writeEntry } from '../../src/store/entries.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
 import { Store } from '../../src/store/store.ts';
+import { stat } from '../../src/sys/files.ts';
+import { sha256 } from '../../src/sys/hash.ts';
 import { type CargoResult, Lab } from '../support/lab.ts';
 
 const project = (value: number): Record<string, string> => ({
@@ -30,6 +33,30 @@ function lie(lab: Lab, first: CargoResult, second: CargoResult): void {
   if (entry === undefined || other === undefined || inputs === undefined) throw new Error('entries expected');
   writeEntry(store, { ...entry, outputs: other.outputs }, inputs);
 }
+
+test('a blob that has rotted under its seal is found and replaced', () => {
+  using lab = new Lab();
+  const build = (folder: string, mode: string): CargoResult =>
+    lab.cargo(lab.write(folder, project(1)), ['build', '--offline'], {
+      env: { KACHE_VERIFY_RESTORES: mode },
+    });
+  const first = build('a', 'off');
+  const store = new Store(new StoreLayout(lab.store), false);
+  const key = libraryEvent(first)?.cache_key as CacheKey;
+  const blob = readEntry(store, key)?.outputs.find(({ kind }) => kind === 'metadata')?.blob as BlobId;
+  const path = store.layout.blob(blob);
+  // As a disk does it: the seal holds for the bytes that are there now.
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 40] = (bytes[bytes.length - 40] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  const info = stat(path);
+  const seal = readFileSync(store.layout.seal(blob), 'utf8').split(' ');
+  const state = `${info?.ino} ${info?.size} ${info?.mtimeSec}.${info?.mtimeNsec} ${info?.ctimeSec}.${info?.ctimeNsec}`;
+  writeFileSync(store.layout.seal(blob), [seal[0], state, ...seal.slice(5)].join(' '));
+  expect(libraryEvent(build('b', 'always'))?.reason).toBe('verify-mismatch|rotten metadata');
+  expect(sha256(readFileSync(path)) as string).toBe(blob);
+  expect(library(build('c', 'always'))).toEqual(['dup', 'verified', 1]);
+});
 
 test('a sound hit is confirmed, a lying one is replaced, and then hits are right', () => {
   using lab = new Lab();

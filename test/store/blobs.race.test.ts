@@ -66,6 +66,7 @@ test('processes that place, publish and remove one blob: every file is whole or 
      console.log(JSON.stringify(counts));`,
   );
   const counts = (await atOnce(program, 6)).map((line) => JSON.parse(line) as { placed: number });
-  expect(counts.reduce((sum, { placed }) => sum + placed, 0)).toBeGreaterThan(60);
+  // The one that publishes has placed each of its own; how many the others got is a matter of luck.
+  expect(counts[1]?.placed).toBe(60);
   expect(leftovers(lab)).toEqual([]);
 }, 60_000);
