@@ -7,10 +7,12 @@ import { type ComputedKey, type KeyBase, keyBase, unitInputs } from './compile/k
 import { type CannotFollow, LinkReport, linkStep } from './compile/link.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
 import { observe } from './compile/observe.ts';
+import { lookUpRemotely } from './compile/remote-look-up.ts';
 import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
+import { rememberRead, share } from './compile/share.ts';
 import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import { type Environment, remoteOf } from './core/config.ts';
@@ -184,7 +186,6 @@ async function lookUpEverywhere(call: Call, base: KeyBase, self: string): Promis
   const remote = remoteOf(call.settings);
   if (first.kind === 'found' || remote === undefined) return first;
   const from = performance.now();
-  const { lookUpRemotely } = await import('./compile/remote-look-up.ts');
   const found = await lookUpRemotely(call, base, { first, remote, self });
   call.phases.remote = toMicroseconds(performance.now() - from);
   return found;
@@ -234,7 +235,6 @@ type MissOptions = CachedOptions & { readonly predicted: ComputedKey | undefined
 
 async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): Promise<ExitStatus> {
   const endWatch = observe(call, base.externs.macros);
-  const sharing = await import('./compile/share.ts');
   let hashed: RecordedOutputs | undefined;
   using linkReport = new LinkReport(base.link);
   writeStart(call, base.unit);
@@ -245,7 +245,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
       // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
       endWatch();
       hashed = rememberIdentities(call, base, [file]);
-      sharing.rememberRead(call, base, identitiesOf(hashed));
+      rememberRead(call, base, identitiesOf(hashed));
     },
   });
   options.progress.ended = compiled.status;
@@ -267,13 +267,13 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
   );
   if (saved.kind === 'skipped') {
     const paths = call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`);
-    sharing.rememberRead(call, base, identitiesOf(rememberIdentities(call, base, paths)));
+    rememberRead(call, base, identitiesOf(rememberIdentities(call, base, paths)));
     noteAttempt(call, base, options.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
     startEviction(call.store, options.self, call.settings.maxSizeBytes);
     return compiled.status;
   }
-  const withheld = sharing.share(call, base, saved.made);
+  const withheld = share(call, base, saved.made);
   finish(call, {
     ...common,
     result: saved.isDuplicate ? 'dup' : 'miss',
@@ -331,7 +331,6 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
       keyed.outputs.map(({ path }) => path),
       `key:${identity}`,
     );
-    const { rememberRead } = await import('./compile/share.ts');
     rememberRead(call, base, [`key:${identity}`]);
     writeUnstoredInputs(call.store, identity, inputs());
   }
