@@ -3,7 +3,9 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dir, '..');
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
-const UNIT = ['core', 'sys', 'rustc', 'store', 'compile', 'tui'].map((name) => `./test/${name}`);
+const UNIT = ['core', 'sys', 'rustc', 'store', 'compile', 'tui', 'remote', 'daemon'].map(
+  (name) => `./test/${name}`,
+);
 
 const steps: readonly (readonly [string, readonly string[]])[] = [
   ['types', [bin('tsc'), '--noEmit']],

@@ -1,28 +1,31 @@
 // One compiler call from top to bottom. This is the only file that knows the order of the stages.
 import { type BypassReason, bypassReason, LINKED } from './compile/bypass.ts';
-import { type Call, describe, timed } from './compile/call.ts';
+import { type Call, describe, timed, toMicroseconds } from './compile/call.ts';
 import { linkClosure, resolveExterns } from './compile/externs.ts';
 import { identify, identifyToolchain } from './compile/identify.ts';
 import { type ComputedKey, type KeyBase, keyBase, unitInputs } from './compile/key.ts';
 import { type CannotFollow, LinkReport, linkStep } from './compile/link.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
 import { observe } from './compile/observe.ts';
+import { lookUpRemotely } from './compile/remote-look-up.ts';
 import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
+import { rememberRead, share } from './compile/share.ts';
 import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
-import type { Environment } from './core/config.ts';
+import { type Environment, remoteOf } from './core/config.ts';
 import { parseInvocation } from './rustc/invocation.ts';
 import { crateOfFile } from './rustc/outputs.ts';
 import { packageOrigin, pathMapOf } from './rustc/roots.ts';
 import { findProgram } from './rustc/toolchain.ts';
-import type { Entry } from './store/entries.ts';
+import { type Entry, settleEntry } from './store/entries.ts';
 import { startEviction } from './store/eviction-trigger.ts';
 import { openStore } from './store/store.ts';
 import { writeAttempt, writeUnstoredInputs } from './store/unstored.ts';
 import { isOsError } from './sys/files.ts';
+import { sha256 } from './sys/hash.ts';
 import { type ExitStatus, endLike, execArguments } from './sys/process.ts';
 import { loadSettings } from './sys/settings.ts';
 
@@ -157,7 +160,7 @@ interface CachedOptions {
 
 /** Look up; on a hit restore; on a miss wait for whoever compiles this already, else compile and store. */
 async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
-  const first = timed(call.phases, 'lookup', () => lookUp(call, base));
+  const first = await lookUpEverywhere(call, base, options.self);
   if (first.kind === 'found' && isDueForVerification(call.settings))
     return compileAndSave(call, base, { ...options, expected: first.entry, predicted: first.key });
   const hit = tryRestore(call, base, first);
@@ -175,6 +178,17 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
     reason,
     predicted: second.kind === 'absent' ? second.predicted : second.key,
   });
+}
+
+/** The local store, then the remote where one is configured. */
+async function lookUpEverywhere(call: Call, base: KeyBase, self: string): Promise<LookUp> {
+  const first = timed(call.phases, 'lookup', () => lookUp(call, base));
+  const remote = remoteOf(call.settings);
+  if (first.kind === 'found' || remote === undefined) return first;
+  const from = performance.now();
+  const found = await lookUpRemotely(call, base, { first, remote, self });
+  call.phases.remote = toMicroseconds(performance.now() - from);
+  return found;
 }
 
 function tryRestore(
@@ -196,8 +210,10 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   // From here on nothing is a reason to start a compiler: the outputs are there, and announced.
   progress.ended = restored.lost === undefined ? { kind: 'exited', code: 0 } : cannotPrint(restored.lost);
   if (found.kind === 'found') {
+    const { origin } = found.entry;
+    if (origin !== undefined) settleEntry(call.store, found.entry);
     finish(call, {
-      result: 'local_hit',
+      result: origin === undefined ? 'local_hit' : `${origin}_hit`,
       compiler_runs: 0,
       compile_ms: found.entry.compileMs,
       size_bytes: restored.sizeBytes,
@@ -229,6 +245,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
       // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
       endWatch();
       hashed = rememberIdentities(call, base, [file]);
+      rememberRead(call, base, identitiesOf(hashed));
     },
   });
   options.progress.ended = compiled.status;
@@ -249,11 +266,14 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     save(call, base, { compiled, observation: endWatch(), ...(hashed === undefined ? {} : { hashed }) }),
   );
   if (saved.kind === 'skipped') {
+    const paths = call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`);
+    rememberRead(call, base, identitiesOf(rememberIdentities(call, base, paths)));
     noteAttempt(call, base, options.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
     startEviction(call.store, options.self, call.settings.maxSizeBytes);
     return compiled.status;
   }
+  const withheld = share(call, base, saved.made);
   finish(call, {
     ...common,
     result: saved.isDuplicate ? 'dup' : 'miss',
@@ -262,10 +282,14 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     cache_key: saved.key,
     size_bytes: saved.sizeBytes,
     stored_bytes: saved.newBytes,
+    ...(withheld === undefined ? {} : { withheld }),
   });
   startEviction(call.store, options.self, call.settings.maxSizeBytes);
   return compiled.status;
 }
+
+const identitiesOf = (recorded: RecordedOutputs): string[] =>
+  [...recorded.values()].map(([, identity]) => identity);
 
 /** Keeps what a compile without an entry would have been compared by. */
 function noteAttempt(call: Call, base: KeyBase, predicted: ComputedKey | undefined): void {
@@ -307,6 +331,7 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
       keyed.outputs.map(({ path }) => path),
       `key:${identity}`,
     );
+    rememberRead(call, base, [`key:${identity}`]);
     writeUnstoredInputs(call.store, identity, inputs());
   }
   finish(call, {
@@ -321,7 +346,9 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
 }
 
 function finish(call: Call, body: Pick<EventBody, 'result' | 'compiler_runs'> & Partial<EventBody>): void {
-  writeEvent(call.store, call.startedMs, { ...describe(call), ...body, phases: call.phases });
+  const toolchain =
+    remoteOf(call.settings) === undefined ? {} : { toolchain: sha256(call.toolchain.identity).slice(0, 8) };
+  writeEvent(call.store, call.startedMs, { ...describe(call), ...toolchain, ...body, phases: call.phases });
 }
 
 /** Hands the process over, byte for byte. A fallback wrapper, when one is set, is put in front. */

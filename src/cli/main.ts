@@ -6,6 +6,16 @@ import { cargo } from './cargo.ts';
 import { clean } from './clean.ts';
 import { complete, completions, SHELLS } from './completions.ts';
 import { configGet, configList, configPath, configSet, configUnset } from './config.ts';
+import {
+  daemonInstall,
+  daemonLog,
+  daemonRestart,
+  daemonRun,
+  daemonStart,
+  daemonStatusCommand,
+  daemonStop,
+  daemonUninstall,
+} from './daemon.ts';
 import { doctor } from './doctor.ts';
 import { gc, list, purge, SORTS } from './entries.ts';
 import { init } from './init.ts';
@@ -13,6 +23,7 @@ import { monitor } from './monitor.ts';
 import { DEFAULT_SINCE } from './open.ts';
 import { FORMATS, report } from './report.ts';
 import { stats } from './stats.ts';
+import { saveManifest, sync } from './sync.ts';
 import { reportError } from './terminal.ts';
 import { whyMiss } from './why-miss.ts';
 
@@ -97,6 +108,7 @@ function commands(): Command {
     .action(async (dir, options) => {
       process.exitCode = await clean(dir, options);
     });
+  addRemote(add);
   addConfig(program);
   add(
     'completions',
@@ -105,6 +117,7 @@ function commands(): Command {
   )
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
     .action((shell) => completions(shell));
+  addDaemon(program);
   return program;
 }
 
@@ -127,6 +140,53 @@ function addAnswers(add: Add): void {
     .option('--output <file>', 'write to a file')
     .option('--top <n>', 'how many crates to name', '10')
     .action((options) => report(options));
+}
+
+function addRemote(add: Add): void {
+  add('sync', 'move entries to and from the remote', 'kache sync --push')
+    .option('--push', 'upload what is queued')
+    .option('--pull', 'download what the last builds of this workspace used')
+    .option('--all', 'every entry: of this store, or of the remote')
+    .option('--workspace', 'what builds of this workspace have used (the default of --pull)')
+    .option('--dry-run', 'say what would be moved')
+    .option('--allow-partial', 'exit with 0 even when something failed')
+    .option('--prune', 'remove objects from the remote')
+    .option('--max-age <duration>', 'with --prune: objects written longer ago')
+    .option('--max-size <size>', 'with --prune: the oldest, until the rest is below')
+    .action(async (options) => {
+      process.exitCode = await sync(options);
+    });
+  add('save-manifest', 'make the last build here what the next one prefetches', 'kache save-manifest').action(
+    () => saveManifest(),
+  );
+}
+
+function addDaemon(program: Command): void {
+  const daemon = program
+    .command('daemon')
+    .description('the background process that talks to the remote')
+    .exitOverride()
+    .addHelpText('after', example('kache daemon status'));
+  const add = (usage: string, summary: string, sample: string): Command =>
+    daemon.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  add('run', 'run it here, until stopped', 'kache daemon run')
+    .option('--background', 'end when idle, say nothing')
+    .action(async (options) => {
+      process.exitCode = await daemonRun(options);
+    });
+  add('start', 'start it in the background', 'kache daemon start').action(() => daemonStart());
+  add('stop', 'end it', 'kache daemon stop').action(() => daemonStop());
+  add('restart', 'end it and start it again', 'kache daemon restart').action(() => daemonRestart());
+  add('status', 'what it does; exit 1 when none runs', 'kache daemon status --json')
+    .option('--json', 'as JSON')
+    .action(async (options) => {
+      process.exitCode = await daemonStatusCommand(options);
+    });
+  add('log', 'its log', 'kache daemon log').action(() => daemonLog());
+  add('install', 'start it with your session: systemd or launchd', 'kache daemon install').action(() => {
+    process.exitCode = daemonInstall();
+  });
+  add('uninstall', 'take that away', 'kache daemon uninstall').action(() => daemonUninstall());
 }
 
 function addConfig(program: Command): void {

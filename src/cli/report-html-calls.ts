@@ -75,6 +75,7 @@ export const tag = (outcome: Outcome): Markup =>
 const PARTS = {
   key: 'key',
   lookup: 'look-up',
+  remote: 'remote',
   lock: 'waited for another',
   restore: 'restore',
   compile: 'compiler',

@@ -3,7 +3,7 @@ import type { BlobId, CacheKey } from '../core/ids.ts';
 import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
-import { removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
+import { type Entry, removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
 import { isEvictionBehind } from '../store/eviction-trigger.ts';
 import { type OutputState, signatureNow } from '../store/hashes.ts';
 import { touchedSince, wasPutBack } from '../sys/clock.ts';
@@ -26,6 +26,8 @@ export type Saved =
       readonly outputs: readonly StoredOutput[];
       readonly sizeBytes: number;
       readonly newBytes: number;
+      /** What was stored, for who decides whether it is shared. */
+      readonly made: Stored;
     }
   | { readonly kind: 'skipped'; readonly reason: string };
 
@@ -50,7 +52,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     const refusal = whyNotStored(call, keyed.outputs);
     if (refusal !== undefined) return skip(call, base, refusal);
     const published = publish(call, keyed, finished.hashed);
-    const entry = {
+    const entry: Entry = {
       key: keyed.key.key,
       unit: base.unit,
       crateName: call.invocation.crateName,
@@ -62,7 +64,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       stderr,
       stdout,
     };
-    if (!writeEntry(call.store, entry, keyed.key.inputs()))
+    if (!writeEntry(call.store, entry, { ...keyed.key.inputs(), closure: keyed.closure }))
       return skip(call, base, 'entry-of-another-version');
     // An eviction may have taken a blob that was there before the entry named it.
     if (published.outputs.some(({ blob }) => stat(call.store.layout.blob(blob)) === undefined)) {
@@ -81,11 +83,18 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       outputs: published.outputs,
       sizeBytes,
       newBytes: published.newBytes,
+      made: { ...keyed, entry, identities: Object.values(published.identities) },
     };
   } catch (error) {
     if (!isOsError(error)) throw error;
     return { kind: 'skipped', reason: `store-failed|${error.code} ${error.operation}` };
   }
+}
+
+/** A stored compile with the bytes of its outputs and what stands for each in the keys of dependents. */
+export interface Stored extends Keyed {
+  readonly entry: Entry;
+  readonly identities: readonly string[];
 }
 
 /** What is not stored is remembered all the same, so that dependents need not hash it. */
@@ -132,7 +141,7 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
 }
 
-function readDepInfo({ invocation }: Call): DepInfo | undefined {
+export function readDepInfo({ invocation }: Call): DepInfo | undefined {
   const name = invocation.outputs.depInfo;
   const text = name === undefined ? undefined : readText(`${invocation.outDir}/${name}`);
   return text === undefined ? undefined : parseDepInfo(text);

@@ -1,21 +1,20 @@
 // Settings: environment over config file over default. Pure: the caller passes the environment and the parsed file,
 // and gets settings plus the problems `doctor` reports. A problem never fails a build.
 import { parseSizeBytes } from './quantities.ts';
+import {
+  REMOTE_SETTINGS,
+  type RemoteSettings,
+  remoteFrom,
+  type SettingKind,
+  type SettingSpec,
+} from './remote-settings.ts';
+
+export type { RemoteSettings, SettingKind, SettingSpec };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export type LinkMode = 'auto' | 'hardlink' | 'copy';
 export type VerifyMode = 'off' | 'sampled' | 'always';
-
-export interface RemoteSettings {
-  readonly type: 's3' | 'filesystem';
-  readonly bucket: string | undefined;
-  readonly endpoint: string | undefined;
-  readonly region: string;
-  readonly prefix: string;
-  readonly profile: string | undefined;
-  readonly path: string | undefined;
-}
 
 export interface Settings {
   /** Undefined when neither a setting nor a home directory says where: then there is no store. */
@@ -38,6 +37,17 @@ export interface Settings {
   readonly linkMode: LinkMode;
   readonly verifyRestores: VerifyMode;
   readonly remote: RemoteSettings | undefined;
+  /** Variables whose values may be uploaded inside outputs. */
+  readonly sharedEnvVars: readonly string[];
+  readonly compressionLevel: number;
+  readonly remoteConcurrency: number;
+  readonly remoteWaitSecs: number;
+  readonly prefetch: boolean;
+  readonly prefetchMaxKeys: number;
+  readonly prefetchMaxBytes: number;
+  /** 0: the daemon's own choice. */
+  readonly daemonIdleSecs: number;
+  readonly socketPath: string | undefined;
 }
 
 /** A setting that was ignored, and why. */
@@ -45,26 +55,6 @@ export interface SettingProblem {
   /** `KACHE_…` or a dotted TOML key. */
   readonly name: string;
   readonly message: string;
-}
-
-export type SettingKind =
-  | 'path'
-  | 'string'
-  | 'boolean'
-  | 'size'
-  | 'strings'
-  | 'number'
-  | 'link-mode'
-  | 'verify-mode'
-  | 'remote-type';
-
-/** One row of the table every reader of settings goes by: `config`, `doctor` and the documentation use it too. */
-export interface SettingSpec {
-  readonly key: string | undefined;
-  readonly variable: string | undefined;
-  readonly kind: SettingKind;
-  readonly default: string;
-  readonly summary: string;
 }
 
 export const SETTINGS = [
@@ -187,55 +177,7 @@ export const SETTINGS = [
     default: 'off',
     summary: 'compile hits again and compare: off, sampled or always',
   },
-  {
-    key: 'cache.remote.type',
-    variable: undefined,
-    kind: 'remote-type',
-    default: 's3',
-    summary: 's3 or filesystem',
-  },
-  {
-    key: 'cache.remote.bucket',
-    variable: 'KACHE_S3_BUCKET',
-    kind: 'string',
-    default: '',
-    summary: 'bucket of the shared remote',
-  },
-  {
-    key: 'cache.remote.endpoint',
-    variable: 'KACHE_S3_ENDPOINT',
-    kind: 'string',
-    default: '',
-    summary: 'endpoint of an S3-compatible service',
-  },
-  {
-    key: 'cache.remote.region',
-    variable: 'KACHE_S3_REGION',
-    kind: 'string',
-    default: 'us-east-1',
-    summary: 'region',
-  },
-  {
-    key: 'cache.remote.prefix',
-    variable: 'KACHE_S3_PREFIX',
-    kind: 'string',
-    default: 'artifacts',
-    summary: 'prefix of every object',
-  },
-  {
-    key: 'cache.remote.profile',
-    variable: 'KACHE_S3_PROFILE',
-    kind: 'string',
-    default: '',
-    summary: 'named profile of the credentials',
-  },
-  {
-    key: 'cache.remote.path',
-    variable: undefined,
-    kind: 'string',
-    default: '',
-    summary: 'folder of a filesystem remote',
-  },
+  ...REMOTE_SETTINGS,
 ] as const satisfies readonly SettingSpec[];
 
 type Parsed = string | boolean | number | readonly string[] | undefined;
@@ -252,6 +194,7 @@ export function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } |
   if (typeof text !== 'string') return { expected: `a ${kind}` };
   switch (kind) {
     case 'path':
+      if (text === '') return { value: undefined };
       return text.startsWith('/') ? { value: text } : { expected: 'an absolute path' };
     case 'string':
       return { value: text === '' ? undefined : text };
@@ -276,6 +219,10 @@ export function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } |
         : { expected: 'off, sampled or always' };
     case 'remote-type':
       return ['s3', 'filesystem'].includes(text) ? { value: text } : { expected: 's3 or filesystem' };
+    case 'addressing':
+      return ['auto', 'path', 'virtual'].includes(text)
+        ? { value: text }
+        : { expected: 'auto, path or virtual' };
     default:
       return kind satisfies never;
   }
@@ -299,8 +246,7 @@ export function resolveSettings(
 ): { settings: Settings; problems: SettingProblem[] } {
   const problems: SettingProblem[] = [];
   const found = new Map<string, Parsed>();
-  const consider = (spec: SettingSpec, name: string | undefined, raw: unknown): boolean => {
-    if (raw === undefined || name === undefined) return false;
+  const consider = (spec: SettingSpec, name: string, raw: unknown): boolean => {
     const parsed = parseValue(spec.kind, raw);
     if ('value' in parsed) found.set(spec.variable ?? spec.key ?? '', parsed.value);
     else
@@ -314,8 +260,10 @@ export function resolveSettings(
   for (const spec of SETTINGS as readonly SettingSpec[]) {
     // A variable that is set to nothing is as one that is not set.
     const fromEnv = spec.variable === undefined || env[spec.variable] === '' ? undefined : env[spec.variable];
-    if (consider(spec, spec.variable, fromEnv) || !hasFile || spec.key === undefined) continue;
-    consider(spec, spec.key, lookUpKey(file, spec.key));
+    // Called for settings that are there only: see core/lists.ts for what thirty calls cost.
+    if (fromEnv !== undefined && consider(spec, spec.variable ?? '', fromEnv)) continue;
+    const inFile = hasFile && spec.key !== undefined ? lookUpKey(file, spec.key) : undefined;
+    if (inFile !== undefined) consider(spec, spec.key ?? '', inFile);
   }
   return { settings: fromFound(found, env), problems };
 }
@@ -326,6 +274,8 @@ function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settin
     (found.get(name) as readonly string[] | undefined) ?? [];
   const flag = (name: string, fallback = false): boolean =>
     (found.get(name) as boolean | undefined) ?? fallback;
+  const number = (name: string, fallback: number, [low, high]: readonly [number, number]): number =>
+    Math.min(Math.max((found.get(name) as number | undefined) ?? fallback, low), high);
   return {
     cacheDir: string('KACHE_CACHE_DIR') ?? defaultCacheDir(env),
     maxSizeBytes: found.get('KACHE_MAX_SIZE') as number | undefined,
@@ -345,24 +295,21 @@ function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settin
     linkMode: (string('KACHE_LINK_MODE') ?? 'auto') as LinkMode,
     verifyRestores: (string('KACHE_VERIFY_RESTORES') ?? 'off') as VerifyMode,
     remote: remoteFrom(string),
+    sharedEnvVars: strings('KACHE_SHARE_ENV_VARS'),
+    compressionLevel: number('KACHE_COMPRESSION_LEVEL', 3, [1, 19]),
+    remoteConcurrency: number('KACHE_S3_CONCURRENCY', 16, [1, 256]),
+    remoteWaitSecs: number('KACHE_REMOTE_RESTORE_TIMEOUT_SECS', 3, [0, 3]),
+    prefetch: flag('KACHE_PREFETCH_ENABLED', true),
+    prefetchMaxKeys: number('KACHE_PREFETCH_MAX_KEYS', 2000, [0, 100_000]),
+    prefetchMaxBytes: (found.get('KACHE_PREFETCH_MAX_BYTES') as number | undefined) ?? 2 * 1024 ** 3,
+    daemonIdleSecs: number('KACHE_DAEMON_IDLE_TIMEOUT', 0, [0, 1e9]),
+    socketPath: string('KACHE_SOCKET_PATH'),
   };
 }
 
-function remoteFrom(string: (name: string) => string | undefined): RemoteSettings | undefined {
-  const type = string('cache.remote.type') === 'filesystem' ? 'filesystem' : 's3';
-  const bucket = string('KACHE_S3_BUCKET');
-  const path = string('cache.remote.path');
-  if ((type === 's3' ? bucket : path) === undefined) return undefined;
-  return {
-    type,
-    bucket,
-    path,
-    endpoint: string('KACHE_S3_ENDPOINT'),
-    region: string('KACHE_S3_REGION') ?? 'us-east-1',
-    prefix: string('KACHE_S3_PREFIX') ?? 'artifacts',
-    profile: string('KACHE_S3_PROFILE'),
-  };
-}
+/** The remote that is in use; undefined when none is. */
+export const remoteOf = (settings: Settings): RemoteSettings | undefined =>
+  settings.localOnly ? undefined : settings.remote;
 
 /** The home directory's place for caches: XDG's on Linux, Apple's on macOS. */
 function defaultCacheDir(env: Environment): string | undefined {

@@ -17,6 +17,8 @@ export type EventResult =
 export interface Phases {
   key?: number;
   lookup?: number;
+  /** Waiting for the remote. */
+  remote?: number;
   lock?: number;
   /** From the start of the compiler until it announced the metadata: dependents may start then. Part of `compile`. */
   metadata?: number;
@@ -51,6 +53,10 @@ export interface CompileEvent {
   compiler_runs: number;
   size_bytes?: number;
   stored_bytes?: number;
+  /** Why a compile that was stored is not uploaded. */
+  withheld?: string;
+  /** The first digits of the hash of the toolchain's identity, with a remote. */
+  toolchain?: string;
   cache_key?: string;
   unit_id?: string;
   phases?: Phases;

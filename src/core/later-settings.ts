@@ -13,55 +13,6 @@ import {
 
 export const LATER_SETTINGS = [
   {
-    key: 'cache.compression_level',
-    variable: 'KACHE_COMPRESSION_LEVEL',
-    kind: 'number',
-    default: '3',
-    summary: 'how hard objects of the remote are compressed',
-  },
-  {
-    key: 'cache.s3_concurrency',
-    variable: 'KACHE_S3_CONCURRENCY',
-    kind: 'number',
-    default: '16',
-    summary: 'requests to the remote at once',
-  },
-  {
-    key: 'cache.remote_restore_timeout_secs',
-    variable: 'KACHE_REMOTE_RESTORE_TIMEOUT_SECS',
-    kind: 'number',
-    default: '3',
-    summary: 'how long a compile waits for the remote',
-  },
-  {
-    key: 'cache.prefetch_enabled',
-    variable: 'KACHE_PREFETCH_ENABLED',
-    kind: 'boolean',
-    default: 'true',
-    summary: 'fetch what the last build used ahead of Cargo',
-  },
-  {
-    key: 'cache.prefetch_max_keys',
-    variable: 'KACHE_PREFETCH_MAX_KEYS',
-    kind: 'number',
-    default: '2000',
-    summary: 'entries fetched ahead, at most',
-  },
-  {
-    key: 'cache.prefetch_max_bytes',
-    variable: 'KACHE_PREFETCH_MAX_BYTES',
-    kind: 'size',
-    default: '2GiB',
-    summary: 'bytes fetched ahead, at most',
-  },
-  {
-    key: 'cache.daemon_idle_timeout_secs',
-    variable: 'KACHE_DAEMON_IDLE_TIMEOUT',
-    kind: 'number',
-    default: '0',
-    summary: 'the daemon ends after this long without work; 0 never',
-  },
-  {
     key: 'cache.explain_miss',
     variable: 'KACHE_EXPLAIN_MISS',
     kind: 'boolean',
@@ -74,18 +25,10 @@ export const LATER_SETTINGS = [
 export const ALL_SETTINGS: readonly SettingSpec[] = [...SETTINGS, ...LATER_SETTINGS];
 
 /** Variables that are no setting. */
-const OTHER_VARIABLES = [
-  'KACHE_CONFIG',
-  'KACHE_LOG',
-  'KACHE_LOG_FILE',
-  'KACHE_PROGRESS',
-  'KACHE_SOCKET_PATH',
-  'KACHE_S3_ACCESS_KEY',
-  'KACHE_S3_SECRET_KEY',
-];
+const OTHER_VARIABLES = ['KACHE_CONFIG', 'KACHE_LOG', 'KACHE_LOG_FILE', 'KACHE_PROGRESS'];
 
 /** Of tests and benchmarks. */
-const NOT_OURS_TO_JUDGE = /^KACHE_(TEST|BENCH|BINARY)/;
+const NOT_OURS_TO_JUDGE = /^KACHE_(TEST|BENCH|BINARY|SOAK)/;
 
 const SECTIONS = ['cache', 'paths', 'cache.remote'];
 

@@ -194,6 +194,8 @@ function sweepLeftovers(store: Store, nowMs: number): void {
   sweepOutputFolders(store, nowMs);
   const isForgotten = (info: FileStat): boolean => nowMs - info.mtimeSec * 1000 > MEMO_LASTS_MS;
   for (const kind of MEMO_KINDS) {
+    // What an output may hold is not forgotten: there is little of it, and losing it is not only a look.
+    if (kind === 'withheld') continue;
     sweepFolder(`${root}/hashes/${kind}`, (info, path) => {
       if (!isForgotten(info) || isForeignMemo(path)) return false;
       return kind !== 'outputs' || !describesOutputs(path);

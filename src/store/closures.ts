@@ -56,15 +56,23 @@ export function recordClosure(
   unit: UnitId,
   recorded: { closure: Closure; key: CacheKey },
 ): void {
+  addToFront(store, unit, { closures: [recorded.closure], keys: [recorded.key] });
+}
+
+/** Puts closures in front that other machines have recorded; their keys are not keys of this store. */
+export const recordForeignClosures = (store: Store, unit: UnitId, closures: readonly Closure[]): void =>
+  addToFront(store, unit, { closures, keys: [] });
+
+function addToFront(store: Store, unit: UnitId, added: UnitRecord): void {
   using _lock = lockStore(store, [...unit].reverse().join('') as Digest);
   if (isForeignUnit(store.layout.unit(unit))) return;
   const before = readUnit(store, unit);
-  const text = JSON.stringify(recorded.closure);
+  const texts = added.closures.map((closure) => JSON.stringify(closure));
   const closures = [
-    recorded.closure,
-    ...before.closures.filter((closure) => JSON.stringify(closure) !== text),
+    ...added.closures,
+    ...before.closures.filter((closure) => !texts.includes(JSON.stringify(closure))),
   ];
-  const keys = [recorded.key, ...before.keys.filter((key) => key !== recorded.key)];
+  const keys = [...added.keys, ...before.keys.filter((key) => !added.keys.includes(key))];
   const record: UnitRecord = { closures: closures.slice(0, MAX_CLOSURES), keys: keys.slice(0, MAX_KEYS) };
   store.replaceFile(store.layout.unit(unit), utf8(encodeRecord(KIND, [record])));
 }

@@ -1,6 +1,7 @@
 // Entries: one small file per cache key that says which blobs a compile made and what it printed.
 import type { BlobId, CacheKey, UnitId } from '../core/ids.ts';
 import { bestEffort, touch, utf8 } from '../sys/files.ts';
+import type { Closure } from './closures.ts';
 import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
@@ -28,6 +29,8 @@ export interface Entry {
   /** stderr as templates: paths as tokens, announced outputs as `\0emit`. */
   readonly stderr: readonly string[];
   readonly stdout: readonly string[];
+  /** Came from a remote, and how; absent once a hit has been counted by it. */
+  readonly origin?: 'remote' | 'prefetch';
 }
 
 /** What went into the key, kept for explanations; values of env variables only as short hashes. */
@@ -58,16 +61,28 @@ export const isForeignEntry = (store: Store, key: CacheKey): boolean =>
 export const readEntryInputs = (store: Store, key: CacheKey): EntryInputs | undefined =>
   parseLine<EntryInputs>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[0]);
 
+/** The closure that led to an entry; undefined when it was written without. */
+export const readEntryClosure = (store: Store, key: CacheKey): Closure | undefined =>
+  parseLine<Closure>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[1]);
+
+/** What is published beside an entry, for explanations and for sharing it: without its closure it cannot be shared. */
+export type EntryOrigins = EntryInputs & { readonly closure?: Closure };
+
 /**
  * Publishes an entry. Its blobs must be in place: whoever sees the entry may restore it at once. False when another
  * version of kache has an entry of its own under the key, which stays.
  */
-export function writeEntry(store: Store, entry: Entry, inputs: EntryInputs): boolean {
+export function writeEntry(store: Store, entry: Entry, { closure, ...inputs }: EntryOrigins): boolean {
   if (isForeignEntry(store, entry.key)) return false;
-  store.replaceFile(store.layout.inputs(entry.key), utf8(encodeRecord(INPUTS_KIND, [inputs])));
+  const lines = closure === undefined ? [inputs] : [inputs, closure];
+  store.replaceFile(store.layout.inputs(entry.key), utf8(encodeRecord(INPUTS_KIND, lines)));
   store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry])));
   return true;
 }
+
+/** Takes the mark of a remote off an entry: from its first hit on it is as one of this machine. */
+export const settleEntry = (store: Store, { origin: _, ...entry }: Entry): boolean =>
+  bestEffort(() => store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry]))));
 
 /** Marks an entry as used now: eviction goes by its mtime. */
 export const touchEntry = (store: Store, key: CacheKey): boolean =>

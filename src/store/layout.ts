@@ -52,6 +52,14 @@ export class StoreLayout {
   }
 }
 
-/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders · unstored: inputs of compiles without an entry. */
-export const MEMO_KINDS = ['toolchain', 'sources', 'outputs', 'macros', 'trees', 'unstored'] as const;
+/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders · unstored: inputs of compiles without an entry · withheld: variables whose values outputs may hold. */
+export const MEMO_KINDS = [
+  'toolchain',
+  'sources',
+  'outputs',
+  'macros',
+  'trees',
+  'unstored',
+  'withheld',
+] as const;
 export type MemoKind = (typeof MEMO_KINDS)[number];

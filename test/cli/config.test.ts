@@ -74,6 +74,7 @@ test('values are written as what they are, and every setting of the file can be 
     'link-mode': ['hardlink', 'hardlink'],
     'verify-mode': ['always', 'always'],
     'remote-type': ['s3', 's3'],
+    addressing: ['path', 'path'],
   };
   for (const { key, kind } of ALL_SETTINGS) {
     if (key === undefined) continue;

@@ -384,8 +384,19 @@ test('packages whose macros read what cannot be seen', () => {
   writeFileSync(join(dir, 'Cargo.lock'), kept);
 });
 
-test('a remote that is configured ahead of its time is said', () => {
-  expect(doctor([], { KACHE_S3_BUCKET: 'team' }).of('remote')).toMatchObject([{ state: 'look' }]);
+test('a remote that does not answer is said, one that is there or not wanted is not', () => {
+  const nowhere = {
+    KACHE_S3_BUCKET: 'team',
+    KACHE_S3_ENDPOINT: 'http://127.0.0.1:9',
+    KACHE_S3_ACCESS_KEY: 'a',
+    KACHE_S3_SECRET_KEY: 'b',
+  };
+  expect(doctor([], nowhere).of('remote')).toMatchObject([{ state: 'fail' }]);
+  expect(doctor([], { ...nowhere, KACHE_LOCAL_ONLY: '1' }).of('remote')).toMatchObject([{ state: 'ok' }]);
+  expect(doctor([], { KACHE_REMOTE_PATH: lab.path('shared') }).of('remote')).toMatchObject([{ state: 'ok' }]);
+  expect(doctor([], { KACHE_S3_BUCKET: 'team', KACHE_S3_ENDPOINT: 'ftp://x' }).of('remote')).toMatchObject([
+    { state: 'fail' },
+  ]);
   expect(doctor().of('remote')).toMatchObject([{ state: 'ok' }]);
   expect(doctor().of('daemon')).toMatchObject([{ state: 'ok' }]);
 });

@@ -19,10 +19,11 @@ const VALUES: Readonly<Record<SettingKind, { right: readonly [string, string]; w
     boolean: { right: ['true', 'false'], wrong: ['yes', 'on', '2', 'TRUE', [], {}] },
     size: { right: ['10GiB', '500MB'], wrong: ['much', '-1', '', [], true] },
     strings: { right: ['a b', 'c,d'], wrong: [7, true, [1], {}] },
-    number: { right: ['7', '8'], wrong: ['x', []] },
+    number: { right: ['1', '2'], wrong: ['x', []] },
     'link-mode': { right: ['copy', 'hardlink'], wrong: ['teleport', 'AUTO', '', 1, []] },
     'verify-mode': { right: ['always', 'sampled'], wrong: ['on', 'true', '', []] },
     'remote-type': { right: ['filesystem', 's3'], wrong: ['gcs', '', []] },
+    addressing: { right: ['path', 'virtual'], wrong: ['dns', '', []] },
   };
 
 const specs = SETTINGS as readonly SettingSpec[];
@@ -66,7 +67,7 @@ for (const spec of specs) {
   if (spec.variable !== undefined) {
     const variable = spec.variable;
     test(`${name}: the environment goes before the file, and a wrong value does not`, () => {
-      const base = variable.startsWith('KACHE_S3') ? place : {};
+      const base = /^KACHE_(S3_|REMOTE_TYPE)/.test(variable) ? place : {};
       expect(settingsOf({ ...base, ...env(one) })).not.toEqual(settingsOf({ ...base, ...env(two) }));
       if (spec.key === undefined) return;
       const file = fileWith(spec.key, two);
@@ -130,7 +131,22 @@ test('every kind becomes what the settings hold', () => {
       region: 'us-east-1',
       prefix: 'artifacts',
       profile: undefined,
+      writePrefix: 'artifacts',
+      addressing: 'auto',
+      caFile: undefined,
+      accessKey: undefined,
+      secretKey: undefined,
+      sessionToken: undefined,
     },
+    sharedEnvVars: [],
+    compressionLevel: 3,
+    remoteConcurrency: 16,
+    remoteWaitSecs: 3,
+    prefetch: true,
+    prefetchMaxKeys: 2000,
+    prefetchMaxBytes: 2 * 1024 ** 3,
+    daemonIdleSecs: 0,
+    socketPath: undefined,
   });
 });
 

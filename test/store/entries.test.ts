@@ -18,7 +18,7 @@ import {
   writeEntry,
 } from '../../src/store/entries.ts';
 import { Lab } from '../support/lab.ts';
-import { cacheKey, entryOf, leftovers, NO_INPUTS, storeOf } from './stores.ts';
+import { cacheKey, entryOf, leftovers, NO_INPUTS, originsOf, storeOf } from './stores.ts';
 
 const INPUTS: EntryInputs = {
   identity: 'self',
@@ -37,7 +37,7 @@ test('an entry and its inputs come back as they went, odd output included', () =
     ...entryOf('a', 'one', 'two'),
     stderr: ['', '\0ws\0/x', '\0emit link', 'ü "quoted" \u2028'],
   };
-  writeEntry(store, entry, INPUTS);
+  writeEntry(store, entry, originsOf(INPUTS));
   expect(readEntry(store, entry.key)).toEqual(entry);
   expect(readEntryInputs(store, entry.key)).toEqual(INPUTS);
   expect(leftovers(lab)).toEqual([]);
@@ -46,8 +46,12 @@ test('an entry and its inputs come back as they went, odd output included', () =
 test('a later write replaces the whole', () => {
   using lab = new Lab();
   const store = storeOf(lab);
-  writeEntry(store, { ...entryOf('a', 'a long content'), stderr: Array(100).fill('line') }, INPUTS);
-  writeEntry(store, entryOf('a', 'b'), NO_INPUTS);
+  writeEntry(
+    store,
+    { ...entryOf('a', 'a long content'), stderr: Array(100).fill('line') },
+    originsOf(INPUTS),
+  );
+  writeEntry(store, entryOf('a', 'b'), originsOf(NO_INPUTS));
   expect(readEntry(store, cacheKey('a'))).toEqual(entryOf('a', 'b'));
   expect(readEntryInputs(store, cacheKey('a'))).toEqual(NO_INPUTS);
 });
@@ -55,7 +59,7 @@ test('a later write replaces the whole', () => {
 test('an entry that lies under the key of another is none', () => {
   using lab = new Lab();
   const store = storeOf(lab);
-  writeEntry(store, entryOf('a', 'x'), INPUTS);
+  writeEntry(store, entryOf('a', 'x'), originsOf(INPUTS));
   const other = store.layout.entry(cacheKey('b'));
   mkdirSync(dirname(other), { recursive: true });
   copyFileSync(store.layout.entry(cacheKey('a')), other);
@@ -67,7 +71,7 @@ test('missing, damaged and foreign entries are none', () => {
   const store = storeOf(lab);
   expect(readEntry(store, cacheKey('a'))).toBeUndefined();
   expect(readEntryInputs(store, cacheKey('a'))).toBeUndefined();
-  writeEntry(store, entryOf('a', 'x'), INPUTS);
+  writeEntry(store, entryOf('a', 'x'), originsOf(INPUTS));
   const path = store.layout.entry(cacheKey('a'));
   const text = readFileSync(path, 'utf8');
   for (const damaged of [
@@ -84,7 +88,7 @@ test('missing, damaged and foreign entries are none', () => {
 test('using an entry moves its time and nothing else; one that is gone is no error', () => {
   using lab = new Lab();
   const store = storeOf(lab);
-  writeEntry(store, entryOf('a', 'x'), INPUTS);
+  writeEntry(store, entryOf('a', 'x'), originsOf(INPUTS));
   const path = store.layout.entry(cacheKey('a'));
   utimesSync(path, 1000, 1000);
   expect(touchEntry(store, cacheKey('a'))).toBe(true);

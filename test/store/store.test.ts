@@ -16,7 +16,7 @@ import { openStore, Store, WRITTEN_UNIT_BYTES, withParent } from '../../src/stor
 import { OsError } from '../../src/sys/libc.ts';
 import { Pace } from '../../src/sys/pace.ts';
 import { Lab } from '../support/lab.ts';
-import { blobId, cacheKey, entryOf, leftovers, NO_INPUTS, storeOf, unitId } from './stores.ts';
+import { blobId, cacheKey, entryOf, leftovers, NO_INPUTS, originsOf, storeOf, unitId } from './stores.ts';
 
 test('a store is made where there is none, for its owner alone, and found again', () => {
   using lab = new Lab();
@@ -108,7 +108,7 @@ test('a store whose making was interrupted is made whole', () => {
   mkdirSync(`${lab.store}/tmp`, { recursive: true });
   writeFileSync(`${lab.store}/tmp/format-${process.pid}`, 'torn');
   const store = storeOf(lab);
-  writeEntry(store, entryOf('a', 'x'), NO_INPUTS);
+  writeEntry(store, entryOf('a', 'x'), originsOf(NO_INPUTS));
   expect(readEntry(store, cacheKey('a'))).toBeDefined();
 });
 
@@ -118,7 +118,7 @@ test('a store that lost its empty folders, as archives and cleaners do, works on
   for (const name of ['tmp', 'locks', 'blobs', 'entries', 'units', 'hashes', 'events'])
     rmSync(`${lab.store}/${name}`, { recursive: true });
   const again = storeOf(lab);
-  writeEntry(again, entryOf('a', 'x'), NO_INPUTS);
+  writeEntry(again, entryOf('a', 'x'), originsOf(NO_INPUTS));
   expect(readEntry(store, cacheKey('a'))).toEqual(entryOf('a', 'x'));
 });
 

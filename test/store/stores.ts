@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BlobId, CacheKey, UnitId } from '../../src/core/ids.ts';
 import type { Closure } from '../../src/store/closures.ts';
-import type { Entry, EntryInputs } from '../../src/store/entries.ts';
+import type { Entry, EntryInputs, EntryOrigins } from '../../src/store/entries.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { sha256 } from '../../src/sys/hash.ts';
 import type { Lab } from '../support/lab.ts';
@@ -77,6 +77,12 @@ export const NO_INPUTS: EntryInputs = {
   externs: [],
   other: [],
 };
+
+/** What is written beside an entry. */
+export const originsOf = (inputs: EntryInputs): EntryOrigins => ({
+  ...inputs,
+  closure: closureOf('./lib.rs'),
+});
 
 /** An entry with outputs of these contents. */
 export const entryOf = (name: string, ...contents: string[]): Entry => ({

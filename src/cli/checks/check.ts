@@ -26,7 +26,7 @@ export interface Check {
   /** A sentence that is true when the state is ok. */
   readonly title: string;
   /** Looks; nothing when the question does not arise here. */
-  readonly run: (context: Context) => readonly Finding[];
+  readonly run: (context: Context) => readonly Finding[] | Promise<readonly Finding[]>;
   /** Mends what `run` complained about, where that is safe; says what was done, or undefined when nothing was. */
   readonly fix?: (context: Context) => string | undefined | Promise<string | undefined>;
 }

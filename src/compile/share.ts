@@ -1,0 +1,122 @@
+// What of a finished compile may leave this machine. An output can hold the value of a variable its sources read, and a
+// constant made of one goes on into everything that uses it: so what was read is remembered beside the outputs.
+import { remoteOf } from '../core/config.ts';
+import { someInList } from '../core/lists.ts';
+import { placeId, queueFolder } from '../daemon/protocol.ts';
+import type { Closure } from '../store/closures.ts';
+import { readMemo, writeMemo } from '../store/hashes.ts';
+import { withParent } from '../store/store.ts';
+import { appendFile, bestEffort } from '../sys/files.ts';
+import { type Call, isMutable } from './call.ts';
+import type { OutputBytes } from './closure.ts';
+import type { KeyBase } from './key.ts';
+import { readDepInfo, type Stored } from './save.ts';
+
+/** Variables Cargo sets for every compile: the same in every checkout, or paths, which are looked for as such. */
+const CARGOS_OWN =
+  /^(CARGO_(PKG_\w+|CRATE_NAME|BIN_NAME|MANIFEST_\w+|PRIMARY_PACKAGE|TARGET_TMPDIR|BIN_EXE_\S+|CFG_\w+|FEATURE_\w+)|OUT_DIR)$/;
+
+/** Variables that by their name hold what nobody else may see. */
+const SECRET_NAME = /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH|DATABASE_URL|DSN/i;
+
+/** A shorter value is in every output by chance. */
+const MIN_VALUE_LENGTH = 6;
+
+/** Where the files of a system lie, the same on every machine like it. */
+const SYSTEM_PATH = /^(-L\d|\/(usr|lib|lib32|lib64|libx32|opt|nix|gnu|Library|Applications|System)(\/|$))/;
+
+/** Names of variables: those a compile read itself, and those the libraries it took in have read. */
+interface ReadNames {
+  readonly own: readonly string[];
+  readonly inherited: readonly string[];
+}
+
+const counts = (call: Call, name: string): boolean => !CARGOS_OWN.test(name) && !isShared(call, name);
+
+/**
+ * Remembers which variables the outputs of a compile may hold values of, beside what stands for each in the keys of its
+ * dependents. Called as soon as the metadata is announced: dependents may be done before their dependency is.
+ */
+export function rememberRead(call: Call, base: KeyBase, identities: Iterable<string>): ReadNames {
+  const { env } = call.invocation;
+  const reported = readDepInfo(call)?.env ?? [];
+  const own = reported.flatMap(({ name }) => (counts(call, name) && (env[name] ?? '') !== '' ? [name] : []));
+  const inherited = inheritedNames(call, base);
+  const read = [...new Set([...own, ...inherited])].sort();
+  if (read.length > 0) for (const identity of identities) writeMemo(call.store, 'withheld', identity, read);
+  return { own, inherited };
+}
+
+/** Queues the upload of a stored compile, or returns why it stays here, as it stands in the event. */
+export function share(call: Call, base: KeyBase, made: Stored): string | undefined {
+  const names = rememberRead(call, base, made.identities);
+  const place = uploadPlace(call);
+  if (place === undefined) return undefined;
+  const reason = withheld(call, base, { made, names });
+  if (reason === undefined) {
+    // The queue of the daemon: one empty file.
+    const path = `${queueFolder(call.store.layout.root, place)}/${made.entry.key}`;
+    bestEffort(() => withParent(path, () => appendFile(path, new Uint8Array())));
+  }
+  return reason;
+}
+
+function withheld(
+  call: Call,
+  base: KeyBase,
+  { made, names }: { readonly made: Stored; readonly names: ReadNames },
+): string | undefined {
+  const { env } = call.invocation;
+  const { closure, outputs } = made;
+  const { own, inherited } = names;
+  // Without roots real paths are everywhere.
+  if (closure.bound.length > 0 || call.map.roots.length === 0) return 'holds-a-path';
+  if (foreignPath(closure) !== undefined) return 'names-a-path';
+  const [first] = own;
+  if (first !== undefined && isMutable(call)) return `variable ${first}`;
+  const unknown = inherited.find((name) => env[name] === undefined);
+  if (unknown !== undefined) return `variable ${unknown}`;
+  // Everything that is uploaded besides the outputs.
+  const text = JSON.stringify([made.entry, closure, made.key.inputs()]);
+  if (call.map.tokenize(text) !== text) return 'messages-hold-a-path';
+  const mentioned = base.macroEnv.filter((name) => counts(call, name));
+  const suspects = new Set([...own, ...inherited, ...mentioned]);
+  for (const name of Object.keys(env)) if (SECRET_NAME.test(name) && counts(call, name)) suspects.add(name);
+  for (const name of suspects) {
+    const value = env[name] ?? '';
+    if (value.length >= MIN_VALUE_LENGTH && (text.includes(value) || isIn(outputs, value)))
+      return `variable ${name}`;
+  }
+  return undefined;
+}
+
+/** The place this call uploads to; undefined when it does not. */
+function uploadPlace({ settings }: Call): string | undefined {
+  const remote = remoteOf(settings);
+  return remote === undefined || settings.remoteReadonly ? undefined : placeId(remote);
+}
+
+const isShared = ({ settings }: Call, name: string): boolean =>
+  someInList(settings.sharedEnvVars, (pattern) =>
+    pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
+  );
+
+/** Variables whose values the libraries this compile took in may hold. */
+function inheritedNames(call: Call, base: KeyBase): string[] {
+  const names = new Set<string>();
+  const identities = base.linked?.values() ?? base.externs.keyed.map(([, identity]) => identity);
+  for (const identity of identities) {
+    for (const name of readMemo<readonly string[]>(call.store, 'withheld', identity) ?? [])
+      if (!isShared(call, name)) names.add(name);
+  }
+  return [...names];
+}
+
+/** A path no root covers and no system has: where something lies on this machine. */
+function foreignPath({ files, observed, listed, absent, linked = [] }: Closure): string | undefined {
+  const own = [...files, ...observed, ...listed].find((path) => path.startsWith('/'));
+  return own ?? [...absent, ...linked].find((path) => path.startsWith('/') && !SYSTEM_PATH.test(path));
+}
+
+const isIn = (outputs: readonly OutputBytes[], value: string): boolean =>
+  outputs.some(({ bytes }) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(value));

@@ -1,0 +1,90 @@
+// What the wrapper and the daemon say to each other: lines over a private socket. The grammar is in
+// docs/daemon-protocol.md; words are read by other versions: never rename, only add.
+import type { Environment, RemoteSettings, Settings } from '../core/config.ts';
+import { sha256 } from '../sys/hash.ts';
+
+/** The first line of a connection never changes its form; everything behind it may with this number. */
+export const PROTOCOL_VERSION = 1;
+
+/** How long a compile waits for the daemon to come up. */
+export const START_WAIT_MS = 1_000;
+/** After a daemon that did not come up or did not answer, compiles do without it for so long. */
+export const PAUSE_MS = 60_000;
+
+/** The remote as a build has configured it: all a daemon needs to know that was started with another environment. */
+export interface RemoteConfig {
+  readonly remote: RemoteSettings;
+  readonly readonly: boolean;
+  readonly compressionLevel: number;
+  readonly concurrency: number;
+  readonly prefetch: boolean;
+  readonly prefetchMaxKeys: number;
+  readonly prefetchMaxBytes: number;
+  readonly maxSizeBytes: number | undefined;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const CREDENTIALS_AND_NETWORK = /^(AWS_\w+|HOME|NODE_EXTRA_CA_CERTS|(HTTPS?|NO)_PROXY|(https?|no)_proxy)$/;
+
+export function remoteConfig(settings: Settings, remote: RemoteSettings, env: Environment): RemoteConfig {
+  const kept: Record<string, string> = {};
+  for (const name of Object.keys(env)) {
+    const value = env[name];
+    if (value !== undefined && CREDENTIALS_AND_NETWORK.test(name)) kept[name] = value;
+  }
+  return {
+    remote,
+    readonly: settings.remoteReadonly,
+    compressionLevel: settings.compressionLevel,
+    concurrency: settings.remoteConcurrency,
+    prefetch: settings.prefetch,
+    prefetchMaxKeys: settings.prefetchMaxKeys,
+    prefetchMaxBytes: settings.prefetchMaxBytes,
+    maxSizeBytes: settings.maxSizeBytes,
+    env: kept,
+  };
+}
+
+/** Tells configurations apart, credentials included. Goes over the socket and nowhere else. */
+export const configHash = (config: RemoteConfig): string => sha256(JSON.stringify(config));
+
+/** The place that is written to, without credentials: names the queue on disk. */
+export const placeId = ({ type, bucket, endpoint, path, writePrefix }: RemoteSettings): string =>
+  sha256(JSON.stringify([type, bucket ?? '', endpoint ?? '', path ?? '', writePrefix])).slice(0, 32);
+
+export const daemonFolder = (root: string): string => `${root}/daemon`;
+export const queueFolder = (root: string, place: string): string => `${root}/daemon/queue/${place}`;
+/** There while compiles do without the daemon; its mtime says since when. */
+export const pauseFile = (root: string): string => `${root}/daemon/pause`;
+
+/** A path of a socket has little room: 104 bytes on macOS, 108 on Linux. */
+const MAX_SOCKET_PATH = 100;
+
+export function socketPath(root: string, settings: Pick<Settings, 'socketPath'>): string {
+  if (settings.socketPath !== undefined) return settings.socketPath;
+  const inside = `${root}/daemon/socket`;
+  return inside.length <= MAX_SOCKET_PATH
+    ? inside
+    : `/tmp/kache-${process.getuid?.() ?? 0}/${sha256(root).slice(0, 16)}`;
+}
+
+/** A build as the wrapper knows it. */
+export interface BuildInfo {
+  /** Of Cargo. */
+  readonly pid: number;
+  readonly outDir: string;
+  readonly cwd: string;
+  /** The first digits of the hash of the toolchain's identity. */
+  readonly toolchain: string;
+}
+
+/** Answers to `unit`, `closures` and `entry`. */
+export type Answer =
+  /** What was asked for is in the store now. */
+  | 'found'
+  /** Entries that the list of the build names for the unit are. */
+  | 'listed'
+  /** The remote does not have it. */
+  | 'absent'
+  /** Not known in the time there was, or the remote is out: compile. */
+  | 'later';

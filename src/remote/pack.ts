@@ -1,0 +1,155 @@
+// An entry as one object: a first line, a header, and the outputs, each compressed for itself. Whoever unpacks believes
+// nothing: not the lengths, not the names, not the bytes.
+//
+//   kache-pack-1 <sha256 of the packed header> <its length>\n
+//   <header: JSON, zstd>
+//   <each output in the order of the header: zstd>
+import { promisify } from 'node:util';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
+import { parseJson } from '../core/json.ts';
+import type { Closure } from '../store/closures.ts';
+import type { Entry, EntryInputs } from '../store/entries.ts';
+import { sha256 } from '../sys/hash.ts';
+import { isClosure, isEntry, isInputs } from './shapes.ts';
+
+const KIND = 'kache-pack-1';
+
+/** An object larger than this is neither made nor read; with it, what one transfer holds in memory is bounded. */
+export const MAX_PACK_BYTES = 128 * 1024 * 1024;
+/** One output, unpacked. */
+export const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+const MAX_HEADER_BYTES = 16 * 1024 * 1024;
+/** Nothing a compiler writes shrinks by more; zeros do, by ten thousand. */
+const MAX_RATIO = 400;
+/** Below this the ratio says nothing: a small file of zeros is harmless. */
+const RATIO_COUNTS_FROM_BYTES = 1024 * 1024;
+
+/** What is packed and unpacked. The bytes of outputs are read and handed out one at a time. */
+export interface Packed {
+  readonly entry: Entry;
+  readonly inputs: EntryInputs;
+  readonly closure: Closure;
+}
+
+interface Header extends Packed {
+  readonly key: CacheKey;
+  /** Packed length of each output. */
+  readonly lengths: readonly number[];
+}
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+
+/** The object, or undefined when an output is gone or the whole would be too large. */
+export async function pack(
+  packed: Packed,
+  options: { readonly level: number; readonly outputOf: (blob: BlobId) => Uint8Array | undefined },
+): Promise<Uint8Array | undefined> {
+  const params = { [constants.ZSTD_c_compressionLevel]: options.level };
+  const outputs: Uint8Array[] = [];
+  let total = 0;
+  for (const { blob, sizeBytes } of packed.entry.outputs) {
+    if (sizeBytes > MAX_OUTPUT_BYTES) return undefined;
+    const bytes = options.outputOf(blob);
+    if (bytes?.length !== sizeBytes || sha256(bytes) !== blob) return undefined;
+    const small = await compress(bytes, { params });
+    total += small.length;
+    if (total > MAX_PACK_BYTES) return undefined;
+    outputs.push(small);
+  }
+  const header: Header = {
+    key: packed.entry.key,
+    ...packed,
+    lengths: outputs.map(({ length }) => length),
+  };
+  const text = await compress(JSON.stringify(header), { params });
+  const first = Buffer.from(`${KIND} ${sha256(text)} ${text.length}\n`);
+  const whole = Buffer.concat([first, text, ...outputs]);
+  return whole.length > MAX_PACK_BYTES ? undefined : whole;
+}
+
+/** Why an object is not what was asked for. */
+export interface Refused {
+  readonly kind: 'refused';
+  readonly why: string;
+}
+
+export interface Unpacked extends Packed {
+  readonly kind: 'unpacked';
+  /** The bytes of each output, proven to be what its name says; a lie ends the iteration as a refusal. */
+  outputs(): AsyncIterable<
+    { readonly blob: BlobId; readonly mode: number; readonly bytes: Uint8Array } | Refused
+  >;
+}
+
+const refused = (why: string): Refused => ({ kind: 'refused', why });
+
+/** Reads an object that is said to be the entry under `key`. */
+export async function unpack(object: Uint8Array, key: CacheKey): Promise<Unpacked | Refused> {
+  const first = Buffer.from(object.subarray(0, 128)).toString('latin1');
+  const match = /^kache-pack-1 ([0-9a-f]{64}) (\d{1,8})\n/.exec(first);
+  if (match === null) return refused('not a pack');
+  const from = match[0].length;
+  const text = object.subarray(from, from + Number(match[2]));
+  if (text.length !== Number(match[2]) || sha256(text) !== match[1]) return refused('header damaged');
+  const json = await inflate(text, MAX_HEADER_BYTES);
+  const header = json === undefined ? undefined : readHeader(parseJson(new TextDecoder().decode(json)));
+  if (header === undefined) return refused('header not understood');
+  if (header.key !== key || header.entry.key !== key) return refused('another key');
+  const lengths = header.lengths.reduce((sum, length) => sum + length, from + text.length);
+  if (lengths !== object.length) return refused('wrong length');
+  const { entry, inputs, closure } = header;
+  return {
+    kind: 'unpacked',
+    entry,
+    inputs,
+    closure,
+    outputs: () => outputs(header, object, from + text.length),
+  };
+}
+
+async function* outputs(
+  { entry, lengths }: Header,
+  object: Uint8Array,
+  start: number,
+): AsyncIterable<{ blob: BlobId; mode: number; bytes: Uint8Array } | Refused> {
+  let at = start;
+  for (const [index, { blob, sizeBytes, mode }] of entry.outputs.entries()) {
+    const length = lengths[index] ?? 0;
+    const small = object.subarray(at, at + length);
+    at += length;
+    if (sizeBytes > RATIO_COUNTS_FROM_BYTES && sizeBytes > length * MAX_RATIO) {
+      yield refused('unpacks to too much');
+      return;
+    }
+    const bytes = await inflate(small, sizeBytes);
+    if (bytes?.length !== sizeBytes || sha256(bytes) !== blob) {
+      yield refused('an output is not what its name says');
+      return;
+    }
+    yield { blob, mode, bytes };
+  }
+}
+
+/** Undefined when it is no zstd, or more than `maxBytes`. */
+async function inflate(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array | undefined> {
+  try {
+    return await decompress(bytes, { maxOutputLength: Math.max(maxBytes, 1) });
+  } catch (error) {
+    // The library's own refusals, which carry a code.
+    if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
+  }
+}
+
+function readHeader(value: unknown): Header | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { key, entry, inputs, closure, lengths } = value as Partial<Record<keyof Header, unknown>>;
+  if (typeof key !== 'string' || parseDigest<CacheKey>(key) === undefined) return undefined;
+  if (!isEntry(entry) || !isInputs(inputs) || !isClosure(closure)) return undefined;
+  if (!Array.isArray(lengths) || lengths.length !== entry.outputs.length) return undefined;
+  if (!lengths.every((length) => Number.isSafeInteger(length) && length >= 0)) return undefined;
+  if (entry.outputs.some(({ sizeBytes }) => sizeBytes > MAX_OUTPUT_BYTES)) return undefined;
+  return { key: key as CacheKey, entry, inputs, closure, lengths: lengths as number[] };
+}

@@ -1,0 +1,137 @@
+// A pack comes back as it went, and anything else in its place is refused.
+import { expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { decodeBuild, encodeBuild, mergeBuilds } from '../../src/remote/build-object.ts';
+import { pack, unpack } from '../../src/remote/pack.ts';
+import { decodeUnit, encodeUnit, mergeUnits } from '../../src/remote/unit-object.ts';
+import type { UnitRecord } from '../../src/store/closures.ts';
+import { sha256 } from '../../src/sys/hash.ts';
+import { cacheKey, closureOf, entryOf, NO_INPUTS, unitId } from '../store/stores.ts';
+
+const CONTENTS = ['first output', 'second output'.repeat(1000)];
+const ENTRY = entryOf('a', ...CONTENTS);
+const KEY = ENTRY.key;
+const PACKED = { entry: ENTRY, inputs: NO_INPUTS, closure: closureOf('./lib.rs') };
+const BYTES = new Map(CONTENTS.map((text) => [sha256(text) as string, new TextEncoder().encode(text)]));
+const options = { level: 3, outputOf: (blob: string) => BYTES.get(blob) };
+
+const made = async (changes: object = {}): Promise<Uint8Array> => {
+  const object = await pack({ ...PACKED, ...changes }, options);
+  if (object === undefined) throw new Error('could not be packed');
+  return object;
+};
+
+/** How unpacking everything ends: the bytes, or why not. */
+async function whole(object: Uint8Array, key = KEY): Promise<string[] | string> {
+  const unpacked = await unpack(object, key);
+  if (unpacked.kind === 'refused') return unpacked.why;
+  const texts: string[] = [];
+  for await (const output of unpacked.outputs()) {
+    if ('kind' in output) return output.why;
+    texts.push(new TextDecoder().decode(output.bytes));
+  }
+  return texts;
+}
+
+test('what was packed comes back', async () => {
+  const unpacked = await unpack(await made(), KEY);
+  expect(unpacked).toMatchObject(PACKED);
+  expect(await whole(await made())).toEqual(CONTENTS);
+});
+
+test('an entry under another key, and a header that names another one', async () => {
+  expect(await whole(await made(), cacheKey('b'))).toBe('another key');
+});
+
+test('an output that is gone, or not what it is said to be, is not packed', async () => {
+  expect(await pack(PACKED, { level: 3, outputOf: () => undefined })).toBeUndefined();
+  expect(await pack(PACKED, { level: 3, outputOf: () => new Uint8Array(12) })).toBeUndefined();
+});
+
+test('no cut and no changed byte gets through', async () => {
+  const object = await made();
+  const at = fc.integer({ min: 0, max: object.length - 1 });
+  await fc.assert(
+    fc.asyncProperty(at, fc.integer({ min: 1, max: 255 }), async (index, change) => {
+      const changed = new Uint8Array(object);
+      changed[index] = (changed[index] ?? 0) ^ change;
+      // Bits of a zstd frame may say nothing: then what comes out is the same.
+      const result = await whole(changed);
+      if (typeof result !== 'string') expect(result).toEqual(CONTENTS);
+      expect(typeof (await whole(object.subarray(0, index)))).toBe('string');
+    }),
+    { numRuns: 300 },
+  );
+  expect(await whole(Buffer.concat([object, new Uint8Array(1)]))).toBe('wrong length');
+});
+
+/** An object with a header of one's own making. */
+function forged(header: object, ...outputs: Uint8Array[]): Uint8Array {
+  const text = Bun.zstdCompressSync(JSON.stringify(header));
+  return Buffer.concat([Buffer.from(`kache-pack-1 ${sha256(text)} ${text.length}\n`), text, ...outputs]);
+}
+
+test('a bomb is not unpacked', async () => {
+  const zeros = Bun.zstdCompressSync(new Uint8Array(64 * 1024 * 1024));
+  const output = { kind: 'link', blob: sha256('x'), sizeBytes: 64 * 1024 * 1024, mode: 0o644 };
+  const header = { ...PACKED, key: KEY, entry: { ...ENTRY, outputs: [output] }, lengths: [zeros.length] };
+  expect(await whole(forged(header, zeros))).toBe('unpacks to too much');
+  const small = { ...header, entry: { ...ENTRY, outputs: [{ ...output, sizeBytes: 10 }] } };
+  expect(await whole(forged(small, zeros))).toBe('an output is not what its name says');
+  const huge = { ...header, entry: { ...ENTRY, outputs: [{ ...output, sizeBytes: 2 ** 40 }] } };
+  expect(await whole(forged(huge, zeros))).toBe('header not understood');
+});
+
+test('headers that are not exactly one are refused, whatever they hold', async () => {
+  const header = { key: KEY, ...PACKED, lengths: [1, 1] };
+  const [output] = ENTRY.outputs;
+  const wrong: object[] = [
+    { ...header, key: '../../etc/passwd' },
+    { ...header, lengths: [1] },
+    { ...header, lengths: [1, -1] },
+    { ...header, entry: { ...ENTRY, outputs: [{ ...output, blob: '../x' }] } },
+    { ...header, entry: { ...ENTRY, outputs: [{ ...output, kind: '../../evil' }] } },
+    { ...header, entry: { ...ENTRY, outputs: [{ ...output, mode: 0o4755 }] } },
+    { ...header, entry: { ...ENTRY, outputs: Array(100).fill(output) } },
+    { ...header, entry: { ...ENTRY, stderr: ['two\nlines'] } },
+    { ...header, entry: { ...ENTRY, origin: 'remote' } },
+    { ...header, entry: { ...ENTRY, crateName: 7 } },
+    { ...header, closure: { ...PACKED.closure, files: ['a\0b'] } },
+    { ...header, closure: { ...PACKED.closure, more: 1 } },
+    { ...header, inputs: {} },
+    [],
+  ];
+  for (const value of wrong)
+    expect([value, await whole(forged(value))]).toEqual([value, 'header not understood']);
+  expect(await whole(new TextEncoder().encode('<html>'))).toBe('not a pack');
+  expect(await whole(new Uint8Array())).toBe('not a pack');
+});
+
+test('closures of several machines are kept together, newest first, and bounded', () => {
+  let record: UnitRecord = { closures: [closureOf('./a.rs')], keys: [cacheKey('a')] };
+  expect(mergeUnits(record, { closure: closureOf('./a.rs'), key: cacheKey('a') })).toBeUndefined();
+  for (let index = 0; index < 100; index++)
+    record = mergeUnits(record, { closure: closureOf(`./${index}.rs`), key: cacheKey(`${index}`) }) ?? record;
+  expect(record.closures.length).toBe(16);
+  expect(record.closures[0]).toEqual(closureOf('./99.rs'));
+  expect(record.keys.length).toBe(64);
+  expect(decodeUnit(encodeUnit(record))).toEqual(record);
+  const bytes = encodeUnit(record);
+  expect(decodeUnit(bytes.subarray(0, -2))).toBeUndefined();
+  expect(decodeUnit(new TextEncoder().encode('{}'))).toBeUndefined();
+});
+
+test('the list of a build keeps its order, and of a unit the key it had last', () => {
+  const item = (name: string, key = name) => ({
+    key: cacheKey(key),
+    unit: unitId(name),
+    compileMs: 5,
+    sizeBytes: 6,
+    toolchain: '01234567',
+  });
+  const list = [item('b'), item('a')];
+  expect(decodeBuild(encodeBuild(list))).toEqual(list);
+  expect(mergeBuilds(list, [item('c'), item('a', 'old')])).toEqual([...list, item('c')]);
+  expect(decodeBuild(new Uint8Array(10))).toBeUndefined();
+  expect(decodeBuild(Bun.zstdCompressSync(new Uint8Array(200 * 1024 * 1024)))).toBeUndefined();
+});
