@@ -23,6 +23,7 @@ import { rotateEvents } from '../../src/store/event-log.ts';
 import { isEvictionBehind, isEvictionDue, logLimitBytes } from '../../src/store/eviction-trigger.ts';
 import { writeMemo, writeOutputs } from '../../src/store/hashes.ts';
 import { storeBytes, takeInventory } from '../../src/store/inventory.ts';
+import { encodeRecord } from '../../src/store/records.ts';
 import type { Store } from '../../src/store/store.ts';
 import { tryLock } from '../../src/sys/lock.ts';
 import { Pace } from '../../src/sys/pace.ts';
@@ -58,6 +59,17 @@ const age = (path: string, ms: number): void => {
   lutimesSync(path, then, then);
 };
 
+/** The record at `path` as the next version would write it. */
+function asLater(path: string): string {
+  const [head = '', ...lines] = readFileSync(path, 'utf8').trimEnd().split('\n');
+  const [kind = ''] = head.split(' ');
+  const version = Number(kind.slice(kind.lastIndexOf('-') + 1)) + 1;
+  return encodeRecord(
+    kind.replace(/\d+$/, `${version}`),
+    lines.map((line): unknown => JSON.parse(line)),
+  );
+}
+
 test('records of a later version outlive every eviction, and what their entries mention', async () => {
   using lab = new Lab();
   const store = storeOf(lab);
@@ -71,11 +83,11 @@ test('records of a later version outlive every eviction, and what their entries 
   };
   const mentioned = shared.blob.slice(-64);
   const foreign = [
-    put(store.layout.entry(cacheKey('later')), `kache-entry-2 checksum\n{"blobs":["${mentioned}"]}\n`),
-    put(`${store.layout.entry(cacheKey('later'))}.inputs`, 'kache-inputs-2 checksum\n'),
-    put(store.layout.unit(unitId('later')), 'kache-unit-12 checksum\n'),
-    put(store.layout.memo('outputs', 'later'), 'kache-memo-2 checksum\n'),
-    put(store.layout.memo('sources', 'later'), 'kache-memo-2 checksum\n'),
+    put(store.layout.entry(cacheKey('later')), encodeRecord('kache-entry-2', [{ blobs: [mentioned] }])),
+    put(`${store.layout.entry(cacheKey('later'))}.inputs`, encodeRecord('kache-inputs-9', [])),
+    put(store.layout.unit(unitId('later')), encodeRecord('kache-unit-12', [{}])),
+    put(store.layout.memo('outputs', 'later'), encodeRecord('kache-memo-2', ['later'])),
+    put(store.layout.memo('sources', 'later'), encodeRecord('kache-memo-2', ['later'])),
     // A later version keeps its seals, its blobs' companions, its memos and its index under names of their own.
     put(`${shared.blob}.seal2`, 'kache-seal-2 checksum\n'),
     put(`${store.layout.root}/hashes/later/${'a'.repeat(32)}`, 'kache-memo-1 checksum\n'),
@@ -100,7 +112,7 @@ test('beside entries of a later version, own ones keep their own cap', async () 
   const own = store1(lab, store, 'own', { kilobytes: 100 });
   const theirs = store1(lab, store, 'theirs', { kilobytes: 500 });
   const maxBytes = 400_000;
-  writeFileSync(theirs.entry, readFileSync(theirs.entry, 'utf8').replace('kache-entry-1', 'kache-entry-2'));
+  writeFileSync(theirs.entry, asLater(theirs.entry));
   expect((await run(store, { maxBytes })).entriesRemoved).toBe(0);
   expect([existsSync(own.entry), existsSync(theirs.blob)]).toEqual([true, true]);
 });
@@ -110,7 +122,7 @@ test('records of a later version are not replaced, and a lock that version holds
   const store = storeOf(lab);
   store1(lab, store, 'own');
   for (const path of [store.layout.entry(cacheKey('own')), store.layout.unit(unitId('own'))]) {
-    const later = readFileSync(path, 'utf8').replace(/^(kache-\w+-)1/, '$12');
+    const later = asLater(path);
     writeFileSync(path, later);
     expect(writeEntry(store, entryOf('own', 'x'), NO_INPUTS)).toBe(false);
     recordClosure(store, unitId('own'), { closure: closureOf('./other.rs'), key: cacheKey('own') });
