@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { KACHE, Lab, libraries } from '../support/lab.ts';
+import { asVersion } from '../support/other-version.ts';
 
 const FEW = {
   'Cargo.toml': '[package]\nname = "few"\nversion = "0.1.0"\nedition = "2021"\n',
@@ -64,7 +65,7 @@ test('records of a later version beside ours: builds are right, no command chang
   for (const entry of readdirSync(lab.store, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     if (!entry.isFile() || !/\/(entries|units)\//.test(path)) continue;
-    writeFileSync(path, readFileSync(path, 'utf8').replace(/^(kache-\w+-)1/, '$12'));
+    writeFileSync(path, asVersion(path, 1));
     theirs.push(path);
   }
   const unknown = join(lab.store, 'packs/later/1');
@@ -84,7 +85,7 @@ test('records of a later version beside ours: builds are right, no command chang
   // Its blobs are there for it.
   expect(readdirSync(join(lab.store, 'blobs')).length).toBeGreaterThan(0);
   // Back at the later version, nothing has to be compiled again: undo the rewriting, as if it read its own form.
-  for (const path of theirs) writeFileSync(path, readFileSync(path, 'utf8').replace(/^(kache-\w+-)2/, '$11'));
+  for (const path of theirs) writeFileSync(path, asVersion(path, -1));
   expect(libraries(lab.cargo(lab.copy(dir, 'c'), ['build', '--offline']))).toEqual({ few: 'local_hit' });
   expect(existsSync(unknown)).toBe(true);
 });

@@ -28,6 +28,7 @@ import type { Store } from '../../src/store/store.ts';
 import { tryLock } from '../../src/sys/lock.ts';
 import { Pace } from '../../src/sys/pace.ts';
 import { Lab } from '../support/lab.ts';
+import { asVersion } from '../support/other-version.ts';
 import { blobId, cacheKey, closureOf, entryOf, NO_INPUTS, storeOf, unitId } from './stores.ts';
 
 const HOUR_MS = 3600 * 1000;
@@ -58,17 +59,6 @@ const age = (path: string, ms: number): void => {
   const then = (Date.now() - ms) / 1000;
   lutimesSync(path, then, then);
 };
-
-/** The record at `path` as the next version would write it. */
-function asLater(path: string): string {
-  const [head = '', ...lines] = readFileSync(path, 'utf8').trimEnd().split('\n');
-  const [kind = ''] = head.split(' ');
-  const version = Number(kind.slice(kind.lastIndexOf('-') + 1)) + 1;
-  return encodeRecord(
-    kind.replace(/\d+$/, `${version}`),
-    lines.map((line): unknown => JSON.parse(line)),
-  );
-}
 
 test('records of a later version outlive every eviction, and what their entries mention', async () => {
   using lab = new Lab();
@@ -112,7 +102,7 @@ test('beside entries of a later version, own ones keep their own cap', async () 
   const own = store1(lab, store, 'own', { kilobytes: 100 });
   const theirs = store1(lab, store, 'theirs', { kilobytes: 500 });
   const maxBytes = 400_000;
-  writeFileSync(theirs.entry, asLater(theirs.entry));
+  writeFileSync(theirs.entry, asVersion(theirs.entry, 1));
   expect((await run(store, { maxBytes })).entriesRemoved).toBe(0);
   expect([existsSync(own.entry), existsSync(theirs.blob)]).toEqual([true, true]);
 });
@@ -122,7 +112,7 @@ test('records of a later version are not replaced, and a lock that version holds
   const store = storeOf(lab);
   store1(lab, store, 'own');
   for (const path of [store.layout.entry(cacheKey('own')), store.layout.unit(unitId('own'))]) {
-    const later = asLater(path);
+    const later = asVersion(path, 1);
     writeFileSync(path, later);
     expect(writeEntry(store, entryOf('own', 'x'), NO_INPUTS)).toBe(false);
     recordClosure(store, unitId('own'), { closure: closureOf('./other.rs'), key: cacheKey('own') });
