@@ -33,13 +33,42 @@ const applications = APPLICATIONS.filter(({ name }) => only?.includes(name) ?? t
   rounds: values.quick ? 1 : application.rounds,
 }));
 
+const fd = APPLICATIONS.find(({ name }) => name === 'fd-find');
+if (fd === undefined) throw new Error('fd-find is what hits and disk use are measured on');
+const fdSource = fetchApplication(fd, workDir);
+console.error('the cost of one hit');
+const hit = hitCost(fdSource, workDir);
+console.error('disk use');
+const disk = diskUse(fdSource, workDir);
+
 const samples: Sample[] = [];
-for (const application of applications) {
+
+/** The document of what has been measured so far; written after each application, so that a run cut short is not lost. */
+function written(measured: typeof applications): string {
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 10),
+    applications: measured,
+    tools,
+    missing,
+    samples,
+    hit,
+    disk,
+  };
+  const text = markdown(results);
+  if (!values.write) return text;
+  const docs = join(import.meta.dir, '..', 'docs');
+  writeFileSync(join(docs, 'benchmarks.md'), text);
+  const json = JSON.stringify({ date: results.date, samples, hit, disk }, null, 1);
+  writeFileSync(join(docs, 'benchmarks.json'), `${json}\n`);
+  return text;
+}
+
+for (const [index, application] of applications.entries()) {
   const source = fetchApplication(application, workDir);
   for (let round = 0; round < application.rounds; round++) {
     // Each round starts with another tool, so that no one always runs first.
-    for (const [index] of tools.entries()) {
-      const tool = tools[(index + round) % tools.length];
+    for (const [place] of tools.entries()) {
+      const tool = tools[(place + round) % tools.length];
       if (tool === undefined) continue;
       const measured = measure(application, tool, { source, workDir });
       samples.push(...measured);
@@ -48,31 +77,7 @@ for (const application of applications) {
       );
     }
   }
+  written(applications.slice(0, index + 1));
 }
-const fd = APPLICATIONS.find(({ name }) => name === 'fd-find');
-if (fd === undefined) throw new Error('fd-find is what hits and disk use are measured on');
-const fdSource = fetchApplication(fd, workDir);
-console.error('the cost of one hit');
-const hit = hitCost(fdSource, workDir);
-console.error('disk use');
-const disk = diskUse(fdSource, workDir);
-const results: Results = {
-  date: new Date().toISOString().slice(0, 10),
-  applications,
-  tools,
-  missing,
-  samples,
-  hit,
-  disk,
-};
-const text = markdown(results);
-console.log(text);
-if (values.write) {
-  const docs = join(import.meta.dir, '..', 'docs');
-  writeFileSync(join(docs, 'benchmarks.md'), text);
-  writeFileSync(
-    join(docs, 'benchmarks.json'),
-    `${JSON.stringify({ date: results.date, samples, hit, disk }, null, 1)}\n`,
-  );
-}
+console.log(written(applications));
 rmSync(workDir, { recursive: true, force: true });
