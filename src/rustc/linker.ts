@@ -20,7 +20,7 @@ const LINKER_ENVIRONMENT = [
 
 /** Arguments that put programs, plugins or arguments in the linker's way that nobody would see. */
 const OPAQUE =
-  /^(@|-B|--?specs|-wrapper|--ld-path|-plugin|--plugin|-fplugin|-flto|-load-pass-plugin|--load-pass-plugin)/;
+  /^(@|-B|--?sysroot|-isysroot|--library-path|-Y|--?specs|-wrapper|--ld-path|-plugin|--plugin|-fplugin|-flto|-load-pass-plugin|--load-pass-plugin)/;
 
 /** Arguments that have the linker write more files than its output, or print. */
 const SIDE_EFFECT =

@@ -70,6 +70,8 @@ const REFUSED: readonly (readonly [readonly string[], string])[] = [
   [['-Clink-args=-lfoo -B/own'], 'link-arg -B/own'],
   [['-Clink-arg=-Wl,-plugin,own.so'], 'link-arg -plugin'],
   [['-Clink-arg=-flto'], 'link-arg -flto'],
+  [['-Clink-arg=--sysroot=/own'], 'link-arg --sysroot'],
+  [['-Clink-arg=-Wl,--library-path=/own'], 'link-arg --library-path'],
   [['-Clink-arg=-Wl,-Map=out.map'], 'link-arg -Map'],
   [['-Clink-arg=-Wl,--trace'], 'link-arg --trace'],
   [['-Clink-arg=-Xlinker', '-Clink-arg=--reproduce=x.tar'], 'link-arg --reproduce'],
