@@ -19,16 +19,19 @@ export interface Results {
 const median = (values: readonly number[]): number | undefined =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
 
-/** The median of one cell in seconds. */
+type Measured = 'seconds' | 'cpuSeconds';
+
+/** The median of one cell. */
 export function cell(
   results: Results,
   which: { application: string; tool: string; phase: Phase },
+  what: Measured = 'seconds',
 ): number | undefined {
   const found = results.samples.filter(
     ({ application, tool, phase }) =>
       application === which.application && tool === which.tool && phase === which.phase,
   );
-  return median(found.map(({ seconds }) => seconds));
+  return median(found.map((sample) => sample[what]));
 }
 
 const seconds = (value: number | undefined): string =>
@@ -50,7 +53,8 @@ const TITLES: readonly (readonly [Phase, string])[] = [
 ];
 
 function applicationSection(results: Results, application: Application): string {
-  const of = (tool: string, phase: Phase) => cell(results, { application: application.name, tool, phase });
+  const of = (tool: string, phase: Phase, what?: Measured) =>
+    cell(results, { application: application.name, tool, phase }, what);
   const names = results.tools.map(({ name }) => name);
   const units = results.samples.find(
     (sample) => sample.application === application.name && sample.tool === 'plain' && sample.phase === 'cold',
@@ -65,6 +69,10 @@ function applicationSection(results: Results, application: Application): string 
   const plain = of('plain', 'cold');
   const ratios = [
     ['cold / plain', ...names.map((name) => ratio(of(name, 'cold'), plain))],
+    [
+      'CPU of cold / plain',
+      ...names.map((name) => ratio(of(name, 'cold', 'cpuSeconds'), of('plain', 'cold', 'cpuSeconds'))),
+    ],
     ['warm, second directory / plain cold', ...names.map((name) => ratio(of(name, 'elsewhere'), plain))],
     [
       'warm, second directory / floor',

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { APPLICATIONS, fetchApplication } from './applications.ts';
 import { diskUse } from './disk-use.ts';
 import { hitCost } from './hit-cost.ts';
-import { measure, type Sample } from './phases.ts';
+import { measure, type Sample, warmUp } from './phases.ts';
 import { markdown, type Results } from './report.ts';
 import { findTools, installPeers } from './tools.ts';
 
@@ -65,6 +65,7 @@ function written(measured: typeof applications): string {
 
 for (const [index, application] of applications.entries()) {
   const source = fetchApplication(application, workDir);
+  warmUp(source, workDir);
   for (let round = 0; round < application.rounds; round++) {
     // Each round starts with another tool, so that no one always runs first.
     for (const [place] of tools.entries()) {
