@@ -49,6 +49,11 @@ export class Breaker implements Backend {
     return this.#state.kind === 'closed' ? undefined : this.#state.why;
   }
 
+  /** When the remote is asked again, milliseconds since the epoch; undefined when it is not resting. */
+  get restsUntilMs(): number | undefined {
+    return this.#state.kind === 'open' ? this.#state.untilMs : undefined;
+  }
+
   get(name: string, options: GetOptions) {
     return this.#guarded(() => this.#inner.get(name, options));
   }
