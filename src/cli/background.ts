@@ -7,6 +7,7 @@ import type { SessionStatus } from '../daemon/session.ts';
 import { openRemote } from '../remote/open.ts';
 import type { Store } from '../store/store.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
+import { nextAsk } from './network.ts';
 import { daemonStatus } from './remote-here.ts';
 
 /** The remote by the settings that hold here. */
@@ -85,5 +86,5 @@ async function daemonNow(loaded: LoadedSettings, store: Store, waitMs: number): 
 export function sessionState({ outage, restsForMs }: SessionStatus): string {
   if (outage === null) return 'answers';
   if (restsForMs === null) return `being asked again after: ${outage}`;
-  return `resting, asked again in ${Math.ceil(restsForMs / 1000)} s: ${outage}`;
+  return `resting, ${nextAsk(restsForMs)}: ${outage}`;
 }

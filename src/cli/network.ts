@@ -97,3 +97,7 @@ export function describeNetwork(network: Network, prefetch: Prefetch): string {
   ];
   return requests === 0 && queued === 0 ? '' : `${parts.join('; ')}.`;
 }
+
+/** When a remote that rests is asked again. */
+export const nextAsk = (restsForMs: number): string =>
+  restsForMs === 0 ? 'asked again by the next request' : `asked again in ${Math.ceil(restsForMs / 1000)} s`;

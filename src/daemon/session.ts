@@ -170,16 +170,14 @@ export class Session {
   }
 
   status(): SessionStatus {
-    // In this order: looking at the outage may end the rest.
-    const { outage } = this.remote.read;
-    const { restsUntilMs } = this.remote.read;
+    const { rest } = this.remote.read;
     const builds = [...this.#builds.values()];
     return {
       place: this.remote.read.place,
       readonly: this.config.readonly,
       queued: this.uploads.queued().length,
-      outage: outage === undefined ? null : describeFailure(outage),
-      restsForMs: restsUntilMs === undefined ? null : Math.max(0, restsUntilMs - Date.now()),
+      outage: rest === undefined ? null : describeFailure(rest.why),
+      restsForMs: rest?.untilMs === undefined ? null : Math.max(0, rest.untilMs - Date.now()),
       builds: this.#builds.size,
       prefetching: {
         planned: builds.reduce((sum, { prefetch }) => sum + prefetch.planned, 0),
@@ -197,7 +195,7 @@ export interface SessionStatus {
   readonly readonly: boolean;
   readonly queued: number;
   readonly outage: string | null;
-  /** Until the remote is asked again; null when it is not out, or is being asked. */
+  /** Until the next request asks the remote again; null when it is not out, or is being asked. */
   readonly restsForMs: number | null;
   readonly builds: number;
   /** Of the builds under way. */

@@ -49,9 +49,14 @@ export class Breaker implements Backend {
     return this.#state.kind === 'closed' ? undefined : this.#state.why;
   }
 
-  /** When the remote is asked again, milliseconds since the epoch; undefined when it is not resting. */
-  get restsUntilMs(): number | undefined {
-    return this.#state.kind === 'open' ? this.#state.untilMs : undefined;
+  /**
+   * Why requests are refused, and until when (milliseconds since the epoch; undefined while the remote is being asked
+   * again). Unlike {@link outage}, looking starts nothing.
+   */
+  get rest(): { readonly why: Outage; readonly untilMs: number | undefined } | undefined {
+    const state = this.#state;
+    if (state.kind === 'closed') return undefined;
+    return { why: state.why, untilMs: state.kind === 'open' ? state.untilMs : undefined };
   }
 
   get(name: string, options: GetOptions) {

@@ -133,7 +133,7 @@ test(
     expect(session?.lastFailure?.why).toBe(session?.outage ?? '');
     const shown = (await machine.kache(['stats'])).stdout;
     expect(shown).toMatch(
-      /daemon +process \d+ +the remote is (resting, asked again in \d+ s|being asked again)/,
+      /daemon +process \d+ +the remote is (resting, asked again (in \d+ s|by the next request)|being asked again)/,
     );
     expect(shown).toMatch(/queue +3 uploads/);
     const checks = JSON.parse((await machine.kache(['doctor', '--json'])).stdout).checks as {

@@ -1,5 +1,6 @@
 // The remote and the daemon on the screen: in a few words for the header, as a block of the Transfer tab. Pure.
 import type { DaemonNow, RemoteNow } from '../../cli/background.ts';
+import { nextAsk } from '../../cli/network.ts';
 import { formatBytes, formatMs } from '../../core/quantities.ts';
 import { isFailedTransfer, type TransferRecord } from '../../core/transfers.ts';
 import { widthOfScreen } from '../geometry.ts';
@@ -103,8 +104,7 @@ function daemonSpans(daemon: DaemonNow | undefined, session: Session | undefined
 
 function stateSpans({ outage, restsForMs, lastFailure }: Session, nowMs: number): Span[] {
   if (outage !== null) {
-    const when =
-      restsForMs === null ? 'being asked again' : `asked again in ${Math.ceil(restsForMs / 1000)} s`;
+    const when = restsForMs === null ? 'being asked again' : nextAsk(restsForMs);
     return [span(`resting, ${when}: `, yellow), span(printable(outage))];
   }
   if (lastFailure === null) return [span('answers', green)];
