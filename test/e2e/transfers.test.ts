@@ -155,6 +155,22 @@ test(
   2 * MINUTES,
 );
 
+test(
+  'whoever only looks at a daemon keeps it from ending no longer than its idle time',
+  async () => {
+    const env = { KACHE_REMOTE_PATH: join(root, 'idle'), KACHE_DAEMON_IDLE_TIMEOUT: '1' };
+    await using machine = new Machine(env);
+    expect(await machine.kache(['daemon', 'start'])).toMatchObject({ status: 0 });
+    const from = performance.now();
+    while ((await machine.status()).running) {
+      expect(performance.now() - from).toBeLessThan(20_000);
+      await Bun.sleep(100);
+    }
+    expect(performance.now() - from).toBeGreaterThan(500);
+  },
+  MINUTES,
+);
+
 test.if(hasTmux())(
   'the monitor shows remote and daemon: off to up, transfers as they come, and a daemon that hangs holds no key up',
   async () => {
