@@ -89,7 +89,7 @@ export function* manyEvents({ events, entries, nowMs, spanMs }: BigStore): Gener
 export function fillStore(store: Store, size: BigStore): void {
   const lines = [...manyEvents(size)].map((event) => `${JSON.stringify(event)}\n`);
   const older = Math.floor(lines.length * 0.4);
-  writeFileSync(previousGeneration(store), lines.slice(0, older).join(''));
+  writeFileSync(previousGeneration(store.layout.events), lines.slice(0, older).join(''));
   writeFileSync(store.layout.events, lines.slice(older).join(''));
   const next = numbers(11);
   for (let index = 0; index < size.entries; index++) {

@@ -23,6 +23,14 @@ A setting in the environment goes before the config file, the config file before
 \`~/.config/kache/config.toml\`. \`kache config list\` shows what holds and where it comes from; \`kache config set\` checks
 a value and writes it into the file, comments kept, \`kache config unset\` takes it out. Unknown keys and wrong values never fail a build: \`kache doctor\` names file and line.
 
+\`\`\`sh
+kache config list
+kache config set cache.local_max_size 20GiB
+kache config get cache.local_max_size
+kache config unset cache.local_max_size
+kache config path
+\`\`\`
+
 A folder is an absolute path: a relative \`KACHE_CACHE_DIR\` is refused, and the default holds. Sizes are written \`10GiB\` or \`500MB\`, durations \`30m\`, \`24h\`, \`7d\` (a bare number is hours).
 
 ${TABLE}

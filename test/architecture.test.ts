@@ -15,7 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   remote: ['core', 'sys', 'store'],
   daemon: ['core', 'sys', 'store', 'remote'],
   cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui'],
-  tui: ['core', 'sys', 'store', 'cli', 'daemon'],
+  tui: ['core', 'sys', 'store', 'cli'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   'main.ts': ['wrapper.ts', 'sys', 'cli'],
 };
@@ -23,10 +23,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files no compiler call may load. */
 const isCold = (file: string): boolean =>
   /^(cli|tui|remote)\//.test(file) ||
-  /^store\/(budget|eviction-plan|verify|index|inventory|event-log|log-tail|builds|targets|target-removal)\.ts$/.test(
+  /^store\/(budget|eviction-plan|verify|index|inventory|event-log|transfer-log|log-tail|builds|targets|target-removal)\.ts$/.test(
     file,
   ) ||
-  file === 'core/later-settings.ts' ||
+  /^core\/(later-settings|transfers)\.ts$/.test(file) ||
   /^sys\/(extents|file-system|pace|process-table)\.ts$/.test(file) ||
   /^daemon\/(?!(protocol|client)\.ts$)/.test(file);
 
@@ -38,8 +38,7 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'wrapper.ts daemon': (file) => !isCold(file),
   'remote store': (file) => ['store/layout.ts', 'store/entries.ts', 'store/closures.ts'].includes(file),
   // The figures that the command line and the monitor share.
-  'tui cli': (file) => ['cli/summary.ts', 'cli/explain.ts', 'cli/miss-causes.ts'].includes(file),
-  'tui daemon': (file) => file === 'daemon/client.ts',
+  'tui cli': (file) => /^cli\/(summary|explain|miss-causes|network|background)\.ts$/.test(file),
 };
 
 /** Modules from outside that a compiler call may use: both are part of the runtime and cost nothing. */

@@ -13,15 +13,17 @@ import {
   queuedByPlace,
   runDaemon,
 } from '../daemon/server.ts';
-import { installService, serviceFor, uninstallService } from '../daemon/service.ts';
+import { serviceFor, uninstallService } from '../daemon/service.ts';
 import type { SessionStatus } from '../daemon/session.ts';
 import type { Store } from '../store/store.ts';
 import { tryLock } from '../sys/lock.ts';
-import { outputOf, startDetached } from '../sys/process.ts';
+import { startDetached } from '../sys/process.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
+import { sessionState } from './background.ts';
 import { nativePath, version } from './binary.ts';
 import { openHere, settingsHere } from './open.ts';
 import { askDaemon, daemonStatus } from './remote-here.ts';
+import { installHere, ran, serviceHere } from './service-here.ts';
 import { formatBytes, formatMs, print, printJson, style, table } from './terminal.ts';
 
 const DEFAULT_IDLE_MS = 10 * 60_000;
@@ -167,8 +169,11 @@ function showSession(session: SessionStatus): void {
   print(style.bold(session.place) + (session.readonly ? ' (read-only)' : ''));
   print(
     table([
-      ['  state', session.outage === null ? 'answers' : `resting: ${session.outage}`],
-      ['  requests', `${session.requests}, ${session.failures} failed`],
+      ['  state', sessionState(session)],
+      [
+        '  requests',
+        `${session.requests}, ${session.inFlight} under way, ${session.failures} failed${lastFailure(session)}`,
+      ],
       [
         '  downloaded',
         `${session.downloads.entries} entries, ${session.downloads.prefetched} of them prefetched; ${formatBytes(session.downloadedBytes)}`,
@@ -181,21 +186,21 @@ function showSession(session: SessionStatus): void {
   );
 }
 
+const lastFailure = ({ lastFailure: last }: SessionStatus): string =>
+  last === null ? '' : `, the last ${formatMs(Date.now() - last.atMs)} ago: ${last.why}`;
+
 export function daemonLog(): void {
   const store = openHere();
   const path = logFile(store.layout.root);
   print(existsSync(path) ? readFileSync(path, 'utf8').trimEnd() : 'The daemon has not run yet.');
 }
 
-const ran = (argv: readonly string[]): boolean => outputOf(argv) !== undefined;
-
 /** `daemon install`: the daemon as a service of this user. */
 export function daemonInstall(): number {
-  const service = serviceFor(process.platform, nativePath(), process.env);
-  const failed = installService(service, ran);
-  print(`Wrote ${service.path}.`);
-  for (const command of failed) console.error(`kache: Cannot run "${command}": start the service yourself.`);
-  return failed.length === 0 ? 0 : 1;
+  const here = serviceHere();
+  const isStarted = installHere(here);
+  print(`Wrote ${here.path}.`);
+  return isStarted ? 0 : 1;
 }
 
 export function daemonUninstall(): void {

@@ -1,12 +1,14 @@
-// `kache init`: puts the native binary into Cargo's configuration, offers to cache linked outputs, and keeps everything
-// else that is in those files.
+// `kache init`: puts the native binary into Cargo's configuration, offers to cache linked outputs and, with a remote, the
+// daemon as a service, and keeps everything else that is in those files.
 import { basename } from 'node:path';
-import { lookUpKey, userConfigPath } from '../core/config.ts';
+import { lookUpKey, remoteOf, userConfigPath } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
 import { isLinux } from '../sys/libc.ts';
 import { askYesNo, canAsk } from './ask.ts';
 import { nativePath } from './binary.ts';
 import { buildSetting, cargoHome, configIn, configsFor, wrappersNamed } from './cargo-config.ts';
+import { settingsHere } from './open.ts';
+import { installHere, type ServiceHere, serviceHere } from './service-here.ts';
 import { print, style } from './terminal.ts';
 import { lineOfKey, readToml, withValue, writeAtomically } from './toml.ts';
 
@@ -15,6 +17,8 @@ export interface InitOptions {
   readonly check?: boolean;
   /** Put kache in the place of another wrapper. */
   readonly replace?: boolean;
+  /** False: `--no-service`. */
+  readonly service?: boolean;
 }
 
 /** One value in one file. */
@@ -31,8 +35,9 @@ export async function init(options: InitOptions): Promise<number> {
   const executables = executablesChange();
   const plan = [wrapper, ...(executables.isDecided ? [] : [executables])].filter(isChange);
   for (const change of plan) show(change);
+  const service = plannedService(options);
   warnAboutRivals(wrapper);
-  if (plan.length === 0) {
+  if (plan.length === 0 && service === undefined) {
     print(`${style.green('ok')}  ${wrapper.path} has kache as rustc-wrapper already.`);
     return 0;
   }
@@ -48,12 +53,37 @@ export async function init(options: InitOptions): Promise<number> {
     }
     accepted.push(isWanted ? change : { ...change, value: false });
   }
+  const isServiceWanted =
+    service !== undefined && (options.yes === true || (await askOr('Install and start the service?')));
+  if (plan.length === 0 && !isServiceWanted) {
+    print('Nothing was changed.');
+    return 0;
+  }
   for (const { path, key, value } of accepted) {
     const config = readToml(path);
     writeAtomically(path, withValue(config.text, config.table, { key, value }));
   }
+  if (service !== undefined && isServiceWanted) installHere(service);
   print('Written. Every `cargo build` goes through kache now; `kache doctor` checks the rest.');
   return 0;
+}
+
+/** The daemon as a service, where that is of use and not there yet; says in the plan why it is not offered. */
+function plannedService({ service: isOffered }: InitOptions): ServiceHere | undefined {
+  if (isOffered === false) return undefined;
+  if (remoteOf(settingsHere().settings) === undefined) {
+    print(style.dim('No background service: without a remote there is nothing for a daemon to do.'));
+    return undefined;
+  }
+  const here = serviceHere();
+  if (here.state === 'current') return undefined;
+  if (here.manager === undefined) {
+    print(style.dim('No background service: nothing here manages services; builds start the daemon.'));
+    return undefined;
+  }
+  print(`The daemon as a service of yours, in ${here.path}:`);
+  print(style.green(`  + ${here.service.enable.map((argv) => argv.join(' ')).join('\n  + ')}`));
+  return here;
 }
 
 const isChange = ({ present, value }: Change): boolean => present !== value;

@@ -70,7 +70,7 @@ function commands(): Command {
     .option('-y, --yes', 'do not ask; take what is recommended')
     .option('--check', 'change nothing; exit 1 when something would change')
     .option('--replace', 'put kache in the place of another wrapper')
-    .option('--no-service', 'install no background service')
+    .option('--no-service', 'do not offer the daemon as a service')
     .action(async (options) => {
       process.exitCode = await init(options);
     });

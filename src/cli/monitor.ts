@@ -1,6 +1,10 @@
 // `kache monitor [--since D]`: the dashboard, where there is a terminal to show it on.
 import { KacheError } from '../core/errors.ts';
+import { backgroundNow, remoteNow } from './background.ts';
 import { capBytes, durationMs, openHere, settingsHere } from './open.ts';
+
+/** A daemon that has not answered by then hangs. */
+const DAEMON_MS = 500;
 
 export async function monitor(options: { since?: string }): Promise<number> {
   const spanText = options.since ?? '24h';
@@ -28,6 +32,8 @@ export async function monitor(options: { since?: string }): Promise<number> {
       spanText,
       capBytes: capBytes(loaded, store),
       projectRoots: [process.cwd()],
+      remote: remoteNow(loaded),
+      askBackground: () => backgroundNow(loaded, store, DAEMON_MS),
       hasColour: (process.env['NO_COLOR'] ?? '') === '',
       stdin: process.stdin,
       stdout: process.stdout,

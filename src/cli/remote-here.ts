@@ -5,6 +5,7 @@ import { parseJson } from '../core/json.ts';
 import { DaemonClient } from '../daemon/client.ts';
 import { PROTOCOL_VERSION, type RemoteConfig, remoteConfig, socketPath } from '../daemon/protocol.ts';
 import type { DaemonStatus } from '../daemon/server.ts';
+import type { SessionStatus } from '../daemon/session.ts';
 import type { Store } from '../store/store.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
 
@@ -30,10 +31,11 @@ export async function askDaemon(
   loaded: LoadedSettings,
   store: Store,
   request: string,
+  waitMs = ANSWER_MS,
 ): Promise<string | undefined> {
   using daemon = await DaemonClient.connect(socketPath(store.layout.root, loaded.settings));
   if (daemon === undefined) return undefined;
-  const untilMs = Date.now() + ANSWER_MS;
+  const untilMs = Date.now() + waitMs;
   const greeting = await daemon.ask(`kache ${PROTOCOL_VERSION}`, untilMs);
   // One that makes way for a newer program has ended already.
   if (greeting === 'restart') return undefined;
@@ -44,7 +46,21 @@ export async function askDaemon(
   });
 }
 
-export async function daemonStatus(loaded: LoadedSettings, store: Store): Promise<DaemonStatus | undefined> {
-  const answer = await askDaemon(loaded, store, 'status');
-  return answer === undefined ? undefined : (parseJson(answer) as DaemonStatus | undefined);
+export async function daemonStatus(
+  loaded: LoadedSettings,
+  store: Store,
+  waitMs = ANSWER_MS,
+): Promise<DaemonStatus | undefined> {
+  const answer = await askDaemon(loaded, store, 'status', waitMs);
+  const status = answer === undefined ? undefined : (parseJson(answer) as DaemonStatus | undefined);
+  if (status === undefined) return undefined;
+  return { ...status, sessions: status.sessions.map((session) => ({ ...NOT_SAID, ...session })) };
 }
+
+/** What daemons before these words existed leave out. */
+const NOT_SAID = {
+  restsForMs: null,
+  prefetching: { planned: 0, done: 0 },
+  inFlight: 0,
+  lastFailure: null,
+} satisfies Partial<SessionStatus>;

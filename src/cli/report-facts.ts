@@ -5,9 +5,13 @@ import { type Build, buildsOf } from '../store/builds.ts';
 import { readEvents } from '../store/event-log.ts';
 import { takeInventory } from '../store/inventory.ts';
 import type { Store } from '../store/store.ts';
+import { readTransfers } from '../store/transfer-log.ts';
 import { isWithin, resolve } from '../sys/paths.ts';
+import type { LoadedSettings } from '../sys/settings.ts';
+import { queuedUploads, remoteNow, remoteType } from './background.ts';
 import { version } from './binary.ts';
 import { type Explanation, History, wasCompiled } from './explain.ts';
+import { type Network, networkOf, type Prefetch, prefetchOf } from './network.ts';
 import { DEFAULT_SINCE, durationMs } from './open.ts';
 import {
   isHit,
@@ -43,6 +47,9 @@ export interface ReportFacts {
   readonly summary: Summary;
   readonly timing: Timing;
   readonly storage: Storage & StoreFigures;
+  /** Of the whole store, whatever the root: a transfer belongs to no folder. */
+  readonly network: Network;
+  readonly prefetch: Prefetch;
   readonly topMisses: readonly CompileEvent[];
   readonly topHits: readonly CompileEvent[];
   /** Reasons of calls that were not looked up, the most frequent first. */
@@ -51,7 +58,7 @@ export interface ReportFacts {
   readonly suggestions: readonly string[];
 }
 
-export function gatherFacts(store: Store, options: Selection): ReportFacts {
+export function gatherFacts(store: Store, loaded: LoadedSettings, options: Selection): ReportFacts {
   const top = Number(options.top ?? 10);
   if (!Number.isInteger(top) || top < 0)
     throw new KacheError('usage', `Cannot list "${options.top}" crates: expected a whole number.`);
@@ -60,6 +67,7 @@ export function gatherFacts(store: Store, options: Selection): ReportFacts {
   const recent = log.filter(({ ts }) => ts >= Date.now() - sinceMs).sort((a, b) => a.ts - b.ts);
   const events = options.root === undefined ? recent : below(recent, resolve(process.cwd(), options.root));
   const history = new History(store, log);
+  const transfers = readTransfers(store, Date.now() - sinceMs);
   return {
     meta: {
       kache_version: version(),
@@ -73,6 +81,8 @@ export function gatherFacts(store: Store, options: Selection): ReportFacts {
     summary: summarize(events),
     timing: timingOf(events),
     storage: { ...storageOf(events), ...storeFigures(takeInventory(store)) },
+    network: networkOf(transfers, { remote: remoteType(remoteNow(loaded)), queued: queuedUploads(store) }),
+    prefetch: prefetchOf(transfers, recent),
     topMisses: byCompileTime(events.filter(isMiss)).slice(0, top),
     topHits: byCompileTime(events.filter(isHit)).slice(0, top),
     bypass: countBy(

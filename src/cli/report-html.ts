@@ -4,6 +4,7 @@ import type { Build } from '../store/builds.ts';
 import type { Store } from '../store/store.ts';
 import { boundingChain, dependenciesOf, type Link } from './build-chain.ts';
 import { html, jsonForScript, Markup } from './markup.ts';
+import { describeNetwork } from './network.ts';
 import type { ReportFacts } from './report-facts.ts';
 import { type CallView, detailOf, viewCalls } from './report-html-calls.ts';
 import { SCRIPT } from './report-html-script.ts';
@@ -66,11 +67,21 @@ function tiles(facts: ReportFacts, build: Build, chain: readonly Link[]): Markup
     html`<div class="tile"><b>${value}</b><span>${name}</span><span>${more}</span></div>`;
   const weighted = html`${summary.weighted_hit_rate_pct} % by compile time${gap === undefined ? undefined : html`<span class="why">${gap}</span>`}`;
   const { size_bytes, store_entries } = facts.storage;
+  const { network, prefetch } = facts;
+  const remote =
+    network.remote === 'off' && network.requests === 0
+      ? undefined
+      : tile(
+          `↓ ${formatBytes(network.downloaded_bytes)} ↑ ${formatBytes(network.uploaded_bytes)}`,
+          `with the remote in ${facts.meta.since_hours} hours`,
+          describeNetwork(network, prefetch) || 'nothing moved',
+        );
   return html`<div class="tiles">
 ${tile(formatMs(build.endedMs - build.startedMs), 'first call to last', `bounded by a chain of ${plural(chain.length, 'call')}`)}
 ${tile(`${summary.hit_rate_pct} %`, `hit rate, ${hits} of ${plural(summary.total_crates, 'crate')}`, weighted)}
 ${tile(formatMs(summary.time_saved_ms), 'of compiling saved', `${plural(hits, 'crate')} from the store`)}
 ${tile(formatMs(compiled.reduce((sum, event) => sum + (event.compile_ms ?? event.elapsed_ms), 0)), 'of compiling done', `${plural(compiled.length, 'call')}, not cached ones included`)}
 ${tile(formatBytes(size_bytes), 'in the store', plural(store_entries, 'entry', 'entries'))}
+${remote}
 </div>`;
 }

@@ -3,7 +3,7 @@ import type { CompileEvent } from '../core/events.ts';
 import { wasCompiled } from './explain.ts';
 import { traceEvents } from './lanes.ts';
 import type { ReportFacts } from './report-facts.ts';
-import { isProbe, NETWORK, summarize } from './summary.ts';
+import { isProbe, summarize } from './summary.ts';
 import { describeCause } from './why-miss.ts';
 
 export function jsonReport(facts: ReportFacts): string {
@@ -23,8 +23,8 @@ export function jsonReport(facts: ReportFacts): string {
     timeline: timeline(events),
     timing: facts.timing,
     storage: facts.storage,
-    network: NETWORK,
-    prefetch: { requested: 0, used: 0, bytes: 0 },
+    network: facts.network,
+    prefetch: facts.prefetch,
     top_misses: facts.topMisses.map(brief),
     top_hits: facts.topHits.map(brief),
     bypass: facts.bypass,

@@ -1,6 +1,7 @@
 // `report --format markdown` and `github`: for a document, and for the summary page of a CI job.
 import type { CompileEvent } from '../core/events.ts';
 import { type Explanation, wasCompiled } from './explain.ts';
+import { describeNetwork } from './network.ts';
 import type { ReportFacts } from './report-facts.ts';
 import { gapOf, isHit } from './summary.ts';
 import { formatBytes, formatMs, formatTime, plural } from './terminal.ts';
@@ -86,7 +87,12 @@ const nameOf = ({ crate_name, crate_version }: CompileEvent): string =>
 
 function storeLine({ storage }: ReportFacts): string {
   const { store_entries, size_bytes, dedup_saved_bytes, restored_bytes, zero_copy_pct } = storage;
-  return `The store holds ${plural(store_entries, 'entry', 'entries')} in ${formatBytes(size_bytes)}; ${formatBytes(dedup_saved_bytes)} are shared between entries. ${formatBytes(restored_bytes)} were restored, ${zero_copy_pct} % of it without copying. The remote is off.`;
+  return `The store holds ${plural(store_entries, 'entry', 'entries')} in ${formatBytes(size_bytes)}; ${formatBytes(dedup_saved_bytes)} are shared between entries. ${formatBytes(restored_bytes)} were restored, ${zero_copy_pct} % of it without copying.`;
+}
+
+function remoteLine({ network, prefetch }: ReportFacts): string {
+  const moved = describeNetwork(network, prefetch);
+  return moved === '' && network.remote === 'off' ? 'Off.' : moved || 'Nothing moved.';
 }
 
 function gapLine({ summary }: ReportFacts): string {
@@ -123,6 +129,7 @@ export function markdownReport(facts: ReportFacts): string {
     titled('Dearest hits', hitGrid(facts)),
     titled('Passed through', passGrid(facts)),
     titled('The store', storeLine(facts)),
+    titled('The remote', remoteLine(facts)),
     facts.suggestions.map((text) => `- ${text}`).join('\n'),
   ]);
 }
@@ -148,5 +155,6 @@ export function githubReport(facts: ReportFacts): string {
     folded(`Dearest hits (${facts.topHits.length})`, hitGrid(facts)),
     folded('Passed through', passGrid(facts)),
     storeLine(facts),
+    `Remote: ${remoteLine(facts)}`,
   ]);
 }

@@ -1,5 +1,6 @@
 // `report --format text`: for the terminal.
 import { isTrial } from '../store/builds.ts';
+import { describeNetwork } from './network.ts';
 import type { ReportFacts } from './report-facts.ts';
 import { gapOf, summarize } from './summary.ts';
 import { formatMs, formatTime, plural, style, table } from './terminal.ts';
@@ -12,11 +13,13 @@ export function textReport(facts: ReportFacts): string {
   const { summary, timing } = facts;
   const hits = summary.local_hits + summary.prefetch_hits + summary.remote_hits;
   const gap = gapOf(summary);
+  const moved = describeNetwork(facts.network, facts.prefetch);
   const lines = [
     `hit rate ${summary.hit_rate_pct} % (${summary.weighted_hit_rate_pct} % by compile time${gap === undefined ? '' : `: ${gap}`}), ${formatMs(summary.time_saved_ms)} saved`,
     `${plural(summary.total_crates, 'crate')}: ${hits} hits, ${summary.misses} misses, ${summary.dups} made nothing new`,
     `${summary.skipped} compiled but not stored, ${summary.errors - summary.trial_errors} failed, ${summary.passthroughs} passed through, ${summary.probes} probes`,
     `a hit takes ${timing.avg_hit_ms} ms, a miss ${timing.avg_miss_ms} ms of which storing ${timing.avg_store_ms} ms`,
+    ...(moved === '' ? [] : [`remote: ${moved}`]),
     ...section('Last builds', buildRows(facts), [1, 2, 3]),
     ...section(
       'Dearest misses',

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { KacheError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { traceEvents } from './lanes.ts';
-import { openHere } from './open.ts';
+import { openHere, settingsHere } from './open.ts';
 import { gatherFacts, type ReportFacts, type Selection } from './report-facts.ts';
 import { htmlReport } from './report-html.ts';
 import { jsonReport } from './report-json.ts';
@@ -35,8 +35,9 @@ export function report(options: ReportOptions): void {
       'usage',
       `Cannot write the format "${options.format}": expected one of ${FORMATS.join(', ')}.`,
     );
-  const store = openHere();
-  const text = write(gatherFacts(store, options), store).trimEnd();
+  const loaded = settingsHere();
+  const store = openHere(loaded);
+  const text = write(gatherFacts(store, loaded, options), store).trimEnd();
   if (options.output === undefined) {
     print(text);
     return;

@@ -1,19 +1,22 @@
 // `stats`: one snapshot of what kache is worth: rates, time saved, and the store.
 import type { CompileEvent } from '../core/events.ts';
+import { timeOf } from '../core/transfers.ts';
 import { newestBuild } from '../store/builds.ts';
 import { readEvents } from '../store/event-log.ts';
 import { takeInventory } from '../store/inventory.ts';
 import type { Store } from '../store/store.ts';
-import { capBytes, DEFAULT_SINCE, durationMs, openHere, settingsHere } from './open.ts';
+import { readTransfers } from '../store/transfer-log.ts';
 import {
-  gapOf,
-  NETWORK,
-  type StoreFigures,
-  type Summary,
-  storageOf,
-  storeFigures,
-  summarize,
-} from './summary.ts';
+  type Background,
+  backgroundNow,
+  type RemoteNow,
+  remoteNow,
+  remoteType,
+  sessionState,
+} from './background.ts';
+import { type Network, networkOf, type Prefetch, prefetchOf } from './network.ts';
+import { capBytes, DEFAULT_SINCE, durationMs, openHere, settingsHere } from './open.ts';
+import { gapOf, type StoreFigures, type Summary, storageOf, storeFigures, summarize } from './summary.ts';
 import {
   formatBytes,
   formatMs,
@@ -35,6 +38,9 @@ export interface StatsOptions {
 /** What the figures are about. */
 interface Span {
   readonly events: readonly CompileEvent[];
+  /** Milliseconds since the epoch. */
+  readonly fromMs: number;
+  readonly toMs: number;
   readonly title: string;
   readonly build: { readonly root: string; readonly started_at: string; readonly duration_ms: number } | null;
   readonly sinceHours: number | null;
@@ -43,28 +49,41 @@ interface Span {
 function spanOf(store: Store, { since, lastBuild }: StatsOptions): Span {
   const span = since ?? (lastBuild === true ? undefined : DEFAULT_SINCE);
   const sinceMs = span === undefined ? undefined : durationMs(span);
-  const events = readEvents(store, sinceMs === undefined ? 0 : Date.now() - sinceMs);
+  const toMs = Date.now();
+  const fromMs = sinceMs === undefined ? 0 : toMs - sinceMs;
+  const events = readEvents(store, fromMs);
   const sinceHours = sinceMs === undefined ? null : sinceMs / 3600e3;
-  if (lastBuild !== true) return { events, title: `The last ${span}`, build: null, sinceHours };
+  if (lastBuild !== true) return { events, fromMs, toMs, title: `The last ${span}`, build: null, sinceHours };
   const build = newestBuild(events);
-  if (build === undefined) return { events: [], title: 'No build is in the log', build: null, sinceHours };
+  if (build === undefined)
+    return { events: [], fromMs: toMs, toMs, title: 'No build is in the log', build: null, sinceHours };
   const { root, startedMs, endedMs } = build;
   return {
     events: build.events,
+    fromMs: startedMs,
+    toMs: endedMs,
     title: `The build of ${formatTime(startedMs)} in ${root}`,
     build: { root, started_at: new Date(startedMs).toISOString(), duration_ms: endedMs - startedMs },
     sinceHours,
   };
 }
 
+/** How long a daemon may take to say how it is. */
+const DAEMON_MS = 500;
+
 /** `kache stats [--since D] [--last-build] [--json]`. */
-export function stats(options: StatsOptions): void {
+export async function stats(options: StatsOptions): Promise<void> {
   const loaded = settingsHere();
   const store = openHere(loaded);
   const span = spanOf(store, options);
   const figures = storeFigures(takeInventory(store));
   const cap = capBytes(loaded, store);
   const summary = summarize(span.events);
+  const remote = remoteNow(loaded);
+  const background = await backgroundNow(loaded, store, DAEMON_MS);
+  const transfers = readTransfers(store, span.fromMs).filter((line) => timeOf(line) <= span.toMs);
+  const network = networkOf(transfers, { remote: remoteType(remote), queued: background.queued });
+  const prefetch = prefetchOf(transfers, span.events);
   if (options.json === true) {
     printJson({
       since_hours: span.sinceHours,
@@ -73,12 +92,16 @@ export function stats(options: StatsOptions): void {
       gap: gapOf(summary) ?? null,
       store: { ...figures, cap_bytes: cap, used_pct: percent(figures.size_bytes, cap) },
       storage: storageOf(span.events),
-      network: NETWORK,
+      network,
+      prefetch,
+      daemon: background.daemon.kind,
     });
     return;
   }
   print(style.bold(span.title));
   print(table(rateRows(summary, span.events)));
+  print(style.bold('The remote'));
+  print(table(remoteRows(remote, background, { network, prefetch })));
   print(style.bold('The store'));
   print(table(storeRows(store, figures, cap)));
 }
@@ -98,9 +121,58 @@ function rateRows(summary: Summary, events: readonly CompileEvent[]): string[][]
       `${summary.errors - summary.trial_errors} failed, ${summary.passthroughs} passed through, ${plural(summary.probes, 'probe')}`,
     ],
     ['  restored', formatBytes(restored.restored_bytes), `${restored.zero_copy_pct} % without copying`],
-    ['  transfers', 'none', 'the remote is off'],
   ];
 }
+
+function remoteRows(
+  remote: RemoteNow,
+  { daemon, queued }: Background,
+  { network, prefetch }: { network: Network; prefetch: Prefetch },
+): string[][] {
+  const waits =
+    queued === 0 ? [] : [['  queue', plural(queued, 'upload'), '`kache sync --push` takes them now']];
+  const moved =
+    network.requests === 0
+      ? []
+      : [
+          [
+            '  downloaded',
+            formatBytes(network.downloaded_bytes),
+            plural(network.downloaded_entries, 'entry', 'entries'),
+          ],
+          [
+            '  uploaded',
+            formatBytes(network.uploaded_bytes),
+            plural(network.uploaded_entries, 'entry', 'entries'),
+          ],
+          [
+            '  requests',
+            `${network.requests}`,
+            `${network.errors} failed, ${network.not_found} found nothing`,
+          ],
+          [
+            '  prefetch',
+            `${prefetch.fetched} of ${prefetch.requested}`,
+            `${prefetch.used} used, ${prefetch.wasted} not yet`,
+          ],
+        ];
+  if (remote.kind !== 'on') return [[`  ${remote.kind}`, '', remote.why], ...moved, ...waits];
+  const runs = daemon.kind === 'runs' ? `process ${daemon.pid}` : DAEMON_WORDS[daemon.kind];
+  const sees =
+    daemon.kind === 'runs' ? daemon.sessions.find(({ place }) => place === remote.place) : undefined;
+  return [
+    ['  place', remote.place, remote.isReadonly ? 'read-only' : ''],
+    [
+      '  daemon',
+      runs,
+      sees === undefined ? '' : `the remote ${sees.outage === null ? '' : 'is '}${sessionState(sees)}`,
+    ],
+    ...moved,
+    ...waits,
+  ];
+}
+
+const DAEMON_WORDS = { none: 'not running', hangs: 'does not answer' } as const;
 
 function storeRows(store: Store, figures: StoreFigures, cap: number): string[][] {
   const { size_bytes: size, dedup_saved_bytes: saved, logical_bytes: logical } = figures;

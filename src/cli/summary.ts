@@ -185,12 +185,3 @@ export function storeFigures(inventory: Inventory): StoreFigures {
     size_bytes: storeBytes(inventory),
   };
 }
-
-/** There is no remote: nothing is transferred. */
-export const NETWORK = {
-  remote: 'off',
-  uploaded_bytes: 0,
-  downloaded_bytes: 0,
-  requests: 0,
-  errors: 0,
-} as const;

@@ -16,6 +16,7 @@ import { readEvents } from '../store/event-log.ts';
 import { startEviction } from '../store/eviction-trigger.ts';
 import { takeInventory } from '../store/inventory.ts';
 import type { Store } from '../store/store.ts';
+import { logTransfer } from '../store/transfer-log.ts';
 import { appendFile, makeDirectory } from '../sys/files.ts';
 import { isWithin } from '../sys/paths.ts';
 import { openHere, settingsHere } from './open.ts';
@@ -48,7 +49,9 @@ export async function sync(options: SyncOptions): Promise<number> {
   const loaded = settingsHere();
   const store = openHere(loaded);
   const config = remoteHere(loaded);
-  const remote = openRemote(config.remote, config.env);
+  const remote = openRemote(config.remote, config.env, (record) =>
+    logTransfer(store, record, config.maxSizeBytes),
+  );
   const job: Sync = { store, config, remote, options };
   if (options.prune === true) return prune(remote, config, options);
   const both = options.pull !== true && options.push !== true;
@@ -157,6 +160,8 @@ async function pull({ store, config, remote, options }: Sync): Promise<number> {
     print(`${missing.length} entries of ${listed.length} would be downloaded from ${remote.read.place}.`);
     return 0;
   }
+  if (missing.length > 0)
+    logTransfer(store, { ts: Date.now(), planned: missing.length }, config.maxSizeBytes);
   using progress = new Progress('downloading', missing.length);
   let [failed, absent] = [0, 0];
   await Promise.all(
@@ -230,7 +235,9 @@ export async function saveManifest(): Promise<void> {
     pid: last.build_pid,
     toolchain: toolchain?.toolchain ?? ANY_TOOLCHAIN,
   }).filter(({ key }) => readEntry(store, key) !== undefined);
-  const remote = openRemote(config.remote, config.env);
+  const remote = openRemote(config.remote, config.env, (record) =>
+    logTransfer(store, record, config.maxSizeBytes),
+  );
   const { exact, workspace } = buildIds(root, profile);
   for (const id of [exact, workspace]) {
     if (await publishBuild(remote, id, items)) continue;

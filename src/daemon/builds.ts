@@ -2,6 +2,7 @@
 // becomes the list for the next.
 import type { CompileEvent } from '../core/events.ts';
 import { type CacheKey, parseDigest, type UnitId } from '../core/ids.ts';
+import type { PrefetchPlan } from '../core/transfers.ts';
 import { isOutage } from '../remote/backend.ts';
 import {
   ANY_TOOLCHAIN,
@@ -36,6 +37,8 @@ export interface BuildOptions {
   readonly prefetch: PrefetchLimits;
   readonly readonly: boolean;
   readonly log: (line: string) => void;
+  /** Told what is about to be prefetched. */
+  readonly onPlan: (plan: PrefetchPlan) => void;
 }
 
 /** What is to be downloaded, in this order: build order, what is cheap to compile last, within the budgets. */
@@ -63,6 +66,7 @@ export class Build {
   readonly #listed = new Map<UnitId, CacheKey[]>();
   /** Resolves when the list is there or is known not to be. */
   readonly ready: Promise<void>;
+  readonly prefetch = { planned: 0, done: 0 };
   #ended = false;
 
   constructor(info: BuildInfo, options: BuildOptions) {
@@ -94,15 +98,19 @@ export class Build {
     for (const { unit, key } of plan) this.#listed.set(unit, [...(this.#listed.get(unit) ?? []), key]);
     const missing = plan.filter(({ key }) => !hasEntry(store, key));
     log(`build ${this.info.pid}: ${items.length} entries in the list, ${missing.length} to prefetch`);
+    if (missing.length > 0)
+      this.#options.onPlan({ ts: Date.now(), planned: missing.length, build_pid: this.info.pid });
     void this.#prefetch(missing);
   }
 
   async #prefetch(items: readonly BuildItem[]): Promise<void> {
     const { transfers, remote } = this.#options;
+    this.prefetch.planned = items.length;
     await Promise.all(
       items.map(async ({ key }) => {
         if (this.#ended || remote.read.outage !== undefined) return;
         await transfers.entry(key, 'prefetch');
+        this.prefetch.done++;
       }),
     );
   }

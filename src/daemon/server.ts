@@ -51,6 +51,8 @@ export interface DaemonStatus {
 }
 
 const TICK_MS = 500;
+/** Requests of builds. */
+const WORK = ['config', 'build', 'unit', 'closures', 'entry'];
 /** Configurations kept, the least recently used goes first. */
 const MAX_SESSIONS = 8;
 const MAX_LINE = 1024 * 1024;
@@ -158,9 +160,10 @@ class Daemon {
   }
 
   async #answer(connection: Connection, line: string): Promise<string> {
-    this.#activeMs = Date.now();
     const space = line.indexOf(' ');
     const [verb, rest] = space < 0 ? [line, ''] : [line.slice(0, space), line.slice(space + 1)];
+    // Who only looks keeps nobody from ending.
+    if (WORK.includes(verb)) this.#activeMs = Date.now();
     try {
       switch (verb) {
         case 'kache':

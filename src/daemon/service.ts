@@ -109,13 +109,18 @@ ${set}  </dict>
 `;
 }
 
+/** Whether the unit is there, and as this program writes it. */
+export function serviceState({ path, text }: Service): 'absent' | 'current' | 'other' {
+  if (!existsSync(path)) return 'absent';
+  return readFileSync(path, 'utf8') === text ? 'current' : 'other';
+}
+
 /** Writes the unit, when it is not there as it should be, and makes it hold. Returns what could not be run. */
 export function installService(
   service: Service,
   run: (argv: readonly string[]) => boolean,
 ): readonly string[] {
-  const present = existsSync(service.path) ? readFileSync(service.path, 'utf8') : undefined;
-  if (present !== service.text) {
+  if (serviceState(service) !== 'current') {
     mkdirSync(dirname(service.path), { recursive: true });
     writeFileSync(service.path, service.text);
   }

@@ -4,6 +4,7 @@ import { describeFailure } from '../remote/backend.ts';
 import { openRemote, type Remote } from '../remote/open.ts';
 import { startEviction } from '../store/eviction-trigger.ts';
 import type { Store } from '../store/store.ts';
+import { logTransfer } from '../store/transfer-log.ts';
 import { Build } from './builds.ts';
 import { Patience } from './limits.ts';
 import { type Answer, type BuildInfo, placeId, queueFolder, type RemoteConfig } from './protocol.ts';
@@ -40,7 +41,9 @@ export class Session {
     this.config = config;
     this.#options = options;
     this.place = placeId(config.remote);
-    this.remote = openRemote(config.remote, config.env);
+    this.remote = openRemote(config.remote, config.env, (record) =>
+      logTransfer(store, record, config.maxSizeBytes),
+    );
     this.transfers = new Transfers({
       store,
       log,
@@ -67,6 +70,7 @@ export class Session {
       log: this.#options.log,
       remote: this.remote,
       transfers: this.transfers,
+      onPlan: (plan) => logTransfer(this.#options.store, plan, this.config.maxSizeBytes),
       prefetch: { enabled, maxKeys, maxBytes },
       readonly,
     });
@@ -166,13 +170,19 @@ export class Session {
   }
 
   status(): SessionStatus {
-    const { outage } = this.remote.read;
+    const { rest } = this.remote.read;
+    const builds = [...this.#builds.values()];
     return {
       place: this.remote.read.place,
       readonly: this.config.readonly,
       queued: this.uploads.queued().length,
-      outage: outage === undefined ? null : describeFailure(outage),
+      outage: rest === undefined ? null : describeFailure(rest.why),
+      restsForMs: rest?.untilMs === undefined ? null : Math.max(0, rest.untilMs - Date.now()),
       builds: this.#builds.size,
+      prefetching: {
+        planned: builds.reduce((sum, { prefetch }) => sum + prefetch.planned, 0),
+        done: builds.reduce((sum, { prefetch }) => sum + prefetch.done, 0),
+      },
       ...this.remote.traffic,
       downloads: this.transfers.counts,
       uploads: this.uploads.counts,
@@ -185,11 +195,17 @@ export interface SessionStatus {
   readonly readonly: boolean;
   readonly queued: number;
   readonly outage: string | null;
+  /** Until the next request asks the remote again; null when it is not out, or is being asked. */
+  readonly restsForMs: number | null;
   readonly builds: number;
+  /** Of the builds under way. */
+  readonly prefetching: { readonly planned: number; readonly done: number };
   readonly requests: number;
   readonly failures: number;
   readonly downloadedBytes: number;
   readonly uploadedBytes: number;
+  readonly inFlight: number;
+  readonly lastFailure: { readonly atMs: number; readonly why: string } | null;
   readonly downloads: Transfers['counts'];
   readonly uploads: Uploads['counts'];
 }

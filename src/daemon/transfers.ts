@@ -90,6 +90,7 @@ export class Transfers {
     using room = new Reservation(this.#memory);
     const found = await remote.read.get(name, {
       maxBytes: MAX_PACK_BYTES,
+      ahead: origin === 'prefetch',
       admit: (sizeBytes) => room.reserve(sizeBytes * UNPACKED_FACTOR),
     });
     if (found.kind !== 'found') return this.#note(name, found);

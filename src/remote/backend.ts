@@ -54,6 +54,8 @@ export interface GetOptions {
   readonly maxBytes: number;
   /** Called with the length the remote announces, before the content is read. */
   readonly admit?: (sizeBytes: number) => Promise<void>;
+  /** Whether nobody waits for it yet: for the record only. */
+  readonly ahead?: boolean;
 }
 
 export interface PutOptions {

@@ -49,6 +49,16 @@ export class Breaker implements Backend {
     return this.#state.kind === 'closed' ? undefined : this.#state.why;
   }
 
+  /**
+   * Why requests are refused, and until when (milliseconds since the epoch; undefined while the remote is being asked
+   * again). Unlike {@link outage}, looking starts nothing.
+   */
+  get rest(): { readonly why: Outage; readonly untilMs: number | undefined } | undefined {
+    const state = this.#state;
+    if (state.kind === 'closed') return undefined;
+    return { why: state.why, untilMs: state.kind === 'open' ? state.untilMs : undefined };
+  }
+
   get(name: string, options: GetOptions) {
     return this.#guarded(() => this.#inner.get(name, options));
   }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Environment, RemoteSettings } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
+import type { TransferRecord } from '../core/transfers.ts';
 import type { Backend } from './backend.ts';
 import { Breaker } from './breaker.ts';
 import { credentialSource } from './credentials.ts';
@@ -26,11 +27,25 @@ const IDLE_MS = 5_000;
 const RETRY = { attempts: 3, firstWaitMs: 100 };
 const BREAKER = { failures: 3, firstOpenMs: 2_000, maxOpenMs: 60_000 };
 
-/** Touches nothing and sends nothing. Throws a KacheError when the settings cannot be one. */
-export function openRemote(settings: RemoteSettings, env: Environment): Remote {
-  const traffic: Traffic = { requests: 0, failures: 0, downloadedBytes: 0, uploadedBytes: 0 };
+/**
+ * Touches nothing and sends nothing. Throws a KacheError when the settings cannot be one. `record` is told of every
+ * request that has ended.
+ */
+export function openRemote(
+  settings: RemoteSettings,
+  env: Environment,
+  record: (record: TransferRecord) => void = () => {},
+): Remote {
+  const traffic: Traffic = {
+    requests: 0,
+    failures: 0,
+    downloadedBytes: 0,
+    uploadedBytes: 0,
+    inFlight: 0,
+    lastFailure: null,
+  };
   const of = (prefix: string): Breaker =>
-    new Breaker(retrying(metered(backendFor(settings, prefix, env), traffic), RETRY), BREAKER);
+    new Breaker(retrying(metered(backendFor(settings, prefix, env), { traffic, record }), RETRY), BREAKER);
   const read = of(settings.prefix);
   return { read, write: settings.writePrefix === settings.prefix ? read : of(settings.writePrefix), traffic };
 }

@@ -46,6 +46,10 @@ export class StoreLayout {
   get events(): string {
     return `${this.root}/events/log`;
   }
+  /** One line for every request to a remote. */
+  get transfers(): string {
+    return `${this.root}/events/transfers`;
+  }
   /** One byte for every 64 KiB written since the last eviction run: its size says whether one is due. */
   get written(): string {
     return `${this.root}/events/written`;

@@ -1,8 +1,7 @@
-// Following the event log while others write it: what is appended, across rotation and truncation, and what was there
+// Following a log, of events or of transfers, while others write it: what is appended, across rotation and truncation, and what was there
 // before, from the end backwards. Cold: nothing a compiler call loads.
 import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { previousGeneration } from './event-log.ts';
-import type { Store } from './store.ts';
 
 /** The first look back is short, so that there is something to show at once. */
 const FIRST_BLOCK_BYTES = 256 * 1024;
@@ -32,10 +31,10 @@ export class LogTail implements Disposable {
   /** The generation before, as long as a writer may still have it open. */
   #rotated: Followed | undefined;
 
-  constructor(store: Store) {
-    this.#path = store.layout.events;
+  constructor(path: string) {
+    this.#path = path;
     const current = follow(this.#path);
-    const previous = follow(previousGeneration(store));
+    const previous = follow(previousGeneration(path));
     if (current !== undefined) current.offset = endOfLines(current.fd, fstatSync(current.fd).size);
     const past: Past[] = current === undefined ? [] : [{ fd: current.fd, endOffset: current.offset }];
     // Renamed between the two looks, it is the file that is already open.

@@ -2,6 +2,7 @@
 // as it was, however the program ends.
 import { Box, type Key as InkKey, render, Text, useInput } from 'ink';
 import { createElement, memo, type ReactElement } from 'react';
+import type { Background, RemoteNow } from '../cli/background.ts';
 import type { Store } from '../store/store.ts';
 import { Feed } from './feed.ts';
 import { type Key, press } from './keys.ts';
@@ -16,6 +17,9 @@ export interface MonitorOptions {
   readonly spanMs: number;
   readonly spanText: string;
   readonly projectRoots: readonly string[];
+  readonly remote: RemoteNow;
+  /** Asks for the daemon and the queue; resolves within a written time whatever they do. */
+  readonly askBackground: () => Promise<Background>;
   readonly hasColour: boolean;
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
@@ -30,8 +34,9 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   using surface = new Surface(terminal);
   using _restored = onExit(() => surface[Symbol.dispose]());
   const size = (): { columns: number; rows: number } => ({ columns: surface.columns, rows: surface.rows });
-  const { store, spanMs, spanText } = options;
-  let state = firstState({ ...size(), nowMs: Date.now(), spanMs, spanText, storeRoot: store.layout.root });
+  const { store, spanMs, spanText, remote } = options;
+  const storeRoot = store.layout.root;
+  let state = firstState({ ...size(), nowMs: Date.now(), spanMs, spanText, storeRoot, remote });
   const { promise: isDone, resolve: done, reject: onError } = Promise.withResolvers<number>();
   const dispatch = (action: Action): void => become(update(state, action), 'soon');
   await using feed = new Feed({ ...options, state: () => state, dispatch, onError });

@@ -1,7 +1,9 @@
-// What brings news into the state: the log as it grows, the clock, the store's stock, target folders, details that are
-// opened. Works in short turns, so that a key never waits.
+// What brings news into the state: the logs as they grow, the clock, the daemon, the store's stock, target folders,
+// details that are opened. Works in short turns, so that a key never waits.
 
+import type { Background } from '../cli/background.ts';
 import type { CompileEvent } from '../core/events.ts';
+import { parseTransferLine } from '../core/transfers.ts';
 import { takeInventoryPaced } from '../store/inventory.ts';
 import { LogTail } from '../store/log-tail.ts';
 import type { Store } from '../store/store.ts';
@@ -17,6 +19,7 @@ export interface FeedOptions {
   readonly capBytes: number;
   /** Where target folders are looked for, beside those the log names. */
   readonly projectRoots: readonly string[];
+  readonly askBackground: () => Promise<Background>;
   readonly state: () => State;
   readonly dispatch: (action: Action) => void;
   /** Called when something fails that nobody waits for. */
@@ -32,12 +35,16 @@ const STOCK_SHARE = 20;
 const STOCK_LEAST_MS = 2000;
 /** Evictions and purges leave no event: the stock is taken again after this, whatever the log says. */
 const STOCK_MOST_MS = 60_000;
+/** How often the daemon is asked; one that hangs, or that nothing needs, less often. */
+const BACKGROUND_MS = 1000;
+const BACKGROUND_SELDOM_MS = 10_000;
 /** Lines of the log that are parsed in one turn. */
 const LINES_A_TURN = 1500;
 
 export class Feed implements AsyncDisposable {
   readonly #options: FeedOptions;
   readonly #tail: LogTail;
+  readonly #transfers: LogTail;
   readonly #ended = new AbortController();
   readonly #work: Promise<void>[] = [];
   #timers: Timer[] = [];
@@ -46,11 +53,13 @@ export class Feed implements AsyncDisposable {
   /** Whether the log has told of something since that may have changed the stock. */
   #stockIsOld = true;
   #reading: CompileEvent | undefined;
-  #isBusy = { stock: false, targets: false };
+  #isBusy = { stock: false, targets: false, background: false };
+  #nextBackgroundMs = 0;
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    this.#tail = new LogTail(options.store);
+    this.#tail = new LogTail(options.store.layout.events);
+    this.#transfers = new LogTail(options.store.layout.transfers);
   }
 
   /** Reads what the first screen needs, then goes on by itself. */
@@ -61,6 +70,7 @@ export class Feed implements AsyncDisposable {
       this.#options.dispatch({ kind: 'lines', batch: { lines: newest.value, age: 'older' } });
     this.#dismissGone();
     this.#background(this.#readHistory(history));
+    this.#background(this.#readTransfers());
     this.#timers = [this.#every(POLL_MS, () => this.#poll()), this.#every(CLOCK_MS, () => this.#clock())];
     this.#clock();
   }
@@ -131,7 +141,39 @@ export class Feed implements AsyncDisposable {
     this.#options.dispatch({ kind: 'history-read' });
   }
 
+  async #readTransfers(): Promise<void> {
+    for (const block of this.#transfers.history()) {
+      for (let to = block.length; to > 0; to -= LINES_A_TURN) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        this.#ended.signal.throwIfAborted();
+        this.#tellTransfers(block.slice(Math.max(0, to - LINES_A_TURN), to), 'older');
+      }
+    }
+  }
+
+  #tellTransfers(text: readonly string[], age: 'older' | 'newer'): void {
+    const lines = text.flatMap((line) => parseTransferLine(line) ?? []);
+    if (lines.length > 0) this.#options.dispatch({ kind: 'transfers', lines, age });
+  }
+
+  /** Nobody waits for the answer: a daemon that hangs holds nothing up. */
+  #askBackground(): void {
+    if (this.#isBusy.background || performance.now() < this.#nextBackgroundMs) return;
+    this.#isBusy.background = true;
+    const told = (background: Background): void => {
+      const isSeldom = background.daemon.kind === 'hangs' || this.#options.state().remote.kind !== 'on';
+      this.#nextBackgroundMs = performance.now() + (isSeldom ? BACKGROUND_SELDOM_MS : BACKGROUND_MS);
+      this.#isBusy.background = false;
+      if (!this.#ended.signal.aborted) this.#options.dispatch({ kind: 'background', background });
+    };
+    this.#options.askBackground().then(told, (error: unknown) => {
+      if (!this.#ended.signal.aborted) this.#options.onError(error);
+    });
+  }
+
   #poll(): void {
+    this.#tellTransfers(this.#transfers.poll(), 'newer');
+    this.#askBackground();
     const lines = this.#tail.poll();
     for (let from = 0; from < lines.length; from += LINES_A_TURN)
       this.#options.dispatch({
@@ -197,5 +239,6 @@ export class Feed implements AsyncDisposable {
     this.#ended.abort();
     await Promise.allSettled(this.#work);
     this.#tail[Symbol.dispose]();
+    this.#transfers[Symbol.dispose]();
   }
 }

@@ -1,11 +1,14 @@
 // Everything the monitor shows, as one value, and how it changes. Pure: files and clocks are feed.ts's.
+import type { Background, RemoteNow } from '../cli/background.ts';
 import { type Summary, summarize } from '../cli/summary.ts';
 import type { CompileEvent } from '../core/events.ts';
+import type { TransferLine } from '../core/transfers.ts';
 import type { Target } from '../store/targets.ts';
 import { type BuildRow, buildRows, type Choice, type Filter } from './build-rows.ts';
 import type { EntryDetail, EventDetail } from './details.ts';
 import { addLines, type Batch, type EventData, forgetBefore, forgetStarts, noEvents } from './event-data.ts';
 import { type Place, START } from './list.ts';
+import { addTransfers, type RemoteData, remoteDataOf } from './remote-data.ts';
 import { type EntryRow, type Sort, type Stock, sortEntries } from './stock.ts';
 import { type TransferData, transfersOf } from './transfers.ts';
 
@@ -73,10 +76,6 @@ export interface Figures {
   readonly today: Summary;
 }
 
-/** The background process, as far as one can be there. */
-export type DaemonState = { readonly kind: 'off' };
-export type RemoteState = { readonly kind: 'off' };
-
 export interface State {
   readonly columns: number;
   readonly rows: number;
@@ -88,8 +87,11 @@ export interface State {
   readonly tab: Tab;
   readonly isHelp: boolean;
   readonly isDone: boolean;
-  readonly daemon: DaemonState;
-  readonly remote: RemoteState;
+  /** By the settings that hold where the monitor was started. */
+  readonly remote: RemoteNow;
+  /** Undefined until it was asked for the first time. */
+  readonly background: Background | undefined;
+  readonly remoteData: RemoteData;
   readonly events: EventData;
   readonly figures: Figures;
   readonly build: BuildTab;
@@ -101,6 +103,8 @@ export interface State {
 export type Action =
   | { readonly kind: 'lines'; readonly batch: Omit<Batch, 'keepFromMs'> }
   | { readonly kind: 'history-read' }
+  | { readonly kind: 'transfers'; readonly lines: readonly TransferLine[]; readonly age: 'older' | 'newer' }
+  | { readonly kind: 'background'; readonly background: Background }
   | { readonly kind: 'time'; readonly nowMs: number }
   | { readonly kind: 'compilers-gone'; readonly pids: readonly number[] }
   | { readonly kind: 'resized'; readonly columns: number; readonly rows: number }
@@ -117,6 +121,7 @@ export interface Beginning {
   readonly spanMs: number;
   readonly spanText: string;
   readonly storeRoot: string;
+  readonly remote: RemoteNow;
 }
 
 const NO_SEARCH: Search = { text: '', isTyping: false };
@@ -128,8 +133,8 @@ export function firstState(beginning: Beginning): State {
     tab: 'build',
     isHelp: false,
     isDone: false,
-    daemon: { kind: 'off' },
-    remote: { kind: 'off' },
+    background: undefined,
+    remoteData: remoteDataOf([], [], beginning),
     events: noEvents(),
     figures: { of: [], spanStart: 0, dayStart: 0, span: nothing, today: nothing },
     build: { place: START, search: NO_SEARCH, filter: 'all', folds: new Map(), rows: [], opened: undefined },
@@ -176,8 +181,16 @@ function changed(state: State, action: Action): State {
     }
     case 'history-read':
       return withFigures({ ...state, events: { ...state.events, isComplete: true } });
+    case 'transfers': {
+      const batch = { ...action, keepFromMs: state.nowMs - state.spanMs };
+      const remoteData = { ...state.remoteData, lines: addTransfers(state.remoteData.lines, batch) };
+      const next = { ...state, remoteData };
+      return remoteData.lines.length <= FEW_EVENTS ? withRemoteData(next) : next;
+    }
+    case 'background':
+      return { ...state, background: action.background };
     case 'time': {
-      const next = { ...state, nowMs: action.nowMs };
+      const next = withRemoteData({ ...state, nowMs: action.nowMs });
       const [oldest] = state.events.events;
       const isStale = oldest !== undefined && oldest.ts < keepFrom(next) - FORGET_EVERY_MS;
       return withFigures(isStale ? { ...next, events: forgetBefore(state.events, keepFrom(next)) } : next);
@@ -209,6 +222,14 @@ function changed(state: State, action: Action): State {
 
 /** With more events than this their sums are made once a second, not with every line: each takes milliseconds. */
 const FEW_EVENTS = 10_000;
+
+/** Sums of the transfer log; with the time, because the rate of lately falls by itself. */
+function withRemoteData(state: State): State {
+  const { remoteData, events, nowMs, spanMs } = state;
+  if (remoteData.lines.length === 0) return state;
+  const inSpan = events.events.slice(firstSince(events.events, nowMs - spanMs));
+  return { ...state, remoteData: remoteDataOf(remoteData.lines, inSpan, { nowMs, spanMs }) };
+}
 
 /** Sums again, when they are over other events than before. */
 function withFigures(state: State): State {

@@ -16,7 +16,7 @@ export interface TransferData {
 }
 
 /** More parts than any screen has columns for are of no use. */
-const PARTS = 60;
+export const PARTS = 60;
 const LAST = 100;
 
 const restoredBy = ({ restored }: CompileEvent): { shared: number; copied: number } =>

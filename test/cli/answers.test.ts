@@ -127,7 +127,7 @@ test('stats: rates, time saved, store use, sharing, transfers', () => {
   const { hits, looked } = countedBy(lab.events());
   const text = kache('stats').stdout;
   expect(text).toContain(`${hits} of ${looked} crates`);
-  expect(text).toContain('the remote is off');
+  expect(text).toContain('none is configured');
   expect(text).toContain(lab.store);
 });
 

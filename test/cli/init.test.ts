@@ -1,6 +1,6 @@
 // `kache init` on the built binary: the plan, what is written, what is refused, and that a second time changes nothing.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
 import { Pty } from '../support/pty.ts';
@@ -92,6 +92,84 @@ test('a broken configuration is named and left; without a terminal nobody is ask
   expect(silent.status).toBe(1);
   expect(silent.stderr).toContain('kache init -y');
   expect(readFileSync(cargo, 'utf8')).toBe(MINE);
+});
+
+/** A place for a service manager that writes down what it was asked. */
+function manager(): { path: string; asked: () => string[] } {
+  const log = lab.path('managed');
+  rmSync(log, { force: true });
+  const bin = lab.write('bin', {
+    systemctl: `#!/bin/sh\necho "$*" >> '${log}'\n`,
+    launchctl: `#!/bin/sh\necho "$*" >> '${log}'\n`,
+  });
+  for (const name of ['systemctl', 'launchctl']) chmodSync(join(bin, name), 0o755);
+  return {
+    path: `${bin}:${process.env['PATH'] ?? ''}`,
+    asked: () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []),
+  };
+}
+
+const unitFile = (): string =>
+  lab.path(
+    process.platform === 'darwin'
+      ? 'home/Library/LaunchAgents/dev.kache.daemon.plist'
+      : 'home/.config/systemd/user/kache.service',
+  );
+
+test('with a remote the daemon is offered as a service: planned, installed once, agreed with by doctor', () => {
+  const { path, asked } = manager();
+  const remote = { PATH: path, KACHE_REMOTE_PATH: lab.path('remote') };
+  const plan = init(['--check'], remote);
+  expect([plan.status, plan.stdout.includes(`as a service of yours, in ${unitFile()}:`)]).toEqual([1, true]);
+  expect([existsSync(unitFile()), asked()]).toEqual([false, []]);
+  const declined = init(['-y', '--no-service'], remote);
+  expect([declined.status, declined.stdout.includes('service'), existsSync(unitFile())]).toEqual([
+    0,
+    false,
+    false,
+  ]);
+  expect(init(['--check', '--no-service'], remote).status).toBe(0);
+
+  expect(init(['-y'], remote)).toMatchObject({ status: 0, stderr: '' });
+  const text = readFileSync(unitFile(), 'utf8');
+  expect(text).toContain(KACHE);
+  const once = asked();
+  expect(once.length).toBeGreaterThan(0);
+  expect(init(['--check'], remote).status).toBe(0);
+  expect(init(['-y'], remote)).toMatchObject({ status: 0, stderr: '' });
+  expect([readFileSync(unitFile(), 'utf8'), asked()]).toEqual([text, once]);
+
+  const daemon = () => {
+    const { checks } = JSON.parse(
+      lab.run([KACHE, 'doctor', '--json'], { cwd: lab.root, env: env(remote) }).stdout,
+    ) as { checks: { id: string; state: string; detail: string }[] };
+    return checks.filter(({ id, detail }) => id === 'daemon' && detail.includes(unitFile()));
+  };
+  expect(daemon()).toMatchObject([{ state: 'ok' }]);
+  writeFileSync(unitFile(), text.replace(KACHE, '/old/place/kache'));
+  expect(daemon()).toMatchObject([{ state: 'look' }]);
+  expect(init(['--check'], remote).status).toBe(1);
+  expect(init(['-y'], remote).status).toBe(0);
+  expect(readFileSync(unitFile(), 'utf8')).toBe(text);
+});
+
+test('without a remote, or where nothing manages services, the plan says why none is offered', () => {
+  expect(init(['--check']).stdout).toContain('without a remote there is nothing for a daemon to do');
+  const bin = lab.write('empty', { '.keep': '' });
+  const bare = init(['-y'], { KACHE_REMOTE_PATH: lab.path('remote'), PATH: bin });
+  expect(bare).toMatchObject({ status: 0, stderr: '' });
+  expect(bare.stdout).toContain('nothing here manages services');
+  expect(existsSync(unitFile())).toBe(false);
+});
+
+test('a manager that fails is named, and init has done its work all the same', () => {
+  const { path } = manager();
+  writeFileSync(lab.path('bin/systemctl'), '#!/bin/sh\nexit 1\n');
+  writeFileSync(lab.path('bin/launchctl'), '#!/bin/sh\nexit 1\n');
+  const done = init(['-y'], { PATH: path, KACHE_REMOTE_PATH: lab.path('remote') });
+  expect(done.status).toBe(0);
+  expect(done.stderr).toContain('start the service yourself');
+  expect(readFileSync(cargo, 'utf8')).toContain(KACHE);
 });
 
 const onTerminal = (): Pty => new Pty([KACHE, 'init'], { cwd: lab.root, env: lab.env(env()) });

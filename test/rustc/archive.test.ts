@@ -1,10 +1,11 @@
-import { beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { bundlesNativeCode } from '../../src/rustc/archive.ts';
 import { Lab } from '../support/lab.ts';
 
 const lab = new Lab();
+afterAll(() => lab[Symbol.dispose]());
 
 /** Compiles a library crate and returns its rlib. */
 function rlib(name: string, source: string, args: readonly string[] = []): Uint8Array {

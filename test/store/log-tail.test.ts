@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => lab[Symbol.dispose]());
 
-const follow = (): LogTail => new LogTail(storeOf(lab));
+const follow = (): LogTail => new LogTail(storeOf(lab).layout.events);
 const numbered = (from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, at) => `line ${from + at} ${'é'.repeat((from + at) % 50)}`);
 const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');

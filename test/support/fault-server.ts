@@ -67,9 +67,28 @@ export class FaultServer implements Disposable {
     const body = new Uint8Array(received.subarray(end + 4, end + 4 + length));
     socket.data.received = Buffer.alloc(0);
     const fault = this.fault(method, path);
+    const query = new URLSearchParams(target.split('?')[1] ?? '');
+    const listed = query.get('list-type') === '2' ? query.get('prefix') : null;
+    if (listed !== null && fault.kind === 'none') {
+      const page = Buffer.from(this.#listing(`${path.replace(/\/$/, '')}/${listed}`));
+      socket.write(`${HEAD}content-length: ${page.length}\r\n\r\n`);
+      socket.write(page);
+      return void socket.end();
+    }
     const answer = () => this.#answer(socket, { method, path, body, fault, head });
     if (fault.kind === 'late') setTimeout(answer, fault.ms);
     else answer();
+  }
+
+  /** One page of ListObjectsV2; `prefix` with the bucket in front. */
+  #listing(prefix: string): string {
+    const bucket = /^\/[^/]*\//.exec(prefix)?.[0] ?? '/';
+    const items = [...this.objects].filter(([name]) => name.startsWith(prefix));
+    const rows = items.map(
+      ([name, bytes]) =>
+        `<Contents><Key>${name.slice(bucket.length)}</Key><Size>${bytes.length}</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>`,
+    );
+    return `<ListBucketResult><IsTruncated>false</IsTruncated>${rows.join('')}</ListBucketResult>`;
   }
 
   #answer(

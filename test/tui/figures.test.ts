@@ -9,7 +9,7 @@ import { firstState, type State, startOfDay, update } from '../../src/tui/state.
 import { stockOf } from '../../src/tui/stock.ts';
 import { storeOf } from '../store/stores.ts';
 import { Lab } from '../support/lab.ts';
-import { HOUR, NOON, pressed, shown } from './states.ts';
+import { HOUR, NO_REMOTE, NOON, pressed, shown } from './states.ts';
 
 interface Line {
   readonly ts: number;
@@ -56,6 +56,7 @@ beforeAll(() => {
     spanMs: SPAN_MS,
     spanText: '15h',
     storeRoot: lab.store,
+    remote: NO_REMOTE,
   };
   state = firstState(beginning);
   const [older, newer] = [linesOf(`${store.layout.events}.1`), linesOf(store.layout.events)];

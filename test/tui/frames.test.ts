@@ -3,7 +3,9 @@ import { expect, test } from 'bun:test';
 import { EventEmitter } from 'node:events';
 import { render } from 'ink';
 import { createElement } from 'react';
+import type { Background } from '../../src/cli/background.ts';
 import type { BlobId, CacheKey, UnitId } from '../../src/core/ids.ts';
+import type { TransferLine, TransferRecord } from '../../src/core/transfers.ts';
 import type { Target } from '../../src/store/targets.ts';
 import { Screen } from '../../src/tui/app.ts';
 import { textOf, widthOf } from '../../src/tui/layout.ts';
@@ -92,6 +94,75 @@ function full(columns: number, rows: number): State {
   return update(state, { kind: 'targets', targets: TARGETS });
 }
 
+const REMOTE = { kind: 'on', type: 's3', place: 's3://bucket/artifacts at host', isReadonly: false } as const;
+const KEY = { alpha: '1'.padStart(64, 'b'), stranger: 'c'.repeat(64) };
+
+const request = (record: Partial<TransferRecord>): TransferLine => ({
+  kind: 'request',
+  record: {
+    ts: NOON - 2000,
+    request: 'get',
+    what: 'entry',
+    bytes: 0,
+    elapsed_ms: 12,
+    result: 'found',
+    ...record,
+  },
+});
+
+/** Requests of the last hours: an upload, what a prefetch brought, a failure. */
+const REQUESTS: readonly TransferLine[] = [
+  request({ ts: NOON - HOUR, request: 'put', id: KEY.stranger, bytes: 4096, result: 'done' }),
+  request({ ts: NOON - 60_000, request: 'has', id: KEY.stranger, result: 'not-found' }),
+  { kind: 'plan', plan: { ts: NOON - 3000, planned: 40, build_pid: 100 } },
+  request({ what: 'build', bytes: 100, id: 'd'.repeat(64), ts: NOON - 15_000 }),
+  request({ what: 'unit', id: 'unit of beta', elapsed_ms: 2500, result: 'unavailable' }),
+  request({ id: 'e'.repeat(64), bytes: 1024, prefetch: true }),
+  request({ id: KEY.alpha, bytes: 2048, prefetch: true }),
+];
+
+function remoteState(columns: number, rows: number): State {
+  const lines = [
+    event('beta', { ago: 30_000 }),
+    hit('alpha', { ago: 1000, cache_key: KEY.alpha, result: 'prefetch_hit' }),
+  ];
+  const state = stateOf({ lines, columns, rows, remote: REMOTE });
+  return update(state, { kind: 'transfers', lines: REQUESTS, age: 'older' });
+}
+
+type Session = Extract<Background['daemon'], { kind: 'runs' }>['sessions'][number];
+
+const running = (changes: Partial<Session> = {}): Background => ({
+  queued: 3,
+  daemon: {
+    kind: 'runs',
+    pid: 4711,
+    version: '0.1.0',
+    uptimeMs: 90_000,
+    residentBytes: 60 * 1024 ** 2,
+    sessions: [
+      {
+        place: REMOTE.place,
+        readonly: false,
+        queued: 3,
+        outage: null,
+        restsForMs: null,
+        builds: 0,
+        prefetching: { planned: 40, done: 7 },
+        requests: 9,
+        failures: 1,
+        downloadedBytes: 3172,
+        uploadedBytes: 4096,
+        inFlight: 2,
+        lastFailure: { atMs: NOON - 4000, why: 'no answer for 2500 ms' },
+        downloads: { entries: 2, prefetched: 2, absent: 0, refused: 0, newBytes: 5000 },
+        uploads: { uploaded: 1, present: 0, dropped: 0, bytes: 4096 },
+        ...changes,
+      },
+    ],
+  },
+});
+
 const SIZES = [
   [80, 24],
   [200, 60],
@@ -167,6 +238,59 @@ test('the header names store, rates, the time saved and what is off, on every ta
     expect(first).toContain(`[${tab} `);
     expect(second).toMatch(/store +5\.0 GiB of 20\.0 GiB .* 25 % .*saved today 990ms/);
     expect(third).toMatch(/hits +33\.3 % \(1 of 3 crates\) · 33\.3 % by compile time +last 24h/);
+  }
+});
+
+const tab = (state: State): string => shown(pressed(state, '4')).join('\n');
+
+test('the remote and the daemon are shown as they are, in the header and on the Transfer tab', () => {
+  const state = (background?: Background, columns = 120): State => {
+    const first = remoteState(columns, columns > 100 ? 40 : 24);
+    return background === undefined ? first : update(first, { kind: 'background', background });
+  };
+  const [asking, none] = [state(), state({ daemon: { kind: 'none' }, queued: 12 })];
+  expect(shown(asking)[0]).toContain('daemon … · remote s3');
+  expect(shown(none)[0]).toContain('daemon none · remote s3 · 12 queued');
+  expect(tab(none)).toMatch(
+    /s3:\/\/bucket\/artifacts at host\n {2}daemon +not running; .* · 12 uploads wait/,
+  );
+  const hangs = state({ daemon: { kind: 'hangs' }, queued: 0 });
+  expect(shown(hangs)[0]).toContain('daemon hangs · remote s3');
+  expect(tab(hangs)).toContain('does not answer: builds go on without it');
+
+  const up = state(running());
+  expect(shown(up)[0]).toContain('daemon up · remote answers · 3 queued');
+  expect(tab(up)).toMatch(/daemon +process 4711 · up 1m 30s · 60\.0 MiB · 2 in flight · 3 uploads wait/);
+  expect(tab(up)).toMatch(/remote +answers; 4\.0s ago: no answer for 2500 ms/);
+  expect(tab(up)).toMatch(/prefetch +7 of 40 now · 2 of 40 fetched, 1 used, 1 not yet, 3\.0 KiB/);
+  expect(tab(up)).toMatch(/↓ down .*█ {2}3\.1 KiB, 2 entries; 307 B\/s now/);
+  expect(tab(up)).toMatch(/↑ up .*█.* {2}4\.0 KiB, 1 entry; 0 B\/s now/);
+  expect(tab(up)).toMatch(/alpha +entry +↓ prefetch +2\.0 KiB found +12ms +1[12]:/);
+  expect(tab(up)).toMatch(/beta +closures +↓ download +✗ unavailable +2\.5s/);
+  expect(tab(up)).toMatch(/c{11}… +entry +↑ upload +4\.0 KiB done/);
+
+  const resting = state(running({ outage: 'no answer for 2500 ms', restsForMs: 12_300 }));
+  expect(shown(resting)[0]).toContain('daemon up · remote resting');
+  expect(tab(resting)).toMatch(/remote +resting, asked again in 13 s: no answer for 2500 ms/);
+  const probing = state(running({ outage: 'the folder refuses it (EACCES)', restsForMs: null }));
+  expect(tab(probing)).toContain('resting, being asked again: the folder refuses it (EACCES)');
+  // On a small terminal the header still holds both words, and both lists have a place.
+  const small = pressed(state(running(), 80), '4');
+  expect(shown(small)[0]).toContain('daemon up · remote answers');
+  expect(shown(small).join('\n')).toMatch(
+    /with the remo… [\s\S]*alpha +entry[\s\S]*crate +outcome[\s\S]*alpha +✓ prefetch/,
+  );
+  const wrong = { ...state(), remote: { kind: 'wrong', why: 'Cannot use the prefix "..".' } as const };
+  expect(tab(wrong)).toContain('Remote is not usable. Cannot use the prefix');
+});
+
+test('every page of a state with a remote fills every size exactly', () => {
+  for (const [columns, rows] of SIZES) {
+    const state = pressed(
+      update(remoteState(columns, rows), { kind: 'background', background: running() }),
+      '4',
+    );
+    expect(screen(state).map((line) => widthOf(textOf(line)))).toEqual(new Array<number>(rows).fill(columns));
   }
 });
 

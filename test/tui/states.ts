@@ -1,4 +1,5 @@
 // What the tests of the monitor share: events, states made of them, and a screen as plain text.
+import type { RemoteNow } from '../../src/cli/background.ts';
 import type { CompileEvent, StartRecord } from '../../src/core/events.ts';
 import { type Key, press } from '../../src/tui/keys.ts';
 import { textOf } from '../../src/tui/layout.ts';
@@ -63,11 +64,15 @@ export interface Situation {
   readonly columns?: number;
   readonly rows?: number;
   readonly spanMs?: number;
+  readonly remote?: RemoteNow;
 }
 
+export const NO_REMOTE: RemoteNow = { kind: 'off', why: 'none is configured' };
+
 /** A state that has read these lines, oldest first. */
-export function stateOf({ lines = [], columns = 80, rows = 24, spanMs = 24 * HOUR }: Situation = {}): State {
-  const beginning = { columns, rows, nowMs: NOON, spanMs, spanText: '24h', storeRoot: '/store' };
+export function stateOf(situation: Situation = {}): State {
+  const { lines = [], columns = 80, rows = 24, spanMs = 24 * HOUR, remote = NO_REMOTE } = situation;
+  const beginning = { columns, rows, nowMs: NOON, spanMs, spanText: '24h', storeRoot: '/store', remote };
   const text = lines.map((line) => JSON.stringify(line));
   const read = update(firstState(beginning), { kind: 'lines', batch: { lines: text, age: 'older' } });
   return update(read, { kind: 'history-read' });

@@ -2,49 +2,74 @@
 import { remoteOf } from '../../core/config.ts';
 import { KacheError } from '../../core/errors.ts';
 import { pauseFile } from '../../daemon/protocol.ts';
-import { queuedByPlace } from '../../daemon/server.ts';
+import type { SessionStatus } from '../../daemon/session.ts';
 import { describeFailure, isOutage } from '../../remote/backend.ts';
 import { PROBE_NAME } from '../../remote/names.ts';
 import { openRemote } from '../../remote/open.ts';
 import type { Store } from '../../store/store.ts';
 import { stat } from '../../sys/files.ts';
 import type { LoadedSettings } from '../../sys/settings.ts';
+import { queuedUploads, sessionState } from '../background.ts';
+import { isNative } from '../binary.ts';
 import { daemonStatus, remoteHere } from '../remote-here.ts';
+import { serviceHere } from '../service-here.ts';
+import { plural } from '../terminal.ts';
 import { type Check, type Finding, fail, look, ok } from './check.ts';
 
-/** More than this many uploads that wait are said. */
+/** More waiting uploads than this are more than a remote that answers leaves. */
 const MANY = 1000;
 
 const daemon: Check = {
   id: 'daemon',
   title: 'The daemon is as it should be',
   run: async ({ loaded, store }) => {
-    if (remoteOf(loaded.settings) === undefined) return [ok('off: nothing needs one')];
+    if (remoteOf(loaded.settings) === undefined) return [ok('off: nothing needs one'), ...service(false)];
     if (store.kind !== 'store') return [];
-    return [await daemonState(loaded, store), ...queue(store)];
+    return [...(await daemonState(loaded, store)), ...queue(store), ...service(true)];
   },
 };
 
-async function daemonState(loaded: LoadedSettings, store: Store): Promise<Finding> {
+async function daemonState(loaded: LoadedSettings, store: Store): Promise<Finding[]> {
   try {
     const status = await daemonStatus(loaded, store);
-    if (status !== undefined) return ok(`process ${status.pid}, version ${status.version}`);
+    if (status !== undefined)
+      return [ok(`process ${status.pid}, version ${status.version}`), ...status.sessions.map(sessionFinding)];
   } catch (error) {
     if (!(error instanceof KacheError)) throw error;
-    return fail(error.message, error.hint ?? '');
+    return [fail(error.message, error.hint ?? '')];
   }
   // It is started by the first compile that needs it; a pause says that this has failed.
-  return stat(pauseFile(store.layout.root)) === undefined
-    ? ok('not running; a build starts it')
-    : look('a build could not start it', '`kache daemon run` shows why.');
+  return [
+    stat(pauseFile(store.layout.root)) === undefined
+      ? ok('not running; a build starts it')
+      : look('a build could not start it', '`kache daemon run` shows why.'),
+  ];
+}
+
+function sessionFinding(session: SessionStatus): Finding {
+  const text = `${session.place}: ${sessionState(session)}`;
+  return session.outage === null
+    ? ok(text)
+    : look(text, 'Builds go on without the remote. `kache daemon log` has the history.');
 }
 
 function queue(store: Store): Finding[] {
-  const waiting = queuedByPlace(store.layout.root).reduce((sum, { count }) => sum + count, 0);
-  if (waiting < MANY) return [];
-  return [
-    look(`${waiting} uploads wait`, '`kache sync --push` uploads them now, and says why when it cannot.'),
-  ];
+  const waiting = queuedUploads(store);
+  if (waiting === 0) return [];
+  const text = plural(waiting, 'upload waits', 'uploads wait');
+  if (waiting < MANY) return [ok(text)];
+  return [look(text, '`kache sync --push` uploads them now, and says why when it cannot.')];
+}
+
+/** The service, when one is installed: `kache init` and `kache daemon install` write it. */
+function service(isNeeded: boolean): Finding[] {
+  if (!isNative()) return [];
+  const { path, state } = serviceHere();
+  if (state === 'absent') return [];
+  if (!isNeeded) return [ok(`${path} is installed, and idle as long as no remote is configured`)];
+  return state === 'current'
+    ? [ok(`${path} starts it when you log in`)]
+    : [look(`${path} starts another program or store than this one`, 'Run `kache daemon install`.')];
 }
 
 const remote: Check = {

@@ -19,6 +19,7 @@ import {
   yellow,
 } from '../layout.ts';
 import { type State, TABS, type Tab } from '../state.ts';
+import { backgroundWords } from './remote.ts';
 
 const TITLES: Readonly<Record<Tab, string>> = {
   build: 'Build',
@@ -30,11 +31,7 @@ const TITLES: Readonly<Record<Tab, string>> = {
 export function header(state: State): Line[] {
   const width = widthOfScreen(state);
   return [
-    spread(
-      [span(' kache ', bold), ...tabs(state)],
-      [span(`daemon ${state.daemon.kind} · remote ${state.remote.kind} `, dim)],
-      width,
-    ),
+    spread([span(' kache ', bold), ...tabs(state)], [backgroundWords(state)], width),
     spread(
       storeUse(state),
       [span('saved today ', dim), span(`${formatMs(state.figures.today.time_saved_ms)} `, bold)],

@@ -22,6 +22,7 @@ import {
 } from '../layout.ts';
 import type { State } from '../state.ts';
 import { clock, styleOf } from './build.ts';
+import { lastRequests, remoteLines } from './remote.ts';
 
 const COLUMNS: readonly Column[] = [
   { title: 'crate' },
@@ -40,7 +41,7 @@ export function transferView(state: State): Line[] {
   const { transfer } = state;
   const { shared, copied } = transfer.restored;
   const lines: Line[] = [
-    [span('  Remote is off. ', bold), span('Nothing is uploaded or downloaded; no queue.', dim)],
+    ...remoteLines(state),
     [],
     [span('  Between the store and target folders', bold), span(`, last ${state.spanText}`, dim)],
     overTime('to target', transfer.restoredOverTime, {
@@ -50,7 +51,10 @@ export function transferView(state: State): Line[] {
     overTime('to store', transfer.storedOverTime, { sum: formatBytes(transfer.stored), width }),
     [],
   ];
-  return [...lines, ...lastOnes(state, bodyHeight(state) - lines.length - 1)];
+  // The remote's requests have half of what is left.
+  const left = bodyHeight(state) - lines.length;
+  const requests = lastRequests(state, Math.floor(left / 2));
+  return [...lines, ...requests, ...lastOnes(state, left - requests.length - 1)];
 }
 
 function overTime(
