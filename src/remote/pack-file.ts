@@ -47,7 +47,12 @@ export class PackWriter implements Disposable {
     this.#path = path;
     sweepUnfinished(path);
     this.#file = openFile(unfinished(path, process.pid), O.WRONLY | O.CREAT | O.TRUNC, 0o644);
-    this.#write(utf8(`${KIND} ${JSON.stringify(about)}\n`));
+    try {
+      this.#write(utf8(`${KIND} ${JSON.stringify(about)}\n`));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   get entries(): number {
