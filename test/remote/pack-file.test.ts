@@ -27,7 +27,7 @@ async function packed(entry: Entry, text: string): Promise<Uint8Array> {
   return object;
 }
 
-async function written(): Promise<Uint8Array> {
+async function written(): Promise<Buffer> {
   using writer = new PackWriter(path, ABOUT);
   for (const [name, text] of Object.entries(CONTENTS)) {
     const entry = entryOf(name, text);
@@ -126,7 +126,7 @@ test('damage within an entry costs that entry alone', async () => {
 });
 
 test('other files are no packs, and are not read', async () => {
-  const bytes = Buffer.from(await written());
+  const bytes = await written();
   const why = async (other: Uint8Array | string): Promise<readonly string[]> =>
     (await read(typeof other === 'string' ? new TextEncoder().encode(other) : other)).refused;
   expect(await why('')).toEqual(['it is not a pack']);
