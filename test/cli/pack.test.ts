@@ -283,9 +283,10 @@ test('an entry under the key of another, and one that unpacks without end, are r
       inputs: NO_INPUTS,
       closure: closureOf('./x.rs'),
       lengths: [zeros.length],
+      part: null,
     }),
   );
-  const zip = Buffer.concat([Buffer.from(`kache-pack-1 ${sha256(text)} ${text.length}\n`), text, zeros]);
+  const zip = Buffer.concat([Buffer.from(`kache-pack-2 ${sha256(text)} ${text.length}\n`), text, zeros]);
   forged(
     [cacheKey('a'), await packed('a')],
     [cacheKey('other'), await packed('b')],
