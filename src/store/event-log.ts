@@ -28,7 +28,8 @@ export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
 
 /** Whether the log is sure to go back to `sinceMs`: before that, a generation may have been overwritten. */
 export const reachesBackTo = (store: Store, events: readonly CompileEvent[], sinceMs: number): boolean =>
-  stat(previousGeneration(store.layout.events)) === undefined || (events[0]?.ts ?? Number.POSITIVE_INFINITY) <= sinceMs;
+  stat(previousGeneration(store.layout.events)) === undefined ||
+  (events[0]?.ts ?? Number.POSITIVE_INFINITY) <= sinceMs;
 
 /** Starts a new generation when the log is above `limitBytes`. A writer that still has the old one open loses nothing. */
 export function rotateEvents(store: Store, limitBytes: number): void {

@@ -20,7 +20,7 @@ const line = (name: string, ts: number): string =>
 const names = (): string[] => readEvents(store).map(({ crate_name }) => crate_name);
 
 test('a generation that begins between the two files is not passed over', async () => {
-  const [log, previous] = [store.layout.events, previousGeneration(store)];
+  const [log, previous] = [store.layout.events, previousGeneration(store.layout.events)];
   writeFileSync(log, line('second', 2));
   expect(Bun.spawnSync(['mkfifo', previous]).exitCode).toBe(0);
   // The reader waits at the pipe for the first generation: meanwhile the log is rotated over its name.
@@ -34,12 +34,12 @@ test('a generation that begins between the two files is not passed over', async 
 
 test('how far back it is sure to go', () => {
   writeFileSync(store.layout.events, line('a', 500));
-  rmSync(previousGeneration(store), { force: true });
+  rmSync(previousGeneration(store.layout.events), { force: true });
   expect(reachesBackTo(store, readEvents(store), 100)).toBe(true);
-  writeFileSync(previousGeneration(store), line('b', 300));
+  writeFileSync(previousGeneration(store.layout.events), line('b', 300));
   expect(reachesBackTo(store, readEvents(store), 300)).toBe(true);
   expect(reachesBackTo(store, readEvents(store), 299)).toBe(false);
-  writeFileSync(previousGeneration(store), '');
+  writeFileSync(previousGeneration(store.layout.events), '');
   writeFileSync(store.layout.events, '');
   expect(reachesBackTo(store, readEvents(store), 299)).toBe(false);
 });
