@@ -9,14 +9,40 @@ export interface Application {
   readonly version: string | undefined;
   /** The file edited for the "one edited leaf" phase, and the line appended to it. */
   readonly leaf: string;
+  /** A dependency in the middle of the graph, and another version of it that the others accept. */
+  readonly bump: { readonly crate: string; readonly version: string };
   readonly rounds: number;
 }
 
 export const APPLICATIONS: readonly Application[] = [
-  { name: 'workspace', version: undefined, leaf: 'crates/units/src/lib.rs', rounds: 1 },
-  { name: 'fd-find', version: '10.5.0', leaf: 'src/main.rs', rounds: 1 },
-  { name: 'just', version: '1.59.0', leaf: 'src/lib.rs', rounds: 1 },
-  { name: 'mdbook', version: '0.5.4', leaf: 'src/main.rs', rounds: 1 },
+  {
+    name: 'workspace',
+    version: undefined,
+    leaf: 'crates/units/src/lib.rs',
+    bump: { crate: 'aho-corasick', version: '1.1.4' },
+    rounds: 1,
+  },
+  {
+    name: 'fd-find',
+    version: '10.5.0',
+    leaf: 'src/main.rs',
+    bump: { crate: 'regex-automata', version: '0.4.17' },
+    rounds: 1,
+  },
+  {
+    name: 'just',
+    version: '1.59.0',
+    leaf: 'src/lib.rs',
+    bump: { crate: 'regex-automata', version: '0.4.17' },
+    rounds: 1,
+  },
+  {
+    name: 'mdbook',
+    version: '0.5.4',
+    leaf: 'src/main.rs',
+    bump: { crate: 'regex-automata', version: '0.4.17' },
+    rounds: 1,
+  },
 ];
 
 const run = (argv: readonly string[], cwd: string): void => {
@@ -33,6 +59,17 @@ export function fetchApplication(application: Application, workDir: string): str
   if (application.version === undefined)
     cpSync(join(import.meta.dir, 'workspace'), target, { recursive: true });
   else cpSync(unpacked(application.name, application.version, workDir), target, { recursive: true });
+  run(['cargo', 'fetch', '--locked'], target);
+  return target;
+}
+
+/** The same sources with the other version of one dependency in the lock file, fetched. */
+export function bumpedApplication(application: Application, workDir: string): string {
+  const target = join(workDir, 'sources', `${application.name}-bumped`);
+  if (existsSync(target)) return target;
+  cpSync(fetchApplication(application, workDir), target, { recursive: true });
+  const { crate, version } = application.bump;
+  run(['cargo', 'update', '--package', crate, '--precise', version], target);
   run(['cargo', 'fetch', '--locked'], target);
   return target;
 }

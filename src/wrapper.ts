@@ -12,7 +12,7 @@ import { reserve } from './compile/reserve.ts';
 import { type Restored, restore } from './compile/restore.ts';
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
-import { rememberRead, share } from './compile/share.ts';
+import { queueUpload, rememberRead } from './compile/share.ts';
 import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import { type Environment, remoteOf } from './core/config.ts';
@@ -273,7 +273,8 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     startEviction(call.store, options.self, call.settings.maxSizeBytes);
     return compiled.status;
   }
-  const withheld = share(call, base, saved.made);
+  const { withheld } = saved;
+  if (withheld === undefined) queueUpload(call, saved.key);
   finish(call, {
     ...common,
     result: saved.isDuplicate ? 'dup' : 'miss',

@@ -50,13 +50,18 @@ function addValues(root: RootCommand, word: string): void {
     for (const name of cratesHere()) give(name, '');
   };
   const folders = (give: Complete): void => {
-    for (const name of foldersBeside(word)) give(name, '');
+    for (const name of pathsBeside(word, false)) give(name, '');
+  };
+  const files = (give: Complete): void => {
+    for (const name of pathsBeside(word, true)) give(name, '');
   };
   for (const name of ['config get', 'config set', 'config unset']) argumentOf(root, name, settings);
   argumentOf(root, 'list', crates);
   optionOf(root, 'purge', { name: 'crate-name', values: crates });
   argumentOf(root, 'clean', folders);
   optionOf(root, 'report', { name: 'root', values: folders });
+  for (const name of ['pack save', 'pack restore', 'pack show']) argumentOf(root, name, files);
+  optionOf(root, 'pack save', { name: 'base', values: files });
 }
 
 function argumentOf(root: RootCommand, command: string, values: (give: Complete) => void): void {
@@ -81,13 +86,14 @@ function cratesHere(): string[] {
   return [...new Set(names)].sort();
 }
 
-/** Folders a half-written path may mean. */
-function foldersBeside(word: string): string[] {
+/** Folders a half-written path may mean, and files where they are wanted. */
+function pathsBeside(word: string, withFiles: boolean): string[] {
   const folder = word.slice(0, word.lastIndexOf('/') + 1);
   try {
-    return readdirSync(folder === '' ? '.' : folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => `${folder}${name}/`);
+    return readdirSync(folder === '' ? '.' : folder, { withFileTypes: true }).flatMap((entry) => {
+      if (entry.isDirectory()) return [`${folder}${entry.name}/`];
+      return withFiles && entry.isFile() ? [`${folder}${entry.name}`] : [];
+    });
   } catch (error) {
     // No such folder, or one that is closed to us: nothing to offer.
     if (error instanceof Error && 'code' in error) return [];

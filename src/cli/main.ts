@@ -21,6 +21,7 @@ import { gc, list, purge, SORTS } from './entries.ts';
 import { init } from './init.ts';
 import { monitor } from './monitor.ts';
 import { DEFAULT_SINCE } from './open.ts';
+import { packRestore, packSave, packShow } from './pack.ts';
 import { FORMATS, report } from './report.ts';
 import { stats } from './stats.ts';
 import { saveManifest, sync } from './sync.ts';
@@ -109,6 +110,7 @@ function commands(): Command {
       process.exitCode = await clean(dir, options);
     });
   addRemote(add);
+  addPack(program);
   addConfig(program);
   add(
     'completions',
@@ -160,6 +162,35 @@ function addRemote(add: Add): void {
     () => saveManifest(),
   );
 }
+
+function addPack(program: Command): void {
+  const pack = program
+    .command('pack')
+    .description('keep entries in a file, for a CI that keeps files')
+    .exitOverride()
+    .addHelpText('after', example('kache pack save kache.pack --since 2h'));
+  const add = (usage: string, summary: string, sample: string): Command =>
+    pack.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  add(
+    'save <file>',
+    'write the entries that may leave this machine',
+    'kache pack save new.pack --since 2h --base old.pack',
+  )
+    .option('--since <time>', 'only what compiles have used since (30m, 24h, or 2026-11-25T13:24:40Z)')
+    .option('--base <pack>', 'leave out what is in this one; repeatable', collected, [])
+    .option('--json', 'as JSON')
+    .action((file, options) => packSave(file, options));
+  add('restore <files...>', 'put the entries of packs into the store', 'kache pack restore old.pack new.pack')
+    .option('--json', 'as JSON')
+    .action(async (files, options) => {
+      process.exitCode = await packRestore(files, options);
+    });
+  add('show <file>', 'what is in a pack', 'kache pack show kache.pack')
+    .option('--json', 'as JSON')
+    .action((file, options) => packShow(file, options));
+}
+
+const collected = (value: string, all: readonly string[]): string[] => [...all, value];
 
 function addDaemon(program: Command): void {
   const daemon = program

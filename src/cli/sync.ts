@@ -11,7 +11,7 @@ import { describeFailure } from '../remote/backend.ts';
 import { ANY_TOOLCHAIN, type BuildItem } from '../remote/build-object.ts';
 import { parseName, REMOTE_VERSION } from '../remote/names.ts';
 import { openRemote, type Remote } from '../remote/open.ts';
-import { readEntry, readEntryClosure, readEntryInputs } from '../store/entries.ts';
+import { mayTravel, readEntry } from '../store/entries.ts';
 import { readEvents } from '../store/event-log.ts';
 import { startEviction } from '../store/eviction-trigger.ts';
 import { takeInventory } from '../store/inventory.ts';
@@ -103,17 +103,9 @@ async function push({ store, config, remote, options }: Sync): Promise<number> {
   return left;
 }
 
-/** Entries that may travel by what is recorded of them: bound to no path, made of no variable but Cargo's own. */
+/** Every entry that may travel. */
 function everything(store: Store): CacheKey[] {
   return takeInventory(store).entries.flatMap(({ key }) => (mayTravel(store, key) ? [key] : []));
-}
-
-function mayTravel(store: Store, key: CacheKey): boolean {
-  const [inputs, closure] = [readEntryInputs(store, key), readEntryClosure(store, key)];
-  if (inputs === undefined || closure === undefined || closure.bound.length > 0) return false;
-  if ([...closure.files, ...closure.observed, ...closure.listed].some((path) => path.startsWith('/')))
-    return false;
-  return inputs.env.every(([name, hash]) => hash === 'unset' || /^(CARGO_|OUT_DIR$)/.test(name));
 }
 
 function usedHere(store: Store): CacheKey[] {

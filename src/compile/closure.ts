@@ -1,7 +1,7 @@
 // The closure of a compile that has just ended: what its dep-info names, what its macros opened, and which real paths
 // its outputs hold.
 import { bundlesNativeCode } from '../rustc/archive.ts';
-import type { DepInfo } from '../rustc/dep-info.ts';
+import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { envUsage } from '../rustc/env-usage.ts';
 import type { Invocation } from '../rustc/invocation.ts';
 import { compressesSections } from '../rustc/linker.ts';
@@ -29,6 +29,13 @@ export interface FinishedCompile {
   readonly depInfo: DepInfo;
   readonly outputs: readonly OutputBytes[];
   readonly observation: Observation;
+}
+
+/** The dep-info the compiler wrote; undefined when it wrote none. */
+export function readDepInfo({ invocation }: Call): DepInfo | undefined {
+  const name = invocation.outputs.depInfo;
+  const text = name === undefined ? undefined : readText(`${invocation.outDir}/${name}`);
+  return text === undefined ? undefined : parseDepInfo(text);
 }
 
 /** The closure, or why there can be none that is sure. */

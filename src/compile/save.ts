@@ -1,22 +1,22 @@
 // After a compile: its closure, its key, its outputs into the store. Nothing is stored that one could not vouch for.
 import type { BlobId, CacheKey } from '../core/ids.ts';
-import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { type Entry, removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
 import { isEvictionBehind } from '../store/eviction-trigger.ts';
 import { type OutputState, signatureNow } from '../store/hashes.ts';
 import { touchedSince, wasPutBack } from '../sys/clock.ts';
-import { bestEffort, isOsError, readFile, readText, stat } from '../sys/files.ts';
+import { bestEffort, isOsError, readFile, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename } from '../sys/paths.ts';
 import type { Call } from './call.ts';
-import { closureOf, type OutputBytes } from './closure.ts';
+import { closureOf, type OutputBytes, readDepInfo } from './closure.ts';
 import { linkClosure, recordOutputs, resolveExterns, standsFor } from './externs.ts';
 import { type ComputedKey, computeKey, type KeyBase } from './key.ts';
 import { fromLinked } from './link.ts';
 import type { Observation } from './observe.ts';
 import type { Compiled } from './run.ts';
+import { rememberRead, whyWithheld } from './share.ts';
 
 export type Saved =
   | {
@@ -26,8 +26,8 @@ export type Saved =
       readonly outputs: readonly StoredOutput[];
       readonly sizeBytes: number;
       readonly newBytes: number;
-      /** What was stored, for who decides whether it is shared. */
-      readonly made: Stored;
+      /** Why the entry may not leave this machine; undefined when it may. */
+      readonly withheld: string | undefined;
     }
   | { readonly kind: 'skipped'; readonly reason: string };
 
@@ -64,14 +64,18 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       stderr,
       stdout,
     };
-    if (!writeEntry(call.store, entry, { ...keyed.key.inputs(), closure: keyed.closure }))
+    const { closure, outputs } = keyed;
+    const inputs = keyed.key.inputs();
+    const names = rememberRead(call, base, Object.values(published.identities));
+    const withheld = whyWithheld(call, base, { entry, closure, inputs, outputs, names });
+    if (!writeEntry(call.store, entry, { ...inputs, closure, withheld: withheld ?? null }))
       return skip(call, base, 'entry-of-another-version');
     // An eviction may have taken a blob that was there before the entry named it.
     if (published.outputs.some(({ blob }) => stat(call.store.layout.blob(blob)) === undefined)) {
       removeEntry(call.store, entry.key);
       return skip(call, base, 'evicted-meanwhile');
     }
-    recordClosure(call.store, base.unit, { closure: keyed.closure, key: keyed.key.key });
+    recordClosure(call.store, base.unit, { closure, key: keyed.key.key });
     rememberInputs(base);
     bestEffort(() => call.store.noteWritten(published.newBytes));
     record(call, base, published.identities);
@@ -83,18 +87,12 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
       outputs: published.outputs,
       sizeBytes,
       newBytes: published.newBytes,
-      made: { ...keyed, entry, identities: Object.values(published.identities) },
+      withheld,
     };
   } catch (error) {
     if (!isOsError(error)) throw error;
     return { kind: 'skipped', reason: `store-failed|${error.code} ${error.operation}` };
   }
-}
-
-/** A stored compile with the bytes of its outputs and what stands for each in the keys of dependents. */
-export interface Stored extends Keyed {
-  readonly entry: Entry;
-  readonly identities: readonly string[];
 }
 
 /** What is not stored is remembered all the same, so that dependents need not hash it. */
@@ -139,12 +137,6 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   if (wasPutBack(startedAt, compileMs)) return { skip: 'clock-put-back' };
   const moved = firstTouched(call, closure, finished) ?? changedLibrary(call, base);
   return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
-}
-
-export function readDepInfo({ invocation }: Call): DepInfo | undefined {
-  const name = invocation.outputs.depInfo;
-  const text = name === undefined ? undefined : readText(`${invocation.outDir}/${name}`);
-  return text === undefined ? undefined : parseDepInfo(text);
 }
 
 /** The first input with a stamp from after the compiler's start: nobody knows which of its contents was read. */

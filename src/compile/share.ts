@@ -1,16 +1,18 @@
 // What of a finished compile may leave this machine. An output can hold the value of a variable its sources read, and a
-// constant made of one goes on into everything that uses it: so what was read is remembered beside the outputs.
+// constant made of one goes on into everything that uses it: so what was read is remembered beside the outputs. Only the
+// compile knows the values: its verdict is recorded with the entry, for whoever moves that later.
 import { remoteOf } from '../core/config.ts';
+import type { CacheKey } from '../core/ids.ts';
 import { someInList } from '../core/lists.ts';
 import { placeId, queueFolder } from '../daemon/protocol.ts';
 import type { Closure } from '../store/closures.ts';
+import type { Entry, EntryInputs } from '../store/entries.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import { withParent } from '../store/store.ts';
 import { appendFile, bestEffort } from '../sys/files.ts';
 import { type Call, isMutable } from './call.ts';
-import type { OutputBytes } from './closure.ts';
+import { type OutputBytes, readDepInfo } from './closure.ts';
 import type { KeyBase } from './key.ts';
-import { readDepInfo, type Stored } from './save.ts';
 
 /** Variables Cargo sets for every compile: the same in every checkout, or paths, which are looked for as such. */
 const CARGOS_OWN =
@@ -47,28 +49,28 @@ export function rememberRead(call: Call, base: KeyBase, identities: Iterable<str
   return { own, inherited };
 }
 
-/** Queues the upload of a stored compile, or returns why it stays here, as it stands in the event. */
-export function share(call: Call, base: KeyBase, made: Stored): string | undefined {
-  const names = rememberRead(call, base, made.identities);
+/** Puts an entry that may leave this machine into the daemon's queue, one empty file, when there is a place for it. */
+export function queueUpload(call: Call, key: CacheKey): void {
   const place = uploadPlace(call);
-  if (place === undefined) return undefined;
-  const reason = withheld(call, base, { made, names });
-  if (reason === undefined) {
-    // The queue of the daemon: one empty file.
-    const path = `${queueFolder(call.store.layout.root, place)}/${made.entry.key}`;
-    bestEffort(() => withParent(path, () => appendFile(path, new Uint8Array())));
-  }
-  return reason;
+  if (place === undefined) return;
+  const path = `${queueFolder(call.store.layout.root, place)}/${key}`;
+  bestEffort(() => withParent(path, () => appendFile(path, new Uint8Array())));
 }
 
-function withheld(
-  call: Call,
-  base: KeyBase,
-  { made, names }: { readonly made: Stored; readonly names: ReadNames },
-): string | undefined {
+/** Everything of a compile that would travel, and the variables it may hold values of. */
+interface Made {
+  readonly entry: Entry;
+  readonly closure: Closure;
+  readonly inputs: EntryInputs;
+  readonly outputs: readonly OutputBytes[];
+  readonly names: ReadNames;
+}
+
+/** Why a compile stays on this machine, as it stands in the event; undefined when it may leave. */
+export function whyWithheld(call: Call, base: KeyBase, made: Made): string | undefined {
   const { env } = call.invocation;
   const { closure, outputs } = made;
-  const { own, inherited } = names;
+  const { own, inherited } = made.names;
   // Without roots real paths are everywhere.
   if (closure.bound.length > 0 || call.map.roots.length === 0) return 'holds-a-path';
   if (foreignPath(closure) !== undefined) return 'names-a-path';
@@ -77,7 +79,7 @@ function withheld(
   const unknown = inherited.find((name) => env[name] === undefined);
   if (unknown !== undefined) return `variable ${unknown}`;
   // Everything that is uploaded besides the outputs.
-  const text = JSON.stringify([made.entry, closure, made.key.inputs()]);
+  const text = JSON.stringify([made.entry, closure, made.inputs]);
   if (call.map.tokenize(text) !== text) return 'messages-hold-a-path';
   const mentioned = base.macroEnv.filter((name) => counts(call, name));
   const suspects = new Set([...own, ...inherited, ...mentioned]);

@@ -53,7 +53,7 @@ export interface CompileEvent {
   compiler_runs: number;
   size_bytes?: number;
   stored_bytes?: number;
-  /** Why a compile that was stored is not uploaded. */
+  /** Why a compile that was stored may not leave this machine. */
   withheld?: string;
   /** The first digits of the hash of the toolchain's identity, with a remote. */
   toolchain?: string;

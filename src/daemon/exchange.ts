@@ -87,7 +87,8 @@ export async function importEntry(
       removeFile(aside);
     }
   }
-  if (!writeEntry(store, { ...entry, origin: asked.origin }, { ...inputs, closure }))
+  // What has travelled once may again.
+  if (!writeEntry(store, { ...entry, origin: asked.origin }, { ...inputs, closure, withheld: null }))
     return { kind: 'refused', why: 'another version of kache has an entry of this key' };
   // An eviction may have taken a blob that was there before the entry named it.
   if (entry.outputs.some(({ blob }) => stat(store.layout.blob(blob)) === undefined)) {

@@ -1,19 +1,22 @@
 // An entry as one object: a first line, a header, and the outputs, each compressed for itself. Whoever unpacks believes
 // nothing: not the lengths, not the names, not the bytes.
 //
-//   kache-pack-1 <sha256 of the packed header> <its length>\n
+//   kache-pack-2 <sha256 of the packed header> <its length>\n
 //   <header: JSON, zstd>
 //   <each output in the order of the header: zstd>
+//
+// An output that lies in another, byte for byte, is not packed again: a library holds its metadata, which is a fifth of
+// all bytes.
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
 import { parseJson } from '../core/json.ts';
 import type { Closure } from '../store/closures.ts';
-import type { Entry, EntryInputs } from '../store/entries.ts';
+import type { Entry, EntryInputs, StoredOutput } from '../store/entries.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isClosure, isEntry, isInputs } from './shapes.ts';
 
-const KIND = 'kache-pack-1';
+const KIND = 'kache-pack-2';
 
 /** An object larger than this is neither made nor read; with it, what one transfer holds in memory is bounded. */
 export const MAX_PACK_BYTES = 128 * 1024 * 1024;
@@ -34,8 +37,16 @@ export interface Packed {
 
 interface Header extends Packed {
   readonly key: CacheKey;
-  /** Packed length of each output. */
+  /** Packed length of each output; 0 of the one that is a part of another. */
   readonly lengths: readonly number[];
+  readonly part: Part | null;
+}
+
+/** An output that lies in another one, from this byte on. Outputs are numbered from 0. */
+interface Part {
+  readonly output: number;
+  readonly of: number;
+  readonly offset: number;
 }
 
 const compress = promisify(zstdCompress);
@@ -48,12 +59,18 @@ export async function pack(
 ): Promise<Uint8Array | undefined> {
   const params = { [constants.ZSTD_c_compressionLevel]: options.level };
   const outputs: Uint8Array[] = [];
+  const { outputs: files } = packed.entry;
+  const [library, metadata] = ['link', 'metadata'].map((kind) => files.findIndex((one) => one.kind === kind));
+  let part: Part | null = null;
   let total = 0;
-  for (const { blob, sizeBytes } of packed.entry.outputs) {
+  for (const [index, { blob, sizeBytes }] of files.entries()) {
     if (sizeBytes > MAX_OUTPUT_BYTES) return undefined;
     const bytes = options.outputOf(blob);
     if (bytes?.length !== sizeBytes || sha256(bytes) !== blob) return undefined;
-    const small = await compress(bytes, { params });
+    const whole = index === metadata ? files[library ?? -1] : undefined;
+    const offset = whole === undefined ? undefined : offsetIn(options.outputOf(whole.blob), bytes);
+    if (offset !== undefined) part = { output: index, of: library ?? -1, offset };
+    const small = offset === undefined ? await compress(bytes, { params }) : NOTHING;
     total += small.length;
     if (total > MAX_PACK_BYTES) return undefined;
     outputs.push(small);
@@ -62,11 +79,30 @@ export async function pack(
     key: packed.entry.key,
     ...packed,
     lengths: outputs.map(({ length }) => length),
+    part,
   };
   const text = await compress(JSON.stringify(header), { params });
   const first = Buffer.from(`${KIND} ${sha256(text)} ${text.length}\n`);
   const whole = Buffer.concat([first, text, ...outputs]);
   return whole.length > MAX_PACK_BYTES ? undefined : whole;
+}
+
+const NOTHING = new Uint8Array();
+/** A part that is shorter is not worth looking for. */
+const MIN_PART_BYTES = 64;
+/** Its first bytes may stand in other places too. */
+const MAX_TRIES = 16;
+
+/** Where `part` lies in `whole`; undefined when it does not, or is not found soon. */
+function offsetIn(whole: Uint8Array | undefined, part: Uint8Array): number | undefined {
+  if (whole === undefined || part.length < MIN_PART_BYTES) return undefined;
+  const [text, start] = [Buffer.from(whole.buffer, whole.byteOffset, whole.length), part.subarray(0, 64)];
+  let at = text.indexOf(start);
+  for (let tries = 0; at >= 0 && tries < MAX_TRIES; tries++) {
+    if (text.subarray(at, at + part.length).equals(part)) return at;
+    at = text.indexOf(start, at + 1);
+  }
+  return undefined;
 }
 
 /** Why an object is not what was asked for. */
@@ -88,7 +124,7 @@ const refused = (why: string): Refused => ({ kind: 'refused', why });
 /** Reads an object that is said to be the entry under `key`. */
 export async function unpack(object: Uint8Array, key: CacheKey): Promise<Unpacked | Refused> {
   const first = Buffer.from(object.subarray(0, 128)).toString('latin1');
-  const match = /^kache-pack-1 ([0-9a-f]{64}) (\d{1,8})\n/.exec(first);
+  const match = /^kache-pack-2 ([0-9a-f]{64}) (\d{1,8})\n/.exec(first);
   if (match === null) return refused('not a pack');
   const from = match[0].length;
   const text = object.subarray(from, from + Number(match[2]));
@@ -110,26 +146,41 @@ export async function unpack(object: Uint8Array, key: CacheKey): Promise<Unpacke
 }
 
 async function* outputs(
-  { entry, lengths }: Header,
+  { entry, lengths, part }: Header,
   object: Uint8Array,
   start: number,
 ): AsyncIterable<{ blob: BlobId; mode: number; bytes: Uint8Array } | Refused> {
   let at = start;
-  for (const [index, { blob, sizeBytes, mode }] of entry.outputs.entries()) {
+  for (const [index, output] of entry.outputs.entries()) {
     const length = lengths[index] ?? 0;
     const small = object.subarray(at, at + length);
     at += length;
-    if (sizeBytes > RATIO_COUNTS_FROM_BYTES && sizeBytes > length * MAX_RATIO) {
+    // It comes with what it is a part of.
+    if (part?.output === index) continue;
+    if (output.sizeBytes > RATIO_COUNTS_FROM_BYTES && output.sizeBytes > length * MAX_RATIO) {
       yield refused('unpacks to too much');
       return;
     }
-    const bytes = await inflate(small, sizeBytes);
-    if (bytes?.length !== sizeBytes || sha256(bytes) !== blob) {
-      yield refused('an output is not what its name says');
-      return;
+    const whole = await inflate(small, output.sizeBytes);
+    const found = [proven(output, whole)];
+    if (part?.of === index) {
+      const inside = entry.outputs[part.output];
+      found.push(proven(inside, whole?.subarray(part.offset, part.offset + (inside?.sizeBytes ?? 0))));
     }
-    yield { blob, mode, bytes };
+    for (const one of found) {
+      yield one;
+      if ('kind' in one) return;
+    }
   }
+}
+
+function proven(
+  output: StoredOutput | undefined,
+  bytes: Uint8Array | undefined,
+): { blob: BlobId; mode: number; bytes: Uint8Array } | Refused {
+  if (output === undefined || bytes?.length !== output.sizeBytes || sha256(bytes) !== output.blob)
+    return refused('an output is not what its name says');
+  return { blob: output.blob, mode: output.mode, bytes };
 }
 
 /** Undefined when it is no zstd, or more than `maxBytes`. */
@@ -145,11 +196,21 @@ async function inflate(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array 
 
 function readHeader(value: unknown): Header | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { key, entry, inputs, closure, lengths } = value as Partial<Record<keyof Header, unknown>>;
+  const { key, entry, inputs, closure, lengths, part } = value as Partial<Record<keyof Header, unknown>>;
   if (typeof key !== 'string' || parseDigest<CacheKey>(key) === undefined) return undefined;
   if (!isEntry(entry) || !isInputs(inputs) || !isClosure(closure)) return undefined;
   if (!Array.isArray(lengths) || lengths.length !== entry.outputs.length) return undefined;
   if (!lengths.every((length) => Number.isSafeInteger(length) && length >= 0)) return undefined;
   if (entry.outputs.some(({ sizeBytes }) => sizeBytes > MAX_OUTPUT_BYTES)) return undefined;
-  return { key: key as CacheKey, entry, inputs, closure, lengths: lengths as number[] };
+  if (part !== null && !isPart(part, lengths.length)) return undefined;
+  return { key: key as CacheKey, entry, inputs, closure, lengths: lengths as number[], part };
+}
+
+/** One part at most, of something that is packed itself: what unpacks is bounded by the ratio of that. */
+function isPart(value: unknown, outputs: number): value is Part {
+  if (typeof value !== 'object' || value === null) return false;
+  const { output, of, offset } = value as Partial<Record<keyof Part, unknown>>;
+  if (![output, of, offset].every((place) => Number.isSafeInteger(place) && (place as number) >= 0))
+    return false;
+  return output !== of && (output as number) < outputs && (of as number) < outputs;
 }

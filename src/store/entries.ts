@@ -65,16 +65,33 @@ export const readEntryInputs = (store: Store, key: CacheKey): EntryInputs | unde
 export const readEntryClosure = (store: Store, key: CacheKey): Closure | undefined =>
   parseLine<Closure>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[1]);
 
-/** What is published beside an entry, for explanations and for sharing it: without its closure it cannot be shared. */
-export type EntryOrigins = EntryInputs & { readonly closure?: Closure };
+/**
+ * Whether an entry may leave this machine, by the verdict of its compile. It does not where none was recorded: nobody
+ * can tell any more.
+ */
+export const mayTravel = (store: Store, key: CacheKey): boolean =>
+  parseLine<Verdict>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[2])?.withheld === null;
+
+interface Verdict {
+  /** Null: it may leave the machine; else why not. */
+  readonly withheld: string | null;
+}
+
+/** What is published beside an entry, for explanations and for sharing it: without all of it, it cannot be shared. */
+export type EntryOrigins = EntryInputs & { readonly closure?: Closure } & Partial<Verdict>;
 
 /**
  * Publishes an entry. Its blobs must be in place: whoever sees the entry may restore it at once. False when another
  * version of kache has an entry of its own under the key, which stays.
  */
-export function writeEntry(store: Store, entry: Entry, { closure, ...inputs }: EntryOrigins): boolean {
+export function writeEntry(
+  store: Store,
+  entry: Entry,
+  { closure, withheld, ...inputs }: EntryOrigins,
+): boolean {
   if (isForeignEntry(store, entry.key)) return false;
-  const lines = closure === undefined ? [inputs] : [inputs, closure];
+  const lines: unknown[] = closure === undefined ? [inputs] : [inputs, closure];
+  if (closure !== undefined && withheld !== undefined) lines.push({ withheld });
   store.replaceFile(store.layout.inputs(entry.key), utf8(encodeRecord(INPUTS_KIND, lines)));
   store.replaceFile(store.layout.entry(entry.key), utf8(encodeRecord(KIND, [entry])));
   return true;

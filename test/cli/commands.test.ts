@@ -34,6 +34,8 @@ test('every command has help with an example, and wrong usage is 2', () => {
     'doctor',
     'clean',
     'config',
+    'pack',
+    'sync',
     'completions',
   ]) {
     const help = kache(command, '--help');

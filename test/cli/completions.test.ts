@@ -43,6 +43,10 @@ test('what can follow: commands, options, their values, settings, crates of the 
   expect(answers('list', 'serd')).toEqual(['serde', 'serde_json']);
   expect(answers('purge', '--crate-name', 'sy')).toEqual(['syn']);
   expect(answers('clean', 'fold')).toEqual(['folder-one/']);
+  expect(answers('pack', '')).toEqual(expect.arrayContaining(['save', 'restore', 'show']));
+  expect(answers('pack', 'restore', 'sour')).toEqual(['source']);
+  expect(answers('pack', 'restore', 'source', 'folder-')).toEqual(['folder-one/']);
+  expect(answers('pack', 'save', '--base', 'sour')).toEqual(['source']);
   expect(answers('completions', '')).toEqual(['bash', 'zsh', 'fish']);
 });
 

@@ -196,7 +196,7 @@ test('commands inside sentences are commands there are, with options they have',
     if (['cc', 'cargo'].includes(command)) return false;
     if (!new RegExp(`^ {2}(\\S+\\|)?${command}(\\||\\s)`, 'm').test(helpOf())) return true;
     const options = rest.flatMap((word) => /^\[?(--?[a-z][a-z-]*)/.exec(word)?.[1] ?? []);
-    const subs = ['daemon', 'config'].includes(command) ? (rest[0] ?? '').split(',') : [];
+    const subs = ['daemon', 'config', 'pack'].includes(command) ? (rest[0] ?? '').split(',') : [];
     const text = [helpOf(command), ...subs.filter((sub) => sub !== '').map((sub) => helpOf(command, sub))];
     return (
       subs.some((sub) => sub !== '' && !new RegExp(`^ {2}${sub}\\b`, 'm').test(helpOf(command))) ||

@@ -1,6 +1,7 @@
 // A pack comes back as it went, and anything else in its place is refused.
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
+import type { BlobId } from '../../src/core/ids.ts';
 import { decodeBuild, encodeBuild, mergeBuilds } from '../../src/remote/build-object.ts';
 import { pack, unpack } from '../../src/remote/pack.ts';
 import { decodeUnit, encodeUnit, mergeUnits } from '../../src/remote/unit-object.ts';
@@ -65,16 +66,99 @@ test('no cut and no changed byte gets through', async () => {
   expect(await whole(Buffer.concat([object, new Uint8Array(1)]))).toBe('wrong length');
 });
 
+test('metadata that lies in the library is not packed again, and comes back', async () => {
+  const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+  const meta = random(50_000);
+  const parts = (library: Uint8Array) => {
+    const kinds = [
+      ['link', library],
+      ['metadata', meta],
+    ] as const;
+    const outputs = kinds.map(([kind, bytes]) => ({
+      kind,
+      blob: sha256(bytes) as BlobId,
+      sizeBytes: bytes.length,
+      mode: 0o644,
+    }));
+    const bytesOf = new Map(kinds.map(([, bytes]) => [sha256(bytes) as string, bytes]));
+    return { entry: { ...ENTRY, outputs }, bytesOf };
+  };
+  // What begins like it and is not it comes first; in the second library it is cut off, in the third it is not.
+  const begin = meta.subarray(0, 100);
+  const libraries = [
+    Buffer.concat([random(100), begin, begin, meta, random(1000)]),
+    Buffer.concat([begin, meta.subarray(0, -1)]),
+    random(60_000),
+    Buffer.concat([...Array(40).fill(begin), meta]),
+  ];
+  const sizes: number[] = [];
+  for (const library of libraries) {
+    for (const reversed of [false, true]) {
+      const { entry, bytesOf } = parts(library);
+      const changed = reversed ? { ...entry, outputs: entry.outputs.toReversed() } : entry;
+      const object = await pack(
+        { ...PACKED, entry: changed },
+        { level: 3, outputOf: (blob) => bytesOf.get(blob) },
+      );
+      if (object === undefined) throw new Error('could not be packed');
+      const unpacked = await unpack(object, KEY);
+      if (unpacked.kind === 'refused') throw new Error(unpacked.why);
+      const found: string[] = [];
+      for await (const output of unpacked.outputs()) {
+        if ('kind' in output) throw new Error(output.why);
+        expect(sha256(output.bytes)).toBe(output.blob);
+        found.push(output.blob);
+      }
+      expect(found.sort()).toEqual([...bytesOf.keys()].sort());
+      if (!reversed) sizes.push(object.length);
+    }
+  }
+  expect(sizes.map((size, index) => size < (libraries[index]?.length ?? 0) + 10_000)).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ]);
+});
+
+test('a part that is not what its name says, or reaches over the end, is refused', async () => {
+  const text = 'first output';
+  const small = Bun.zstdCompressSync(text);
+  const [first] = ENTRY.outputs;
+  for (const [inside, offset] of [
+    ['output', 6],
+    ['output', 5],
+    ['output', 7],
+    ['output', 1e15],
+    ['first', 0],
+  ] as const) {
+    const output = { kind: 'metadata', blob: sha256(inside), sizeBytes: inside.length, mode: 0o644 };
+    const entry = { ...ENTRY, outputs: [first, output] };
+    const part = { output: 1, of: 0, offset };
+    const result = await whole(
+      forged({ key: KEY, ...PACKED, entry, lengths: [small.length, 0], part }, small),
+    );
+    const isRight = text.slice(offset, offset + inside.length) === inside;
+    expect(result).toEqual(isRight ? [text, inside] : 'an output is not what its name says');
+  }
+});
+
 /** An object with a header of one's own making. */
 function forged(header: object, ...outputs: Uint8Array[]): Uint8Array {
   const text = Bun.zstdCompressSync(JSON.stringify(header));
-  return Buffer.concat([Buffer.from(`kache-pack-1 ${sha256(text)} ${text.length}\n`), text, ...outputs]);
+  return Buffer.concat([Buffer.from(`kache-pack-2 ${sha256(text)} ${text.length}\n`), text, ...outputs]);
 }
 
 test('a bomb is not unpacked', async () => {
   const zeros = Bun.zstdCompressSync(new Uint8Array(64 * 1024 * 1024));
   const output = { kind: 'link', blob: sha256('x'), sizeBytes: 64 * 1024 * 1024, mode: 0o644 };
-  const header = { ...PACKED, key: KEY, entry: { ...ENTRY, outputs: [output] }, lengths: [zeros.length] };
+  const header = {
+    ...PACKED,
+    key: KEY,
+    entry: { ...ENTRY, outputs: [output] },
+    lengths: [zeros.length],
+    part: null,
+  };
   expect(await whole(forged(header, zeros))).toBe('unpacks to too much');
   const small = { ...header, entry: { ...ENTRY, outputs: [{ ...output, sizeBytes: 10 }] } };
   expect(await whole(forged(small, zeros))).toBe('an output is not what its name says');
@@ -83,7 +167,7 @@ test('a bomb is not unpacked', async () => {
 });
 
 test('headers that are not exactly one are refused, whatever they hold', async () => {
-  const header = { key: KEY, ...PACKED, lengths: [1, 1] };
+  const header = { key: KEY, ...PACKED, lengths: [1, 1], part: null };
   const [output] = ENTRY.outputs;
   const wrong: object[] = [
     { ...header, key: '../../etc/passwd' },
@@ -99,6 +183,12 @@ test('headers that are not exactly one are refused, whatever they hold', async (
     { ...header, closure: { ...PACKED.closure, files: ['a\0b'] } },
     { ...header, closure: { ...PACKED.closure, more: 1 } },
     { ...header, inputs: {} },
+    { ...header, part: undefined },
+    { ...header, part: { output: 1, of: 1, offset: 0 } },
+    { ...header, part: { output: 2, of: 1, offset: 0 } },
+    { ...header, part: { output: 1, of: 2, offset: 0 } },
+    { ...header, part: { output: 1, of: 0, offset: -1 } },
+    { ...header, part: [1, 0, 0] },
     [],
   ];
   for (const value of wrong)

@@ -1,0 +1,259 @@
+// What a CI job costs when what an earlier one built is kept in a file: an archive of the target folder against a pack.
+//   bun bench/ci.ts [--write] [--rounds N] [--work-dir DIR] [--only NAME,…]
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { APPLICATIONS, type Application, bumpedApplication, fetchApplication } from './applications.ts';
+import { baseEnv, build, checkout, cpuModel } from './phases.ts';
+import { table } from './report.ts';
+import { archive, keyOf, unpack } from './target-archive.ts';
+import { forget, kacheBinary } from './tools.ts';
+
+const { values } = parseArgs({
+  args: process.argv.slice(2),
+  options: {
+    write: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    'work-dir': { type: 'string', default: join(tmpdir(), `kache-bench-ci-${process.pid}`) },
+  },
+});
+const workDir = values['work-dir'];
+mkdirSync(workDir, { recursive: true });
+
+const BYTES_A_SECOND = 50e6;
+
+/** One way to keep something. A job has a checkout at `dir`, and `state` is all that outlives it. */
+interface Way {
+  readonly name: string;
+  readonly env: (home: string) => Record<string, string>;
+  /** Saves the first job's build. */
+  readonly first: (job: Job) => void;
+  /** Brings it back; returns the bytes that were moved. */
+  readonly restore: (job: Job) => number;
+  /** Saves what is new; returns the bytes that are moved. */
+  readonly save: (job: Job) => number;
+}
+
+interface Job {
+  readonly dir: string;
+  /** Of this job's machine alone. */
+  readonly home: string;
+  readonly state: string;
+}
+
+const kache = (job: Job, ...args: readonly string[]): string => {
+  const done = Bun.spawnSync([kacheBinary, 'pack', ...args], {
+    env: { ...baseEnv(), ...PACK.env(job.home) },
+  });
+  if (done.exitCode !== 0) throw new Error(`Cannot ${args[0]} a pack: ${done.stderr.toString()}`);
+  return done.stdout.toString();
+};
+
+const NOTHING: Way = {
+  name: 'nothing kept',
+  env: () => ({ CARGO_INCREMENTAL: '0' }),
+  first: () => {},
+  restore: () => 0,
+  save: () => 0,
+};
+
+const ARCHIVE: Way = {
+  name: 'archive of target/',
+  env: () => ({ CARGO_INCREMENTAL: '0' }),
+  first: ({ dir, state }) => {
+    copyFileSync(join(dir, 'Cargo.lock'), join(state, 'Cargo.lock'));
+    archive(dir, join(state, 'target.tar.zst'));
+  },
+  restore: ({ dir, state }) => {
+    unpack(join(state, 'target.tar.zst'), dir);
+    return statSync(join(state, 'target.tar.zst')).size;
+  },
+  save: ({ dir, state, home }) =>
+    keyOf(dir) === keyOf(state) ? 0 : archive(dir, join(home, 'target.tar.zst')),
+};
+
+const PACK: Way = {
+  name: 'pack',
+  env: (home) => ({
+    RUSTC_WRAPPER: kacheBinary,
+    KACHE_CACHE_DIR: join(home, 'store'),
+    KACHE_CACHE_EXECUTABLES: '1',
+  }),
+  first: (job) => {
+    kache(job, 'save', join(job.state, 'base.pack'), '--since', '1h');
+  },
+  restore: (job) => {
+    kache(job, 'restore', join(job.state, 'base.pack'));
+    return statSync(join(job.state, 'base.pack')).size;
+  },
+  save: (job) => {
+    const base = join(job.state, 'base.pack');
+    const said = kache(job, 'save', join(job.home, 'new.pack'), '--since', '1h', '--base', base, '--json');
+    return (JSON.parse(said) as { bytes: number }).bytes;
+  },
+};
+
+interface Case {
+  readonly name: string;
+  readonly change: (application: Application, dir: string) => void;
+}
+
+const CASES: readonly Case[] = [
+  { name: 'lock file unchanged', change: () => {} },
+  {
+    name: 'one dependency bumped',
+    change: (application, dir) =>
+      copyFileSync(join(bumpedApplication(application, workDir), 'Cargo.lock'), join(dir, 'Cargo.lock')),
+  },
+  {
+    name: 'one source edited',
+    change: ({ leaf }, dir) =>
+      appendFileSync(join(dir, leaf), '\n#[allow(dead_code)]\nfn edited_by_the_benchmark() -> u32 { 1 }\n'),
+  },
+];
+
+interface Sample {
+  readonly application: string;
+  readonly way: string;
+  readonly case: string;
+  readonly downBytes: number;
+  readonly upBytes: number;
+  readonly restoreSeconds: number;
+  readonly buildSeconds: number;
+  readonly saveSeconds: number;
+}
+
+const timed = <T>(work: () => T): [value: T, seconds: number] => {
+  const from = performance.now();
+  const value = work();
+  return [value, (performance.now() - from) / 1000];
+};
+
+/** A machine nobody has used: the checkout at the same place, with the present time on every file, and nothing else. */
+function freshJob(source: string, state: string): Job {
+  rmSync(join(state, 'machine'), { recursive: true, force: true });
+  const home = join(state, 'machine', 'home');
+  mkdirSync(home, { recursive: true });
+  return { dir: checkout(source, join(state, 'machine', 'work', 'app')), home, state };
+}
+
+function measure(application: Application, way: Way): Sample[] {
+  const source = fetchApplication(application, workDir);
+  bumpedApplication(application, workDir);
+  const state = join(workDir, 'state', application.name);
+  forget(state);
+  mkdirSync(state, { recursive: true });
+  const first = freshJob(source, state);
+  build(first.dir, way.env(first.home));
+  way.first(first);
+  const samples = CASES.map((one) => {
+    const job = freshJob(source, state);
+    one.change(application, job.dir);
+    const [downBytes, restoreSeconds] = timed(() => way.restore(job));
+    const { seconds: buildSeconds } = build(job.dir, way.env(job.home));
+    const [upBytes, saveSeconds] = timed(() => way.save(job));
+    const cost = { downBytes, upBytes, restoreSeconds, buildSeconds, saveSeconds };
+    return { application: application.name, way: way.name, case: one.name, ...cost };
+  });
+  forget(state);
+  return samples;
+}
+
+const movedSeconds = ({ downBytes, upBytes }: Sample): number => (downBytes + upBytes) / BYTES_A_SECOND;
+const totalSeconds = (sample: Sample): number =>
+  movedSeconds(sample) + sample.restoreSeconds + sample.buildSeconds + sample.saveSeconds;
+
+/** The round in the middle, by its total. */
+function middle(samples: readonly Sample[]): Sample | undefined {
+  return samples.toSorted((a, b) => totalSeconds(a) - totalSeconds(b))[Math.floor((samples.length - 1) / 2)];
+}
+
+const seconds = (value: number): string => value.toFixed(value < 10 ? 2 : 1);
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+
+function section(application: Application, samples: readonly Sample[]): string {
+  const rows = CASES.flatMap((one) =>
+    WAYS.flatMap((way) => {
+      const found = samples.filter(
+        (sample) =>
+          sample.application === application.name && sample.way === way.name && sample.case === one.name,
+      );
+      const sample = middle(found);
+      if (sample === undefined) return [];
+      return [
+        [
+          one.name,
+          way.name,
+          megabytes(sample.downBytes),
+          megabytes(sample.upBytes),
+          seconds(movedSeconds(sample)),
+          seconds(sample.restoreSeconds),
+          seconds(sample.buildSeconds),
+          seconds(sample.saveSeconds),
+          seconds(totalSeconds(sample)),
+        ],
+      ];
+    }),
+  );
+  const { name, version, bump } = application;
+  return [
+    `### ${name}${version === undefined ? ' of this repository' : ` ${version}`}`,
+    '',
+    `The dependency is ${bump.crate}, in version ${bump.version}.`,
+    '',
+    table([
+      ['', 'kept', 'MB down', 'MB up', 'moving, s', 'restore, s', 'build, s', 'save, s', 'total, s'],
+      ...rows,
+    ]),
+  ].join('\n');
+}
+
+const START = '<!-- written by bench/ci.ts -->';
+const END = '<!-- end of bench/ci.ts -->';
+
+function report(measured: readonly Application[], samples: readonly Sample[]): string {
+  return [
+    START,
+    '',
+    `\`bun bench/ci.ts --write\` on ${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, ${navigator.hardwareConcurrency} cores, ${values.rounds} round${values.rounds === '1' ? '' : 's'} (the one in the middle by its total). Debug builds. MB are 10^6 bytes, moved at 50 MB/s.`,
+    '',
+    ...measured.flatMap((application) => [section(application, samples), '']),
+    END,
+  ].join('\n');
+}
+
+const WAYS: readonly Way[] = [NOTHING, ARCHIVE, PACK];
+const only = values.only?.split(',');
+const applications = APPLICATIONS.filter(({ name }) => only?.includes(name) ?? true);
+const samples: Sample[] = [];
+for (const [index, application] of applications.entries()) {
+  for (let round = 0; round < Number(values.rounds); round++)
+    for (const way of WAYS) {
+      const measured = measure(application, way);
+      samples.push(...measured);
+      const said = measured.map((sample) => `${sample.case} ${totalSeconds(sample).toFixed(1)} s`).join(', ');
+      console.error(`${application.name}, ${way.name}: ${said}`);
+    }
+  // After each application: a run that is cut short is not lost.
+  if (values.write) {
+    const path = join(import.meta.dir, '..', 'docs', 'ci.md');
+    const text = readFileSync(path, 'utf8');
+    const [before = '', rest] = text.split(START);
+    const after = rest?.split(END)[1];
+    if (after === undefined)
+      throw new Error(`Cannot write into ${path}: "${START}" or "${END}" is not there.`);
+    writeFileSync(path, before + report(applications.slice(0, index + 1), samples) + after);
+  }
+}
+console.log(report(applications, samples));
+rmSync(workDir, { recursive: true, force: true });

@@ -1,0 +1,53 @@
+// Which entries go into a pack: those compiles have used since some time, by the log; all of the store without one.
+import { type CacheKey, parseDigest } from '../core/ids.ts';
+import { mayTravel, readEntry } from '../store/entries.ts';
+import { reachesBackTo, readEvents } from '../store/event-log.ts';
+import { takeInventory } from '../store/inventory.ts';
+import type { Store } from '../store/store.ts';
+import { isHit, isMiss } from './summary.ts';
+
+export interface Choice {
+  /** Used longest ago first: of the closures of a unit, whoever takes them in keeps the last. */
+  readonly keys: readonly CacheKey[];
+  /** Used, but evicted since. */
+  readonly gone: number;
+  /** Used, but not to leave this machine. */
+  readonly withheld: number;
+}
+
+/** `sinceMs`: milliseconds since the epoch. */
+export function chooseEntries(store: Store, sinceMs: number | undefined): Choice {
+  const used = sinceMs === undefined ? everything(store) : usedSince(store, sinceMs);
+  const oldestFirst = [...used].sort(([a, aMs], [b, bMs]) => aMs - bMs || (a < b ? -1 : 1));
+  const [keys, counts] = [[] as CacheKey[], { gone: 0, withheld: 0 }];
+  for (const [key] of oldestFirst) {
+    if (readEntry(store, key) === undefined) counts.gone++;
+    else if (mayTravel(store, key)) keys.push(key);
+    else counts.withheld++;
+  }
+  return { keys, ...counts };
+}
+
+/** Keys and when they were used last. */
+type Used = ReadonlyMap<CacheKey, number>;
+
+const everything = (store: Store): Used =>
+  new Map(takeInventory(store).entries.map(({ key, usedMs }) => [key, usedMs]));
+
+function usedSince(store: Store, sinceMs: number): Used {
+  const used = new Map<CacheKey, number>();
+  const events = readEvents(store);
+  if (!reachesBackTo(store, events, sinceMs)) {
+    // A hit or a store has stamped the entry. What came from elsewhere and was not hit yet bears its mark.
+    for (const { key, entry, usedMs } of takeInventory(store).entries)
+      if (usedMs >= sinceMs - STAMP_MS && entry?.origin === undefined) used.set(key, usedMs);
+  }
+  for (const event of events) {
+    const key = parseDigest<CacheKey>(event.cache_key ?? '');
+    if (event.ts >= sinceMs && key !== undefined && (isHit(event) || isMiss(event))) used.set(key, event.ts);
+  }
+  return used;
+}
+
+/** Stamps are read in whole seconds. */
+const STAMP_MS = 1000;
