@@ -11,6 +11,7 @@ const steps: readonly (readonly [string, readonly string[]])[] = [
   ['types', [bin('tsc'), '--noEmit']],
   ['lint and format', [bin('biome'), 'check', '.']],
   ['settings documented', [process.execPath, 'scripts/settings-table.ts', '--check']],
+  ['action bundled', [process.execPath, 'scripts/action.ts', '--check']],
   ['architecture', [process.execPath, 'test', '--timeout', '60000', './test/architecture.test.ts']],
   ['unit tests', [process.execPath, 'test', '--timeout', '60000', ...UNIT]],
 ];

@@ -1,0 +1,92 @@
+// How packs follow each other in GitHub's cache: the newest archive of a job names the ones it builds on. Pure.
+import { createHash } from 'node:crypto';
+
+/** Lies beside the pack in every archive. Fields are never renamed; another meaning gets another number. */
+export interface Manifest {
+  readonly format: 1;
+  /** Keys of the archives with the packs below this one, the oldest first. */
+  readonly below: readonly string[];
+}
+
+/** What `kache pack save --json` says of a pack. */
+export interface Saved {
+  /** Null: nothing to write. */
+  readonly file: string | null;
+  readonly set: string;
+  readonly entries: number;
+  readonly in_bases: number;
+  readonly new: number;
+  readonly bytes: number;
+  readonly used_bytes: number;
+  readonly base_bytes: number;
+}
+
+/** Packs that are restored at once, at most: a chain this long starts afresh. */
+export const MAX_PACKS = 8;
+
+/** Bytes of all packs of a chain to those of one fresh pack, from which on a fresh one costs less (docs/adr/0017). */
+export const MAX_STALE_RATIO = 1.5;
+
+export type Plan = 'nothing' | 'delta' | 'fresh';
+
+/**
+ * What to upload after a job, given what a pack of only the new entries came to. A job that was not a success may have
+ * used a part only of what the next one needs: it adds, and never starts afresh.
+ */
+export function plan(saved: Saved, packsBelow: number, succeeded: boolean): Plan {
+  if (saved.file === null || saved.new === 0) return 'nothing';
+  if (packsBelow === 0) return 'delta';
+  // Nothing of what was restored was of use: another kache or another compiler.
+  if (saved.in_bases === 0) return 'fresh';
+  if (packsBelow >= MAX_PACKS) return 'fresh';
+  const isStale = saved.base_bytes + saved.bytes > MAX_STALE_RATIO * saved.used_bytes;
+  return isStale && succeeded ? 'fresh' : 'delta';
+}
+
+export interface Place {
+  readonly prefix: string;
+  readonly os: string;
+  readonly arch: string;
+  readonly workflow: string;
+  readonly job: string;
+  readonly matrix: string;
+  /** What `rustc -vV` prints. */
+  readonly toolchain: string;
+}
+
+/** What the keys of all archives of one job begin with. It ends with a dash: no job's is the beginning of another's. */
+export function keyPrefix({ prefix, os, arch, workflow, job, matrix, toolchain }: Place): string {
+  const scope = `${job}-${hash(workflow, matrix).slice(0, 8)}`;
+  const text = [prefix, 'v1', os, arch, scope, hash(toolchain).slice(0, 12), ''].join('-');
+  return text.replaceAll(/[^\w.@/+-]/g, '_');
+}
+
+/**
+ * The key of an archive. `damaged` are keys under which something unreadable lies: they can never be written again, so
+ * that what replaces them must not have their names.
+ */
+export const archiveKey = (
+  prefix: string,
+  set: string,
+  below: readonly string[],
+  damaged: readonly string[],
+): string => `${prefix}${hash(set, below.join(), damaged.join()).slice(0, 24)}`;
+
+const hash = (...parts: string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+
+/** The manifest in `text`; undefined when it is none that this version reads. */
+export function parseManifest(text: string): Manifest | undefined {
+  const value = parsed(text);
+  if (value?.format !== 1 || !Array.isArray(value.below)) return undefined;
+  const below = value.below.filter((key) => typeof key === 'string');
+  return below.length === value.below.length && below.length <= MAX_PACKS ? { format: 1, below } : undefined;
+}
+
+function parsed(text: string): { format?: unknown; below?: unknown } | undefined {
+  try {
+    return JSON.parse(text) ?? undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
