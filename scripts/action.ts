@@ -15,7 +15,7 @@ interface Metafile {
 function bundle(): Record<string, string> {
   const scratch = mkdtempSync(join(tmpdir(), 'kache-action-'));
   try {
-    const [outfile, metafile] = [join(scratch, 'action.js'), join(scratch, 'meta.json')];
+    const [outfile, metafile] = [join(scratch, 'action.mjs'), join(scratch, 'meta.json')];
     const { exitCode, stderr } = Bun.spawnSync(
       [
         ...[process.execPath, 'build', '--target=node', '--format=esm', '--minify'],
@@ -27,7 +27,7 @@ function bundle(): Record<string, string> {
     );
     if (exitCode !== 0) throw new Error(`Cannot bundle the action: ${stderr}`);
     const { inputs } = JSON.parse(readFileSync(metafile, 'utf8')) as Metafile;
-    return { 'action.js': readFileSync(outfile, 'utf8'), 'licenses.txt': licences(Object.keys(inputs)) };
+    return { 'action.mjs': readFileSync(outfile, 'utf8'), 'licenses.txt': licences(Object.keys(inputs)) };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -64,5 +64,5 @@ if (process.argv.includes('--check')) {
     mkdirSync(dirname(join(dist, name)), { recursive: true });
     writeFileSync(join(dist, name), text);
   }
-  console.log(`bundled ${relative(root, dist)}/action.js`);
+  console.log(`bundled ${relative(root, dist)}/action.mjs`);
 }

@@ -29,18 +29,23 @@ export const MAX_STALE_RATIO = 1.5;
 
 export type Plan = 'nothing' | 'delta' | 'fresh';
 
-/**
- * What to upload after a job, given what a pack of only the new entries came to. A job that was not a success may have
- * used a part only of what the next one needs: it adds, and never starts afresh.
- */
-export function plan(saved: Saved, packsBelow: number, succeeded: boolean): Plan {
-  if (saved.file === null || saved.new === 0) return 'nothing';
-  if (packsBelow === 0) return 'delta';
-  // Nothing of what was restored was of use: another kache or another compiler.
-  if (saved.in_bases === 0) return 'fresh';
-  if (packsBelow >= MAX_PACKS) return 'fresh';
-  const isStale = saved.base_bytes + saved.bytes > MAX_STALE_RATIO * saved.used_bytes;
-  return isStale && succeeded ? 'fresh' : 'delta';
+export interface Situation {
+  /** Packs of the chain that are in the store. */
+  readonly packs: number;
+  /** Something unreadable was found: the chain as it is would be met again and again. */
+  readonly isDamaged: boolean;
+  /** A job that was not may have used only a part of what the next one needs: it adds, and never starts afresh. */
+  readonly succeeded: boolean;
+}
+
+/** What to upload after a job, given what a pack of only the new entries came to. */
+export function plan(saved: Saved, { packs, isDamaged, succeeded }: Situation): Plan {
+  if (isDamaged && succeeded && saved.entries > 0) return 'fresh';
+  if (saved.new === 0) return 'nothing';
+  if (packs === 0 || !succeeded) return packs < MAX_PACKS ? 'delta' : 'nothing';
+  // Nothing of what was restored was of use: another kache or other flags.
+  if (saved.in_bases === 0 || packs >= MAX_PACKS) return 'fresh';
+  return saved.base_bytes + saved.bytes > MAX_STALE_RATIO * saved.used_bytes ? 'fresh' : 'delta';
 }
 
 export interface Place {

@@ -7,9 +7,8 @@ const PATTERN = 'kache-*';
 /** No segment of a download may hang longer. */
 const DOWNLOAD = { timeoutInMs: 30_000, segmentTimeoutInMs: 2 * 60_000 };
 
-/** Whether this job has a cache service and a token for it. */
-export const isAvailable = (): boolean =>
-  cache.isFeatureAvailable() && (process.env['ACTIONS_RUNTIME_TOKEN'] ?? '') !== '';
+/** Whether this job has a cache service. */
+export const isAvailable = (): boolean => cache.isFeatureAvailable();
 
 /**
  * Unpacks the newest archive whose key begins with `prefix` into `folder`, of those this branch may see. Returns its key,

@@ -85,6 +85,6 @@ async function bringBack(kache: Kache, inputs: Inputs): Promise<Pick<Job, 'prefi
     attempt<Restored>('restore the cache', () => restorePacks(kache, folder, prefix)),
   );
   if (restored !== undefined && restored.packs.length > 0)
-    core.info(`kache: ${restored.entries} entries are back, ${restored.packs.length} packs.`);
+    core.info(`kache: entries restored: ${restored.entries}, packs: ${restored.packs.length}.`);
   return { prefix, restored: restored ?? NOTHING_RESTORED };
 }

@@ -108,7 +108,11 @@ export async function savePacks(kache: Kache, options: SaveOptions): Promise<Upl
     ]);
 
   const added = await write(restored.packs);
-  const kind = plan(added, restored.packs.length, options.succeeded);
+  const kind = plan(added, {
+    packs: restored.packs.length,
+    isDamaged: restored.damaged.length > 0,
+    succeeded: options.succeeded,
+  });
   if (kind === 'nothing') {
     core.info('Everything this job used is in the cache: nothing is uploaded.');
     return { kind, entries: 0, bytes: 0 };

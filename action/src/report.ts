@@ -38,19 +38,26 @@ export async function page(
 }
 
 const UPLOADED: Readonly<Record<Uploaded['kind'], string>> = {
-  nothing: 'nothing was saved, as nothing is new',
+  nothing: 'nothing is new, nothing was saved',
   delta: 'saved as one more pack',
   fresh: 'saved as a fresh pack in the place of all before',
-  'not-taken': 'to be saved, which the cache did not take',
+  'not-taken': 'not taken by the cache',
 };
 
 function traffic(restored: Restored, uploaded: Uploaded): string {
-  const brought = `GitHub's cache: ${megabytes(restored.bytes)} restored (${restored.entries} entries in ${restored.packs.length} packs)`;
-  const damaged = restored.damaged.length === 0 ? '' : `, ${restored.damaged.length} packs were damaged`;
-  const what = UPLOADED[uploaded.kind];
-  return uploaded.kind === 'nothing'
-    ? `${brought}${damaged}; ${what}.`
-    : `${brought}${damaged}; ${megabytes(uploaded.bytes)} (${uploaded.entries} entries) ${what}.`;
+  const { packs, damaged, entries, bytes } = restored;
+  const unusable = damaged.length === 0 ? '' : `, ${count(damaged.length, 'pack')} damaged`;
+  const saved =
+    uploaded.kind === 'nothing'
+      ? ''
+      : `${size(uploaded.bytes)} (${count(uploaded.entries, 'entry', 'entries')}) `;
+  return (
+    `GitHub's cache: ${size(bytes)} restored (${count(entries, 'entry', 'entries')} in ${count(packs.length, 'pack')}${unusable}); ` +
+    `${saved}${UPLOADED[uploaded.kind]}.`
+  );
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
+const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+
+const size = (bytes: number): string =>
+  bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
