@@ -25,7 +25,7 @@ export interface Saved {
 export const MAX_PACKS = 8;
 
 /** Bytes of all packs of a chain to those of one fresh pack, from which on a fresh one costs less (docs/adr/0017). */
-export const MAX_STALE_RATIO = 1.5;
+export const MAX_STALE_RATIO = 1.25;
 
 export type Plan = 'nothing' | 'delta' | 'fresh';
 
@@ -67,15 +67,15 @@ export function keyPrefix({ prefix, os, arch, workflow, job, matrix, toolchain }
 }
 
 /**
- * The key of an archive. `damaged` are keys under which something unreadable lies: they can never be written again, so
- * that what replaces them must not have their names.
+ * The key of an archive: of what is in it, and of the archives its job met. An archive is written once and the newest is
+ * what the next job takes, so that a job that goes back to what an older one holds needs a name of its own; two jobs
+ * that met the same and did the same have one.
  */
 export const archiveKey = (
   prefix: string,
   set: string,
-  below: readonly string[],
-  damaged: readonly string[],
-): string => `${prefix}${hash(set, below.join(), damaged.join()).slice(0, 24)}`;
+  { below, met }: { readonly below: readonly string[]; readonly met: readonly string[] },
+): string => `${prefix}${hash(set, below.join(), met.join()).slice(0, 24)}`;
 
 const hash = (...parts: string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 

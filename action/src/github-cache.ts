@@ -11,16 +11,19 @@ const DOWNLOAD = { timeoutInMs: 30_000, segmentTimeoutInMs: 2 * 60_000 };
 export const isAvailable = (): boolean => cache.isFeatureAvailable();
 
 /**
- * Unpacks the newest archive whose key begins with `prefix` into `folder`, of those this branch may see. Returns its key,
- * or undefined where there is none or it did not arrive, which the client has warned of.
+ * The key of the newest archive whose key begins with `prefix`, of those this branch may see; undefined where there is
+ * none, or where nobody could be asked, which the client has warned of.
  */
-export const restoreNewest = (folder: string, prefix: string): Promise<string | undefined> =>
-  inFolder(folder, () => cache.restoreCache([PATTERN], prefix, [prefix], DOWNLOAD));
+export const findNewest = (prefix: string): Promise<string | undefined> =>
+  cache.restoreCache([PATTERN], prefix, [prefix], { lookupOnly: true });
 
-/** The same for the archives of these keys, side by side. Returns the keys of those that arrived. */
-export async function restoreExact(folder: string, keys: readonly string[]): Promise<string[]> {
+/**
+ * Unpacks the archives of these keys into `folder`, side by side. Returns the keys of those that arrived; the client warns
+ * of those that are there and did not.
+ */
+export async function restore(folder: string, keys: readonly string[]): Promise<string[]> {
   const found = await inFolder(folder, () =>
-    Promise.all(keys.map((key) => cache.restoreCache([PATTERN], key, [], DOWNLOAD).catch(() => undefined))),
+    Promise.all(keys.map((key) => cache.restoreCache([PATTERN], key, [], DOWNLOAD))),
   );
   return keys.filter((key) => found.includes(key));
 }

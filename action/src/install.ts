@@ -8,11 +8,7 @@ import { HttpClient } from '@actions/http-client';
 import * as toolCache from '@actions/tool-cache';
 import manifest from '../../package.json' with { type: 'json' };
 import type { Inputs } from './inputs.ts';
-
-/** Of the packages that hold the binary: one for each platform. */
-const PACKAGE = 'kache-rs';
-/** Where the binary is in such a package. */
-const BINARY = join('bin', 'kache');
+import { BINARY, PACKAGE } from './package.ts';
 
 interface Release {
   readonly version: string;

@@ -3,14 +3,14 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writ
 import { join } from 'node:path';
 import * as core from '@actions/core';
 import { archiveKey, type Manifest, parseManifest, plan, type Saved } from './chain.ts';
-import { restoreExact, restoreNewest, save } from './github-cache.ts';
+import { findNewest, restore, save } from './github-cache.ts';
 import type { Kache } from './kache.ts';
 
 /** What was brought, for the post step. */
 export interface Restored {
   /** Keys of the archives whose packs are in the store, whole; the oldest first. */
   readonly packs: readonly string[];
-  /** Keys under which something unreadable lies. */
+  /** Keys of archives that could not be read, or whose packs could not. */
   readonly damaged: readonly string[];
   readonly entries: number;
   readonly bytes: number;
@@ -32,17 +32,18 @@ const manifestOf = (folder: string, key: string): string => join(folder, `${name
 /** Puts everything the newest archive of this job stands for into the store. Packs are kept in `folder`. */
 export async function restorePacks(kache: Kache, folder: string, prefix: string): Promise<Restored> {
   mkdirSync(folder, { recursive: true });
-  const newest = await restoreNewest(folder, prefix);
+  const newest = await findNewest(prefix);
   if (newest === undefined) {
     core.info('Nothing of this job is in the cache yet.');
     return NOTHING_RESTORED;
   }
+  await restore(folder, [newest]);
   const manifest = readManifest(folder, newest);
   if (manifest === undefined) {
-    core.warning(`kache: Cannot use "${newest}": it is damaged, or of another version. It is replaced.`);
+    core.warning(`kache: Cannot use "${newest}": it did not arrive, is damaged, or of another version.`);
     return { ...NOTHING_RESTORED, damaged: [newest] };
   }
-  const arrived = await restoreExact(folder, manifest.below);
+  const arrived = await restore(folder, manifest.below);
   const unpacked = await Promise.all(
     [...arrived, newest].map(async (key) => ({ key, ...(await unpack(kache, packOf(folder, key))) })),
   );
@@ -119,7 +120,7 @@ export async function savePacks(kache: Kache, options: SaveOptions): Promise<Upl
   }
   const saved = kind === 'fresh' ? await write([]) : added;
   const below = kind === 'fresh' ? [] : restored.packs;
-  const key = archiveKey(prefix, saved.set, below, restored.damaged);
+  const key = archiveKey(prefix, saved.set, { below, met: [...restored.packs, ...restored.damaged] });
   renameSync(pack, packOf(staging, key));
   const manifest: Manifest = { format: 1, below };
   writeFileSync(manifestOf(staging, key), JSON.stringify(manifest));

@@ -22,6 +22,9 @@ export type Endpoint = (typeof ENDPOINTS)[number];
 /** What to answer in the place of the right answer; undefined: the right one. */
 export type Fault = (endpoint: Endpoint, nth: number) => Response | 'garbled' | 'cut' | undefined;
 
+/** Where blobs seem to be: the client takes its way for Azure's storage by this name only. */
+const BLOBS = 'http://kache-tests.blob.core.windows.net/';
+
 interface Upload {
   readonly key: string;
   readonly version: string;
@@ -66,8 +69,18 @@ export class ActionsCache implements Disposable {
     return `http://127.0.0.1:${this.#server.port}/`;
   }
 
-  /** A token for a run. */
-  grant(grant: Grant): string {
+  /** What a run needs to get here, for its calls directly, and as a proxy for what goes to Azure. */
+  env(grant: Grant): Record<string, string> {
+    return {
+      ACTIONS_CACHE_SERVICE_V2: 'true',
+      ACTIONS_RESULTS_URL: this.url,
+      ACTIONS_RUNTIME_TOKEN: this.#tokenFor(grant),
+      HTTP_PROXY: this.url,
+      NO_PROXY: '127.0.0.1',
+    };
+  }
+
+  #tokenFor(grant: Grant): string {
     const token = randomUUID();
     this.#grants.set(token, grant);
     return token;
@@ -109,7 +122,7 @@ export class ActionsCache implements Disposable {
           : {
               ok: true,
               matched_key: found.key,
-              signed_download_url: `${this.url}blobs/account/${this.archives.indexOf(found)}?sig=read`,
+              signed_download_url: `${BLOBS}container/${this.archives.indexOf(found)}?sig=read`,
             },
       );
     }
@@ -123,7 +136,7 @@ export class ActionsCache implements Disposable {
         return twirpError(409, 'already_exists', 'an entry with the same key, version and scope exists');
       const id = randomUUID();
       this.#uploads.set(id, { key, version, branch: grant.writes, blocks: new Map(), bytes: undefined });
-      return Response.json({ ok: true, signed_upload_url: `${this.url}blobs/account/${id}?sig=write` });
+      return Response.json({ ok: true, signed_upload_url: `${BLOBS}container/${id}?sig=write` });
     }
     const upload = [...this.#uploads.values()].findLast((one) => one.key === key && one.version === version);
     if (upload?.bytes === undefined || upload.bytes.length !== Number(request['size_bytes']))
