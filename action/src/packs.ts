@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as core from '@actions/core';
+import { attempt } from './attempt.ts';
 import { archiveKey, type Manifest, parseManifest, plan, type Saved } from './chain.ts';
 import { findNewest, restore, save } from './github-cache.ts';
 import type { Kache } from './kache.ts';
@@ -22,6 +23,9 @@ export interface Uploaded {
   readonly bytes: number;
 }
 
+/** The client tries for half a minute where it is refused, and much longer where nobody answers. */
+const ASKING_MS = 60_000;
+
 export const NOTHING_RESTORED: Restored = { packs: [], damaged: [], entries: 0, bytes: 0 };
 
 /** `kache-<last part of the key>.pack` and `.json`: the two files of an archive. */
@@ -32,7 +36,7 @@ const manifestOf = (folder: string, key: string): string => join(folder, `${name
 /** Puts everything the newest archive of this job stands for into the store. Packs are kept in `folder`. */
 export async function restorePacks(kache: Kache, folder: string, prefix: string): Promise<Restored> {
   mkdirSync(folder, { recursive: true });
-  const newest = await findNewest(prefix);
+  const newest = await attempt('ask the cache', () => findNewest(prefix), ASKING_MS);
   if (newest === undefined) {
     core.info('Nothing of this job is in the cache yet.');
     return NOTHING_RESTORED;

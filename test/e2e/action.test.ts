@@ -263,6 +263,17 @@ describe.skipIf(node === undefined)('whatever the service does', () => {
       );
     }, 300_000);
 
+  test.concurrent('a service that says nothing is waited for for a minute', async () => {
+    using lab = new Lab();
+    using cache = new ActionsCache();
+    cache.fault = (asked) => (asked === 'lookup' ? 'silent' : undefined);
+    const { main } = await play(newJob(lab, cache, 'one', { files: TINY }));
+    expect(warnings(main)).toEqual([
+      'kache: Cannot ask the cache: it took longer than 60 s. The build goes on without it.',
+    ]);
+    expect(cache.archives.length).toBe(1);
+  }, 120_000);
+
   test('without a service, without a token, or with one nobody answers', async () => {
     using lab = new Lab();
     using cache = new ActionsCache();

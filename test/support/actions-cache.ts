@@ -20,7 +20,7 @@ export const ENDPOINTS = ['lookup', 'properties', 'download', 'create', 'upload'
 export type Endpoint = (typeof ENDPOINTS)[number];
 
 /** What to answer in the place of the right answer; undefined: the right one. */
-export type Fault = (endpoint: Endpoint, nth: number) => Response | 'garbled' | 'cut' | undefined;
+export type Fault = (endpoint: Endpoint, nth: number) => Response | 'garbled' | 'cut' | 'silent' | undefined;
 
 /** Where blobs seem to be: the client takes its way for Azure's storage by this name only. */
 const BLOBS = 'http://kache-tests.blob.core.windows.net/';
@@ -102,6 +102,7 @@ export class ActionsCache implements Disposable {
     if (endpoint === undefined) return new Response('', { status: 404 });
     const fault = this.fault(endpoint, this.counts[endpoint]++);
     if (fault instanceof Response) return fault;
+    if (fault === 'silent') return new Promise(() => {});
     const body = Buffer.from(await request.arrayBuffer());
     if (endpoint === 'upload') return this.#take(url, body, fault);
     if (endpoint === 'properties' || endpoint === 'download') return this.#give(url, request, fault);
