@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dir, '..');
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
-const UNIT = ['core', 'sys', 'rustc', 'store', 'compile', 'tui', 'remote', 'daemon'].map(
+const UNIT = ['core', 'sys', 'rustc', 'store', 'compile', 'tui', 'remote', 'daemon', 'action'].map(
   (name) => `./test/${name}`,
 );
 

@@ -199,6 +199,13 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     expect(cache.archives.length).toBe(3);
   }, 120_000);
 
+  test('what took less to compile than `min-compile-ms` is left out', async () => {
+    using lab = new Lab();
+    using cache = new ActionsCache();
+    await play(newJob(lab, cache, 'one', { with: { 'min-compile-ms': '3600000' } }));
+    expect([cache.archives.length, cache.counts.create]).toEqual([0, 0]);
+  }, 60_000);
+
   test('a job that failed adds what it compiled, and starts nothing afresh', async () => {
     using lab = new Lab();
     using cache = new ActionsCache();
