@@ -18,6 +18,8 @@ export interface Inputs {
   readonly binary: string;
   readonly githubCache: boolean;
   readonly cacheKeyPrefix: string;
+  /** Where Cargo.lock and what names the toolchain are. */
+  readonly workingDirectory: string;
   /** Undefined: no remote. */
   readonly s3: S3Inputs | undefined;
   readonly sync: boolean;
@@ -53,6 +55,7 @@ export function readInputs(): Inputs {
     binary: core.getInput('binary'),
     githubCache: flag('github-cache', true),
     cacheKeyPrefix: core.getInput('cache-key-prefix') || 'kache',
+    workingDirectory: core.getInput('working-directory') || '.',
     s3: bucket === '' ? undefined : s3,
     sync: flag('sync', true),
     warm: flag('warm', false),

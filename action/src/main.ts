@@ -8,7 +8,7 @@ import { keyPrefix } from './chain.ts';
 import { isAvailable } from './github-cache.ts';
 import { type Inputs, readInputs } from './inputs.ts';
 import { install } from './install.ts';
-import { type Job, jobFile, packFolder } from './job.ts';
+import { enter, type Job, jobFile, packFolder } from './job.ts';
 import { Kache } from './kache.ts';
 import { NOTHING_RESTORED, type Restored, restorePacks } from './packs.ts';
 import { setUpBucket, warm } from './remote.ts';
@@ -41,6 +41,7 @@ async function setUp(inputs: Inputs): Promise<void> {
   if (kache === undefined) return;
 
   exportSettings(kache.binary, inputs);
+  await enter(inputs);
   let job: Job = { binary: kache.binary, since };
   if (inputs.s3 !== undefined) {
     setUpBucket(inputs.s3, inputs.manifestKey);

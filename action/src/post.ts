@@ -3,7 +3,7 @@ import * as core from '@actions/core';
 import { attempt } from './attempt.ts';
 import { comment } from './comment.ts';
 import { type Inputs, readInputs } from './inputs.ts';
-import { type Job, packFolder } from './job.ts';
+import { enter, type Job, packFolder } from './job.ts';
 import { Kache } from './kache.ts';
 import { NOTHING_RESTORED, savePacks, type Uploaded } from './packs.ts';
 import { pushAll } from './remote.ts';
@@ -16,6 +16,7 @@ export async function post(): Promise<void> {
   const job = JSON.parse(state) as Job;
   const inputs = readInputs();
   const kache = new Kache(job.binary);
+  await enter(inputs);
 
   if (inputs.s3 !== undefined) await pushAll(kache, inputs);
   const uploaded = await saveNew(kache, job, inputs);

@@ -46,7 +46,7 @@ const UPLOADED: Readonly<Record<Uploaded['kind'], string>> = {
 
 function traffic(restored: Restored, uploaded: Uploaded): string {
   const { packs, damaged, entries, bytes } = restored;
-  const unusable = damaged.length === 0 ? '' : `, ${count(damaged.length, 'pack')} damaged`;
+  const unusable = damaged.length === 0 ? '' : `, ${count(damaged.length, 'pack')} unreadable`;
   const saved =
     uploaded.kind === 'nothing'
       ? ''

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'bun:test';
 import {
   appendFileSync,
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -12,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PACKAGE } from '../../action/src/package.ts';
+import { APPLICATIONS, fetchApplication } from '../../bench/applications.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
 import { ActionsCache, ENDPOINTS, type Endpoint, type Grant } from '../support/actions-cache.ts';
@@ -155,12 +157,54 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     const fifth = await play(newJob(lab, cache, 'five'));
     expect(warnings(fifth.main).join()).toContain('pack');
     expect(resultsOf(lab, 'five')).toMatchObject({ facade: 'prefetch_hit', native: 'prefetch_hit' });
-    expect(fifth.post.summary).toContain('1 pack damaged');
+    expect(fifth.post.summary).toContain('1 pack unreadable');
     // What was in it is there again, under another key.
     const sixth = newJob(lab, cache, 'six');
     expect(warnings((await play(sixth)).main)).toEqual([]);
     expect(resultsOf(lab, 'six')).toEqual(all('prefetch_hit'));
   }, 300_000);
+
+  test('a bench application, built, restored elsewhere, edited', async () => {
+    const application = APPLICATIONS.find(
+      ({ name }) => name === (process.env['KACHE_TEST_APPLICATION'] ?? 'workspace'),
+    );
+    if (application === undefined) throw new Error('no such application');
+    using lab = new Lab();
+    using cache = new ActionsCache();
+    const source = fetchApplication(application, lab.root);
+    const jobOf = (name: string): Job => {
+      const job = newJob(lab, cache, name, { files: {} });
+      cpSync(source, job.workspace, { recursive: true });
+      return job;
+    };
+    const took: [what: string, seconds: number, uploaded: number, downloaded: number][] = [];
+    const run = async (name: string, job: Job): Promise<Record<string, number>> => {
+      cache.reset();
+      const from = performance.now();
+      await play(job);
+      took.push([name, (performance.now() - from) / 1000, cache.uploaded, cache.downloaded]);
+      return Object.fromEntries(
+        Map.groupBy(eventsOf(lab, name), ({ result }) => result)
+          .entries()
+          .map(([result, events]) => [result, events.length]),
+      );
+    };
+    const cold = await run('cold', jobOf('cold'));
+    const warm = await run('warm', jobOf('warm'));
+    expect([warm['miss'] ?? 0, warm['prefetch_hit']]).toEqual([0, (cold['miss'] ?? 0) + (cold['dup'] ?? 0)]);
+    const edited = jobOf('edited');
+    appendFileSync(join(edited.workspace, application.leaf), '\npub fn edited_by_tests() {}\n');
+    await run('edited', edited);
+    const [first, second, third] = took.map(([, , uploaded]) => uploaded);
+    expect(second).toBe(0);
+    expect(third).toBeGreaterThan(0);
+    expect(third).toBeLessThan((first ?? 0) / 4);
+    console.log(
+      took
+        .map(([name, seconds, up, down]) => `${name}: ${seconds.toFixed(1)} s, ${up} up, ${down} down`)
+        .join('\n'),
+    );
+  }, 600_000);
 
   test('a branch sees the default branch, adds to it for itself, and the default branch does not see that', async () => {
     using lab = new Lab();
@@ -242,14 +286,15 @@ describe.skipIf(node === undefined)('whatever the service does', () => {
   for (const endpoint of ENDPOINTS)
     test.concurrent(`${endpoint} fails in every way, and each job builds`, async () => {
       using lab = new Lab();
+      using template = new ActionsCache();
+      await play(newJob(lab, template, 'before', { files: TINY }));
+      expect(template.archives.length).toBe(1);
       await Promise.all(
         Object.keys(FAULTS)
           .filter((fault) => applies(fault, endpoint))
           .map(async (fault, index) => {
             using cache = new ActionsCache();
-            const before = newJob(lab, cache, `${index}-before`, { files: TINY });
-            await play(before);
-            expect(cache.archives.length).toBe(1);
+            cache.archives.push(...template.archives);
             // With something to restore, and something to save.
             const job = newJob(lab, cache, `${index}`, { files: TINY });
             appendFileSync(join(job.workspace, 'src/lib.rs'), 'pub fn two() -> u8 { 2 }\n');
@@ -463,6 +508,17 @@ describe.skipIf(node === undefined)('with a bucket', () => {
     expect(logs).toContain(`::add-mask::${SECRET_KEY}`);
     expect(logs.replaceAll(`::add-mask::${SECRET_KEY}`, '')).not.toContain(SECRET_KEY);
     expect([cache.counts.lookup, cache.counts.create]).toEqual([0, 0]);
+
+    // The workspace in a folder of the repository: its lockfile is found there.
+    const below = newJob(lab, cache, 'below', {
+      with: { ...bucket, 'working-directory': 'rust' },
+      files: {},
+    });
+    lab.write(join(below.workspace, 'rust'), PORTABLE);
+    await below.main();
+    expect((await below.run(['cargo', 'build', '--manifest-path', 'rust/Cargo.toml'])).status).toBe(0);
+    const ended = await below.post();
+    expect([warnings(ended), ended.log.includes('Saved a list of')]).toEqual([[], true]);
 
     const unreachable = { ...bucket, 's3-endpoint': 'http://127.0.0.1:9', warm: 'true' };
     const third = await play(newJob(lab, cache, 'three', { with: unreachable, files: TINY }));
