@@ -199,11 +199,9 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     expect(second).toBe(0);
     expect(third).toBeGreaterThan(0);
     expect(third).toBeLessThan((first ?? 0) / 4);
-    console.log(
-      took
-        .map(([name, seconds, up, down]) => `${name}: ${seconds.toFixed(1)} s, ${up} up, ${down} down`)
-        .join('\n'),
-    );
+    if (process.env['KACHE_TEST_APPLICATION'] === undefined) return;
+    for (const [name, seconds, up, down] of took)
+      console.log(`${name}: ${seconds.toFixed(1)} s, ${up} bytes up, ${down} down`);
   }, 600_000);
 
   test('a branch sees the default branch, adds to it for itself, and the default branch does not see that', async () => {
