@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import * as core from '@actions/core';
 import { HttpClient } from '@actions/http-client';
 import * as toolCache from '@actions/tool-cache';
-import manifest from '../../package.json' with { type: 'json' };
+import { version as ownVersion } from '../package.json' with { type: 'json' };
 import type { Inputs } from './inputs.ts';
 import { BINARY, PACKAGE } from './package.ts';
 
@@ -23,7 +23,7 @@ export async function install(inputs: Pick<Inputs, 'binary' | 'version' | 'regis
 }
 
 async function fromRegistry({ version, registry }: Pick<Inputs, 'version' | 'registry'>): Promise<string> {
-  const wanted = version === '' ? manifest.version : version;
+  const wanted = version === '' ? ownVersion : version;
   const name = `${PACKAGE}-${platformHere()}`;
   const present = toolCache.find(name, wanted);
   if (present !== '') return join(present, BINARY);

@@ -41,19 +41,19 @@ async function saveNew(kache: Kache, job: Job, inputs: Inputs): Promise<Uploaded
 }
 
 async function tell(kache: Kache, job: Job, inputs: Inputs, uploaded: Uploaded | undefined): Promise<void> {
-  await attempt('write the summary', async () => {
+  const text = await attempt('write the summary', async () => {
     const figures = await figuresSince(kache, job.since);
     setOutputs(figures);
-    const moved = uploaded && { restored: job.restored ?? NOTHING_RESTORED, uploaded };
-    const text = await page(kache, job.since, moved);
-    await core.summary.addRaw(text, true).write();
     if (figures.summary.total_crates === 0)
       core.info('kache saw no compile of this job. Is RUSTC_WRAPPER set anew by a later step, or by Cargo?');
-    if (inputs.prComment) await attempt('comment on the pull request', () => say(text));
+    const moved = uploaded && { restored: job.restored ?? NOTHING_RESTORED, uploaded };
+    const written = await page(kache, job.since, moved);
+    await core.summary.addRaw(written, true).write();
+    return written;
   });
-
-  async function say(text: string): Promise<void> {
-    const scope = [process.env['GITHUB_WORKFLOW'], process.env['GITHUB_JOB'], inputs.matrix].join(' ');
+  if (!inputs.prComment || text === undefined) return;
+  const scope = [process.env['GITHUB_WORKFLOW'], process.env['GITHUB_JOB'], inputs.matrix].join(' ');
+  await attempt('comment on the pull request', async () => {
     if (!(await comment(inputs.token, scope, text))) core.info('This is no pull request: no comment.');
-  }
+  });
 }

@@ -53,6 +53,20 @@ test('every workflow in the README uses inputs there are', () => {
   expect(given.filter((name) => ACTION.inputs[name] === undefined)).toEqual([]);
 });
 
+test('its links lead somewhere', () => {
+  const anchor = (heading: string): string =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, '')
+      .trim()
+      .replaceAll(' ', '-');
+  for (const [, path = '', , wanted] of README.matchAll(/\]\(([^)#:]+)(#([\w-]+))?\)/g)) {
+    const text = readFileSync(join(ROOT, 'action', path), 'utf8');
+    const headings = [...text.matchAll(/^#+ (.+)$/gm)].map((match) => anchor(match[1] ?? ''));
+    if (wanted !== undefined) expect([path, headings]).toEqual([path, expect.arrayContaining([wanted])]);
+  }
+});
+
 test('the action has the version of what it installs', () => {
   expect(manifest.version).toBe(main.version);
 });
