@@ -7,8 +7,10 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -153,7 +155,7 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
 
     // The newest archive: the pack in it is damaged, in a way that only reading the pack tells.
     cache.reset();
-    damagePack(lab, cache, cache.archives.length - 1);
+    rewrite(lab, cache, cache.archives.length - 1, damagePack);
     const fifth = await play(newJob(lab, cache, 'five'));
     expect(warnings(fifth.main).join()).toContain('pack');
     expect(resultsOf(lab, 'five')).toMatchObject({ facade: 'prefetch_hit', native: 'prefetch_hit' });
@@ -247,6 +249,32 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     await play(newJob(lab, cache, 'one', { with: { 'min-compile-ms': '3600000' } }));
     expect([cache.archives.length, cache.counts.create]).toEqual([0, 0]);
   }, 60_000);
+
+  test('what another version saved, or nobody can read, is replaced', async () => {
+    using lab = new Lab();
+    const edits: Readonly<Record<string, (folder: string) => void>> = {
+      'a later manifest': (folder) => writeFileSync(fileOf(folder, '.json'), '{"format":2,"below":[]}'),
+      'no manifest': (folder) => rmSync(fileOf(folder, '.json')),
+      'no pack': (folder) => rmSync(fileOf(folder, '.pack')),
+      'half a pack': (folder) => truncateSync(fileOf(folder, '.pack'), 200),
+      'no pack at all': (folder) => writeFileSync(fileOf(folder, '.pack'), 'no pack'),
+    };
+    for (const [what, edit] of Object.entries(edits)) {
+      using cache = new ActionsCache();
+      const name = what.replaceAll(' ', '-');
+      await play(newJob(lab, cache, `${name}/before`, { files: TINY }));
+      rewrite(lab, cache, 0, edit);
+      const { main } = await play(newJob(lab, cache, `${name}/at`, { files: TINY }));
+      expect([what, warnings(main).length]).toEqual([what, 1]);
+      expect([what, cache.archives.length]).toEqual([what, 2]);
+      const after = await play(newJob(lab, cache, `${name}/after`, { files: TINY }));
+      expect([what, warnings(after.main), resultsOf(lab, `${name}/after`)]).toEqual([
+        what,
+        [],
+        { tiny: 'prefetch_hit' },
+      ]);
+    }
+  }, 120_000);
 
   test('a job that failed adds what it compiled, and starts nothing afresh', async () => {
     using lab = new Lab();
@@ -525,23 +553,32 @@ describe.skipIf(node === undefined)('with a bucket', () => {
   }, 300_000);
 });
 
-/** Rewrites an archive of the server with the middle of its pack changed. */
-function damagePack(lab: Lab, cache: ActionsCache, index: number): void {
-  const folder = lab.path('damage');
+/** Rewrites an archive of the server as `edit` changes the files in it. */
+function rewrite(lab: Lab, cache: ActionsCache, index: number, edit: (folder: string) => void): void {
+  const folder = lab.path('rewrite');
   mkdirSync(folder, { recursive: true });
   const archive = cache.archives[index];
   if (archive === undefined) throw new Error('no such archive');
-  writeFileSync(join(folder, 'cache.tzst'), archive.bytes);
-  const shell = (text: string): string => {
-    const { status, stdout, stderr } = lab.run(['sh', '-ec', text], { cwd: folder });
+  const file = join(folder, 'cache.tzst');
+  writeFileSync(file, archive.bytes);
+  const shell = (text: string): void => {
+    const { status, stderr } = lab.run(['sh', '-ec', text], { cwd: folder });
     expect([status, stderr]).toEqual([0, '']);
-    return stdout.trim();
   };
-  const pack = shell('tar --use-compress-program unzstd -xf cache.tzst; ls kache-*.pack');
-  const bytes = readFileSync(join(folder, pack));
-  for (let at = bytes.length >> 1; at < bytes.length; at += 7) bytes[at] = (bytes[at] ?? 0) ^ 0xff;
-  writeFileSync(join(folder, pack), bytes);
+  shell('tar --use-compress-program unzstd -xf cache.tzst');
+  edit(folder);
   shell('rm cache.tzst; tar --posix --use-compress-program zstdmt -cf cache.tzst kache-*');
-  cache.archives[index] = { ...archive, bytes: readFileSync(join(folder, 'cache.tzst')) };
+  cache.archives[index] = { ...archive, bytes: readFileSync(file) };
   rmSync(folder, { recursive: true });
+}
+
+const fileOf = (folder: string, ending: string): string =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith(ending)) ?? '');
+
+/** Changes the second half of its pack. */
+function damagePack(folder: string): void {
+  const file = fileOf(folder, '.pack');
+  const bytes = readFileSync(file);
+  for (let at = bytes.length >> 1; at < bytes.length; at += 7) bytes[at] = (bytes[at] ?? 0) ^ 0xff;
+  writeFileSync(file, bytes);
 }
