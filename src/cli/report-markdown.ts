@@ -87,7 +87,7 @@ const nameOf = ({ crate_name, crate_version }: CompileEvent): string =>
 
 function storeLine({ storage }: ReportFacts): string {
   const { store_entries, size_bytes, dedup_saved_bytes, restored_bytes, zero_copy_pct } = storage;
-  return `The store holds ${plural(store_entries, 'entry', 'entries')} in ${formatBytes(size_bytes)}; ${formatBytes(dedup_saved_bytes)} are shared between entries. ${formatBytes(restored_bytes)} were restored, ${zero_copy_pct} % of it without copying. The remote is off.`;
+  return `The store holds ${plural(store_entries, 'entry', 'entries')} in ${formatBytes(size_bytes)}; ${formatBytes(dedup_saved_bytes)} are shared between entries. ${formatBytes(restored_bytes)} were restored, ${zero_copy_pct} % of it without copying.`;
 }
 
 function remoteLine({ network, prefetch }: ReportFacts): string {
