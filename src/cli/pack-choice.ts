@@ -11,18 +11,25 @@ export interface Choice {
   readonly keys: readonly CacheKey[];
   /** Used, but evicted since. */
   readonly gone: number;
-  /** Used, but not to leave this machine. */
+  /** Used, but not to leave this machine, or not worth it. */
   readonly withheld: number;
 }
 
-/** `sinceMs`: milliseconds since the epoch. */
-export function chooseEntries(store: Store, sinceMs: number | undefined): Choice {
+export interface Wanted {
+  /** Milliseconds since the epoch; undefined: every entry. */
+  readonly sinceMs: number | undefined;
+  /** What took less to compile is withheld. */
+  readonly minCompileMs: number;
+}
+
+export function chooseEntries(store: Store, { sinceMs, minCompileMs }: Wanted): Choice {
   const used = sinceMs === undefined ? everything(store) : usedSince(store, sinceMs);
   const oldestFirst = [...used].sort(([a, aMs], [b, bMs]) => aMs - bMs || (a < b ? -1 : 1));
   const [keys, counts] = [[] as CacheKey[], { gone: 0, withheld: 0 }];
   for (const [key] of oldestFirst) {
-    if (readEntry(store, key) === undefined) counts.gone++;
-    else if (mayTravel(store, key)) keys.push(key);
+    const entry = readEntry(store, key);
+    if (entry === undefined) counts.gone++;
+    else if (entry.compileMs >= minCompileMs && mayTravel(store, key)) keys.push(key);
     else counts.withheld++;
   }
   return { keys, ...counts };

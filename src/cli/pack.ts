@@ -24,6 +24,7 @@ import { count, formatBytes, formatMs, note, print, printJson, table } from './t
 export interface PackSaveOptions {
   readonly since?: string;
   readonly base: readonly string[];
+  readonly minCompileMs?: string;
   readonly json?: boolean;
 }
 
@@ -35,7 +36,7 @@ export async function packSave(file: string, options: PackSaveOptions): Promise<
   const bases = options.base.map(keysOfBase);
   const baseBytes = bases.flatMap((base) => [...base.values()]).reduce((sum, bytes) => sum + bytes, 0);
   const inBases = new Map(bases.flatMap((base) => [...base]));
-  const chosen = chooseEntries(store, sinceMs);
+  const chosen = chooseEntries(store, { sinceMs, minCompileMs: millisecondsOf(options.minCompileMs ?? '0') });
   const set: CacheKey[] = chosen.keys.filter((key) => inBases.has(key));
   let usedBytes = set.reduce((sum, key) => sum + (inBases.get(key) ?? 0), 0);
   const wanted = chosen.keys.filter((key) => !inBases.has(key));
@@ -91,6 +92,11 @@ function printSaved(saved: SavedPack): void {
       ? 'Nothing to pack'
       : `Packed ${count(saved.new, 'entry', 'entries')} into ${saved.file}, ${formatBytes(saved.bytes)}`;
   print(`${what}${rest === '' ? '' : `; ${rest}`}.`);
+}
+
+function millisecondsOf(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new KacheError('usage', `Cannot read the time "${text}": expected milliseconds as a whole number.`);
 }
 
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;

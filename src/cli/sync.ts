@@ -139,7 +139,8 @@ async function pull({ store, config, remote, options }: Sync): Promise<number> {
     maxSizeBytes: config.maxSizeBytes,
     log: (line) => console.error(`kache: ${line}`),
   });
-  const listed = options.all === true ? await allEntries(remote) : await listHere(transfers);
+  const listed =
+    options.all === true ? await allEntries(remote) : await listHere(transfers, config.remote.manifestKey);
   if (listed === undefined) {
     const { outage } = remote.read;
     console.error(
@@ -176,7 +177,10 @@ async function pull({ store, config, remote, options }: Sync): Promise<number> {
 const PROFILES = ['debug', 'release'];
 
 /** The entries the last builds of this workspace used, of every profile that was built here or is usual. */
-async function listHere(transfers: Transfers): Promise<CacheKey[] | undefined> {
+async function listHere(
+  transfers: Transfers,
+  manifestKey: string | undefined,
+): Promise<CacheKey[] | undefined> {
   const root = workspaceHere();
   const store = openHere();
   const seen = readEvents(store)
@@ -184,7 +188,7 @@ async function listHere(transfers: Transfers): Promise<CacheKey[] | undefined> {
     .flatMap(({ out_dir }) => profileOf(out_dir ?? '') ?? []);
   const keys = new Set<CacheKey>();
   for (const profile of new Set([...PROFILES, ...seen])) {
-    const { exact, workspace } = buildIds(root, profile);
+    const { exact, workspace } = buildIds(root, profile, manifestKey);
     const items: BuildItem[] | undefined =
       (await transfers.build(exact)) ?? (await transfers.build(workspace));
     for (const { key } of items ?? []) keys.add(key);
@@ -230,7 +234,7 @@ export async function saveManifest(): Promise<void> {
   const remote = openRemote(config.remote, config.env, (record) =>
     logTransfer(store, record, config.maxSizeBytes),
   );
-  const { exact, workspace } = buildIds(root, profile);
+  const { exact, workspace } = buildIds(root, profile, config.remote.manifestKey);
   for (const id of [exact, workspace]) {
     if (await publishBuild(remote, id, items)) continue;
     const why = remote.write.outage;

@@ -37,6 +37,8 @@ export interface RemoteSettings {
   readonly addressing: Addressing;
   /** A file with further certificate authorities. */
   readonly caFile: string | undefined;
+  /** Part of the names of the lists of builds. */
+  readonly manifestKey: string | undefined;
   readonly accessKey: string | undefined;
   readonly secretKey: string | undefined;
   readonly sessionToken: string | undefined;
@@ -112,6 +114,13 @@ export const REMOTE_SETTINGS = [
     kind: 'path',
     default: '',
     summary: 'certificate authorities of the endpoint, beside those of the system and NODE_EXTRA_CA_CERTS',
+  },
+  {
+    key: 'cache.remote.manifest_key',
+    variable: 'KACHE_MANIFEST_KEY',
+    kind: 'string',
+    default: '',
+    summary: 'a name for the lists that are prefetched, where one lockfile is built in several ways',
   },
   {
     key: undefined,
@@ -218,6 +227,7 @@ export function remoteFrom(string: (name: string) => string | undefined): Remote
     profile: string('KACHE_S3_PROFILE'),
     addressing: (string('KACHE_S3_ADDRESSING') ?? 'auto') as Addressing,
     caFile: string('KACHE_S3_CA_FILE'),
+    manifestKey: string('KACHE_MANIFEST_KEY'),
     accessKey: string('KACHE_S3_ACCESS_KEY'),
     secretKey: string('KACHE_S3_SECRET_KEY'),
     sessionToken: string('KACHE_S3_SESSION_TOKEN'),

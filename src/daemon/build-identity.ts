@@ -46,10 +46,11 @@ export function profileOf(outDir: string): string | undefined {
   return /^\w+-[\w.-]+-[\w.-]+$/.test(above) ? `${above}/${profile}` : profile;
 }
 
-/** The ids of a build in the workspace at `root`. */
-export function buildIds(root: string, profile: string): BuildIds {
+/** The ids of a build in the workspace at `root`; with a `manifestKey`, apart from those without it or with another. */
+export function buildIds(root: string, profile: string, manifestKey?: string): BuildIds {
   const lock = readFileSync(`${root}/Cargo.lock`, 'utf8');
-  const of = (...parts: string[]): BuildId => sha256(JSON.stringify(['kache-build-1', ...parts])) as BuildId;
+  const version = manifestKey === undefined ? ['kache-build-1'] : ['kache-build-1-of', manifestKey];
+  const of = (...parts: string[]): BuildId => sha256(JSON.stringify([...version, ...parts])) as BuildId;
   return { exact: of('exact', lock, profile), workspace: of('workspace', ...members(lock), profile) };
 }
 

@@ -35,6 +35,7 @@ export interface BuildOptions {
   readonly remote: Remote;
   readonly transfers: Transfers;
   readonly prefetch: PrefetchLimits;
+  readonly manifestKey: string | undefined;
   readonly readonly: boolean;
   readonly log: (line: string) => void;
   /** Told what is about to be prefetched. */
@@ -74,7 +75,8 @@ export class Build {
     this.#options = options;
     const root = workspaceRoot([folderOf(info.pid), info.cwd, info.outDir]);
     const profile = profileOf(info.outDir);
-    this.#ids = root === undefined || profile === undefined ? undefined : buildIds(root, profile);
+    this.#ids =
+      root === undefined || profile === undefined ? undefined : buildIds(root, profile, options.manifestKey);
     this.ready =
       options.prefetch.enabled && this.#ids !== undefined ? this.#begin(this.#ids) : Promise.resolve();
   }

@@ -72,6 +72,7 @@ export class Session {
       transfers: this.transfers,
       onPlan: (plan) => logTransfer(this.#options.store, plan, this.config.maxSizeBytes),
       prefetch: { enabled, maxKeys, maxBytes },
+      manifestKey: this.config.remote.manifestKey,
       readonly,
     });
     this.#builds.set(info.pid, build);

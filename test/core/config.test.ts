@@ -67,7 +67,7 @@ for (const spec of specs) {
   if (spec.variable !== undefined) {
     const variable = spec.variable;
     test(`${name}: the environment goes before the file, and a wrong value does not`, () => {
-      const base = /^KACHE_(S3_|REMOTE_TYPE)/.test(variable) ? place : {};
+      const base = /^KACHE_(S3_|REMOTE_TYPE|MANIFEST_KEY)/.test(variable) ? place : {};
       expect(settingsOf({ ...base, ...env(one) })).not.toEqual(settingsOf({ ...base, ...env(two) }));
       if (spec.key === undefined) return;
       const file = fileWith(spec.key, two);
@@ -134,6 +134,7 @@ test('every kind becomes what the settings hold', () => {
       writePrefix: 'artifacts',
       addressing: 'auto',
       caFile: undefined,
+      manifestKey: undefined,
       accessKey: undefined,
       secretKey: undefined,
       sessionToken: undefined,

@@ -104,6 +104,9 @@ test('builds of one lockfile share a list, those of another lockfile the one of 
   expect(a).toEqual(b);
   expect([a.exact === c.exact, a.workspace === c.workspace]).toEqual([false, true]);
   expect(buildIds(lab.path('a'), 'release').workspace).not.toBe(a.workspace);
+  const nightly = buildIds(lab.path('a'), 'debug', 'nightly');
+  expect([nightly.exact === a.exact, nightly.workspace === a.workspace]).toEqual([false, false]);
+  expect(buildIds(lab.path('deeper/b'), 'debug', 'nightly')).toEqual(nightly);
 });
 
 test('pruning takes what is old, then the oldest until the rest fits, and nothing that is not ours', () => {

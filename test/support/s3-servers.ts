@@ -128,6 +128,7 @@ export const remoteIn = (endpoint: string, changes: Partial<RemoteSettings> = {}
   path: undefined,
   addressing: 'auto',
   caFile: undefined,
+  manifestKey: undefined,
   accessKey: ACCESS_KEY,
   secretKey: SECRET_KEY,
   sessionToken: undefined,
