@@ -7,13 +7,17 @@ import { nativePath } from './binary.ts';
 
 /** Becomes cargo, or runs it where nothing is cached; its exit status is its own. */
 export async function cargo(args: readonly string[]): Promise<never> {
-  if (!isSupported) return passThrough(['cargo', ...args]);
+  if (!isSupported)
+    return passThrough(['cargo', ...args]).catch(() => {
+      throw noCargo();
+    });
   const wrapper = nativePath();
   const program = findProgram('cargo', process.env, process.cwd());
-  if (program === undefined) {
-    throw new KacheError('no-cargo', 'Cannot run "cargo": there is none on PATH.', {
-      hint: 'Install Rust from https://rustup.rs.',
-    });
-  }
+  if (program === undefined) throw noCargo();
   return exec(program, ['cargo', ...args], { RUSTC_WRAPPER: wrapper });
 }
+
+const noCargo = (): KacheError =>
+  new KacheError('no-cargo', 'Cannot run "cargo": there is none on PATH.', {
+    hint: 'Install Rust from https://rustup.rs.',
+  });
