@@ -1,5 +1,6 @@
 // The changelog is folded from fragments: one file in changelog/ for each change, one paragraph that a user understands.
-// `bun release/changelog.ts --check` says what is ill-formed; with a version, it makes the section of that release.
+// `bun release/changelog.ts --check` says what is ill-formed; with a version, it makes the section of that release, and
+// with `--notes` as well it prints it.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,6 +31,12 @@ export function foldChangelog(changelog: string, fragments: readonly Fragment[],
   return `${changelog.slice(0, at)}\n## ${heading}\n\n${changelog.slice(start, end)}${lines}${changelog.slice(end)}`;
 }
 
+/** What a release's section holds; undefined when there is none. */
+export function notesOf(changelog: string, version: string): string | undefined {
+  const section = changelog.split(/^## /m).find((text) => text.startsWith(`${version}, `));
+  return section?.slice(section.indexOf('\n')).trim();
+}
+
 /** A JSON file with another version, otherwise byte for byte: only the first, which is the project's own. */
 const withVersion = (text: string, from: string, to: string): string =>
   text.replaceAll(
@@ -41,7 +48,7 @@ function main(): number {
   const root = join(import.meta.dir, '..');
   const folder = join(root, 'changelog');
   const { values, positionals } = parseArgs({
-    options: { check: { type: 'boolean', default: false } },
+    options: { check: { type: 'boolean', default: false }, notes: { type: 'boolean', default: false } },
     allowPositionals: true,
   });
   const fragments = readdirSync(folder)
@@ -61,6 +68,15 @@ function main(): number {
   if (version === undefined || !/^\d+\.\d+\.\d+$/.test(version)) {
     console.error('Cannot make a release: no version is named. Run `npm run changelog -- 1.2.3`.');
     return 2;
+  }
+  if (values.notes) {
+    const notes = notesOf(readFileSync(join(root, 'CHANGELOG.md'), 'utf8'), version);
+    if (notes === undefined) {
+      console.error(`Cannot print the notes of "${version}": CHANGELOG.md has no such section.`);
+      return 1;
+    }
+    console.log(notes);
+    return 0;
   }
   const edit = (name: string, change: (text: string) => string): void =>
     writeFileSync(join(root, name), change(readFileSync(join(root, name), 'utf8')));

@@ -1,6 +1,6 @@
 // Folding the changelog: nothing is lost, nothing else moves; and what a fragment may be.
 import { expect, test } from 'bun:test';
-import { foldChangelog, problemOf } from '../../release/changelog.ts';
+import { foldChangelog, notesOf, problemOf } from '../../release/changelog.ts';
 
 const fragments = [
   { name: 'a.md', text: 'First.\n' },
@@ -14,6 +14,13 @@ test('the first release takes over what was written as unreleased, the next goes
   expect(foldChangelog(one, [{ name: 'c.md', text: 'Third.\n' }], '1.1.0, 2026-02-03')).toBe(
     '# Changelog\n\n## 1.1.0, 2026-02-03\n\n- Third.\n\n## 1.0.0, 2026-01-02\n\n- Old.\n- First.\n- Second.\n',
   );
+});
+
+test('the notes of a release are its section', () => {
+  const changelog = '# Changelog\n\n## 1.1.0, 2026-02-03\n\n- Third.\n\n## 1.0.0, 2026-01-02\n\n- First.\n';
+  expect(notesOf(changelog, '1.1.0')).toBe('- Third.');
+  expect(notesOf(changelog, '1.0.0')).toBe('- First.');
+  expect(notesOf(changelog, '1.0')).toBeUndefined();
 });
 
 test('an unreleased section that stands above others is the one that is taken', () => {
