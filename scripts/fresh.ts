@@ -1,8 +1,8 @@
 // A machine on which nothing is set up: an empty home, and a PATH with git, node, npm, Rust and a C compiler and nothing
 // else. From a clean clone there, the first command of the README; then the packages, installed globally and used.
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { MAIN } from '../release/names.ts';
 import { Registry } from '../test/support/registry.ts';
 import { C_COMPILER, toolPath } from '../test/support/tool-path.ts';
