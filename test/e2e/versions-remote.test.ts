@@ -1,4 +1,4 @@
-// Two versions of kache that share a remote, or a daemon: each builds right, whatever the other has left there.
+// Two versions of kache that share a remote, packs, or a daemon: each builds right, whatever the other has left there.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,9 +18,9 @@ let later: string;
 beforeAll(() => {
   lab = new Lab();
   later = changedKache(lab, [
-    [/'kache-pack-1'/, "'kache-pack-2'"],
-    [/\^kache-pack-1 /, '^kache-pack-2 '],
-    [/PROTOCOL_VERSION = 1/, 'PROTOCOL_VERSION = 2'],
+    [/'kache-pack(s?)-\d+'/, "'kache-pack$1-99'"],
+    [/\^kache-pack-\d+ /, '^kache-pack-99 '],
+    [/PROTOCOL_VERSION = \d+/, 'PROTOCOL_VERSION = 99'],
   ]);
 }, 120_000);
 afterAll(() => lab[Symbol.dispose]());
@@ -67,6 +67,30 @@ test.each([
     await using c = new Machine(env);
     expect(await build(c, 'c', first)).toMatch(/^(remote|prefetch)_hit$/);
     await c.run([first, 'daemon', 'stop']);
+  },
+  120_000,
+);
+
+test.each([
+  ['an earlier pack under a later kache', () => [KACHE, later]],
+  ['a later pack under this kache', () => [later, KACHE]],
+] as const)(
+  '%s: refused whole, and compiled',
+  async (name, versions) => {
+    const [first = '', second = ''] = versions();
+    const pack = lab.path(name.replaceAll(' ', '-'));
+    await using a = new Machine({});
+    expect(await build(a, 'a', first)).toBe('miss');
+    expect(await a.run([first, 'pack', 'save', pack])).toMatchObject({ status: 0 });
+
+    await using b = new Machine({});
+    const restored = await b.run([second, 'pack', 'restore', pack]);
+    expect([restored.status, restored.stderr]).toEqual([1, expect.stringContaining('another version')]);
+    expect(await build(b, 'b', second)).toBe('miss');
+
+    await using c = new Machine({});
+    expect(await c.run([first, 'pack', 'restore', pack])).toMatchObject({ status: 0 });
+    expect(await build(c, 'c', first)).toBe('prefetch_hit');
   },
   120_000,
 );
