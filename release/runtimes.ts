@@ -1,6 +1,6 @@
 // Bun's runtime for each platform, from npm, and only with the hash that package-lock.json has.
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { $ } from 'bun';
 import lock from '../package-lock.json' with { type: 'json' };
@@ -27,7 +27,8 @@ export async function runtimeFor({ runtime, os }: Platform): Promise<string> {
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
   const packed = await $`npm pack --silent --pack-destination ${folder} ${runtime}@${version}`.text();
-  const bytes = readFileSync(join(folder, packed.trim()));
+  const tarball = join(folder, packed.trim());
+  const bytes = readFileSync(tarball);
   const [algorithm = '', expected] = integrity.split(/-(.*)/s);
   if (createHash(algorithm).update(bytes).digest('base64') !== expected)
     throw new Error(
@@ -40,5 +41,6 @@ export async function runtimeFor({ runtime, os }: Platform): Promise<string> {
   writeFileSync(`${path}.tmp`, new Uint8Array(await program.arrayBuffer()));
   chmodSync(`${path}.tmp`, 0o755);
   renameSync(`${path}.tmp`, path);
+  rmSync(tarball);
   return path;
 }
