@@ -37,10 +37,10 @@ export function notesOf(changelog: string, version: string): string | undefined 
   return section?.slice(section.indexOf('\n')).trim();
 }
 
-/** A JSON file with another version, otherwise byte for byte: only the first, which is the project's own. */
+/** A JSON file with another version of kache and its action, otherwise byte for byte. */
 const withVersion = (text: string, from: string, to: string): string =>
   text.replaceAll(
-    new RegExp(`("name": "kache",\\s+"version": )"${from.replaceAll('.', '\\.')}"`, 'g'),
+    new RegExp(`("name": "kache(?:-action)?",\\s+"version": )"${from.replaceAll('.', '\\.')}"`, 'g'),
     `$1"${to}"`,
   );
 
@@ -83,11 +83,11 @@ function main(): number {
   const { version: before } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const today = new Date().toISOString().slice(0, 10);
   edit('CHANGELOG.md', (text) => foldChangelog(text, fragments, `${version}, ${today}`));
-  for (const name of ['package.json', 'package-lock.json'])
+  for (const name of ['package.json', 'package-lock.json', 'action/package.json'])
     edit(name, (text) => withVersion(text, before, version));
   for (const { name } of fragments) rmSync(join(folder, name));
   console.log(
-    `CHANGELOG.md, package.json and package-lock.json say ${version}. Look, commit, tag v${version}.`,
+    `CHANGELOG.md and the packages say ${version}. Run \`npm run action:build\`, look, commit, tag v${version}.`,
   );
   return 0;
 }

@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PACKAGE } from '../../action/src/package.ts';
 import { folderOf, MAIN, PLATFORMS } from '../../release/names.ts';
 import { notRun } from '../support/required.ts';
 
@@ -28,6 +29,12 @@ test('actionlint has nothing to say', () => {
 test('every platform is tried before it is published', () => {
   const tried = [...workflow('release.yml').matchAll(/package: ([\w-]+) }/g)].map(([, name]) => name);
   expect(tried.sort()).toEqual(PLATFORMS.map((platform) => folderOf(platform).replace('kache-', '')).sort());
+});
+
+test('the action installs what is published', () => {
+  expect(PACKAGE).toBe(MAIN);
+  for (const platform of PLATFORMS)
+    expect(platform.name).toStartWith(`${PACKAGE}-${platform.os}-${platform.cpu}`);
 });
 
 test('tarballs are called as npm calls them', () => {
