@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dir, '..');
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
-const UNIT = ['core', 'sys', 'rustc', 'store', 'compile', 'tui', 'remote', 'daemon', 'action'].map(
+const UNIT = ['core', 'sys', 'rustc', 'store', 'compile', 'tui', 'remote', 'daemon', 'action', 'release'].map(
   (name) => `./test/${name}`,
 );
 
@@ -12,6 +12,7 @@ const steps: readonly (readonly [string, readonly string[]])[] = [
   ['lint and format', [bin('biome'), 'check', '.']],
   ['settings documented', [process.execPath, 'scripts/settings-table.ts', '--check']],
   ['action bundled', [process.execPath, 'scripts/action.ts', '--check']],
+  ['changelog fragments', [process.execPath, 'release/changelog.ts', '--check']],
   ['architecture', [process.execPath, 'test', '--timeout', '60000', './test/architecture.test.ts']],
   ['unit tests', [process.execPath, 'test', '--timeout', '60000', ...UNIT]],
 ];

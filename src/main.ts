@@ -22,16 +22,15 @@ const [first] = argv;
 const isCompiler =
   first !== undefined && (first.includes('/') || first.includes('\\') || COMPILERS.test(first));
 
-if (isCompiler && !isSupported) {
-  passThrough(argv);
-} else if (isCompiler) {
-  runWrapper({ argv, env: process.env, cwd: currentDir(), self: process.execPath }).catch(
-    (error: unknown) => {
-      // There is no compiler to run: as a shell says it, and with its exit status.
-      console.error(`kache: ${error instanceof Error ? error.message : error}`);
-      process.exit(127);
-    },
-  );
+if (isCompiler) {
+  const ended = isSupported
+    ? runWrapper({ argv, env: process.env, cwd: currentDir(), self: process.execPath })
+    : passThrough(argv);
+  ended.catch((error: unknown) => {
+    // There is no compiler to run: as a shell says it, and with its exit status.
+    console.error(`kache: ${error instanceof Error ? error.message : error}`);
+    process.exit(127);
+  });
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));
 }

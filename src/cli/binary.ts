@@ -6,7 +6,7 @@ import { KacheError } from '../core/errors.ts';
 export const version = (): string => manifest.version;
 
 /** Whether this is the native binary and not the runtime with a script. */
-export const isNative = (): boolean => import.meta.path.startsWith('/$bunfs/');
+export const isNative = (): boolean => /^(\/\$bunfs|B:[\\/]~BUN)[\\/]/.test(import.meta.path);
 
 /** The absolute path to put in front of rustc. */
 export function nativePath(): string {

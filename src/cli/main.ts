@@ -32,7 +32,8 @@ import { whyMiss } from './why-miss.ts';
 export async function runCli(argv: readonly string[]): Promise<void> {
   // Everything behind `cargo` is Cargo's, also --help and --version.
   if (argv[0] === 'cargo') return settle(() => cargo(argv.slice(1)));
-  if (!isSupported && argv.length > 0) {
+  // Nobody should have to guess what was installed: the version and the list of commands are given everywhere.
+  if (!isSupported && argv.length > 0 && !['--version', '-V', '--help', '-h'].includes(argv[0] ?? '')) {
     console.error(`kache: ${UNSUPPORTED}`);
     process.exitCode = 1;
     return;

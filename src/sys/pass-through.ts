@@ -1,7 +1,7 @@
 // Platforms kache does not support yet: the compiler runs as if nobody stood in front of it.
 
-/** Runs the program and ends as it ended. */
-export function passThrough(argv: readonly string[]): never {
+/** Runs the program and ends as it ended; rejects when there is no such program. */
+export async function passThrough(argv: readonly string[]): Promise<never> {
   const { exitCode } = Bun.spawnSync([...argv], { stdio: ['inherit', 'inherit', 'inherit'] });
   process.exit(exitCode ?? 1);
 }

@@ -3,18 +3,16 @@ import { expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { KACHE, Lab, libraries } from '../support/lab.ts';
-import { asVersion } from '../support/other-version.ts';
+import { asVersion, changedKache, LATER_RECORDS } from '../support/other-version.ts';
 
 const FEW = {
   'Cargo.toml': '[package]\nname = "few"\nversion = "0.1.0"\nedition = "2021"\n',
@@ -90,34 +88,9 @@ test('records of a later version beside ours: builds are right, no command chang
   expect(existsSync(unknown)).toBe(true);
 });
 
-/** This kache, built once more with every kind of record a version later. */
-function laterKache(lab: Lab, changes: readonly (readonly [RegExp, string])[]): string {
-  const root = join(import.meta.dir, '../..');
-  const copy = lab.path('later');
-  for (const part of ['src', 'scripts', 'package.json'])
-    cpSync(join(root, part), join(copy, part), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-  for (const entry of readdirSync(join(copy, 'src'), { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (!entry.isFile()) continue;
-    const text = readFileSync(path, 'utf8');
-    const changed = changes.reduce((before, [from, to]) => before.replace(from, to), text);
-    if (changed !== text) writeFileSync(path, changed);
-  }
-  const binary = join(copy, 'kache');
-  const built = lab.run([process.execPath, 'scripts/build.ts', '--outfile', binary], { cwd: copy });
-  if (built.status !== 0) throw new Error(`Cannot build another version: ${built.stderr}`);
-  return binary;
-}
-
-const KINDS = /'kache-(entry|inputs|unit|memo)-1'/g;
-
 test('two versions of kache build on one store by turns: each hits what it has stored, neither harms the other', () => {
   using lab = new Lab();
-  const later = laterKache(lab, [
-    [KINDS, "'kache-$1-2'"],
-    [/'kache-key-(\d+)'/, "'kache-key-$1-later'"],
-  ]);
+  const later = changedKache(lab, [...LATER_RECORDS, [/'kache-key-(\d+)'/, "'kache-key-$1-later'"]]);
   const build = (name: string, binary: string) =>
     libraries(lab.cargo(lab.write(name, FEW), ['build', '--offline'], { env: { RUSTC_WRAPPER: binary } }));
   expect([build('a', KACHE), build('b', later)]).toEqual([{ few: 'miss' }, { few: 'dup' }]);
@@ -136,10 +109,7 @@ test('two versions of kache build on one store by turns: each hits what it has s
 
 test('two versions under one name for everything: neither replaces an entry of the other, and every build is right', () => {
   using lab = new Lab();
-  const later = laterKache(lab, [
-    [KINDS, "'kache-$1-2'"],
-    [/kache-seal-1/, 'kache-seal-2'],
-  ]);
+  const later = changedKache(lab, [...LATER_RECORDS, [/kache-seal-1/, 'kache-seal-2']]);
   for (const [turn, binary] of [KACHE, later, KACHE, later, KACHE].entries()) {
     const dir = lab.write(`turn-${turn}`, {
       ...FEW,

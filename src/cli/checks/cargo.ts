@@ -95,7 +95,7 @@ function sameOrOther(path: string, where: string): Finding {
   if (isScript(path))
     return look(
       `${where} names ${path}, a script: it costs every compile more than a hit does`,
-      'Run `kache init` with the native binary.',
+      'Run `kache init`: it writes the path of the native binary.',
     );
   const said = capture([path, '--version'])?.trim() ?? 'it does not say its version';
   return look(`${where} names another kache: ${path} (${said})`, 'Run `kache init` with the one you want.');
