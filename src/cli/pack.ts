@@ -165,9 +165,10 @@ export async function packRestore(
       }
       using reader = opened;
       done.packs++;
-      for (const frame of reader.frames())
-        if ('kind' in frame) refuse(frame.why);
-        else await restoreFrame(frame, { loaded, store, done, refuse });
+      const frames = reader.frames();
+      const restoring = { loaded, store, done, refuse };
+      const ends = await Promise.allSettled(AT_ONCE.map(() => restoreFrames(frames, restoring)));
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
     } catch (error) {
       // A full disk, or one that does not read: what was restored before is whole.
       if (!isOsError(error)) throw error;
@@ -189,6 +190,15 @@ interface Restoring {
   readonly store: Store;
   readonly done: RestoredPacks;
   readonly refuse: (why: string) => void;
+}
+
+/** While one entry is written another is unpacked: that is all there is to gain. */
+const AT_ONCE = [1, 2];
+
+async function restoreFrames(frames: Iterable<Frame | Refused>, restoring: Restoring): Promise<void> {
+  for (const frame of frames)
+    if ('kind' in frame) restoring.refuse(frame.why);
+    else await restoreFrame(frame, restoring);
 }
 
 /** Puts one entry into the store as if a remote had been asked for it. */

@@ -23,6 +23,7 @@ import { filesBelow, inspectStore } from '../support/invariants.ts';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
 import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
+import { processesLeft, until } from '../support/wrapper-call.ts';
 
 let lab: Lab;
 let store: Store;
@@ -342,12 +343,13 @@ test('a full disk: what went in is whole, the rest is said; a pack that does not
   expect(readdirSync(disk.path)).toEqual(['store']);
 });
 
-test('a cap smaller than the pack: it evicts, and does not outgrow it', () => {
+test('a cap smaller than the pack: it evicts, and does not outgrow it', async () => {
   for (let n = 0; n < 60; n++)
     add(`crate-${n}`, null, [...crypto.getRandomValues(new Uint8Array(60_000))].join(' '));
   save();
   const env = { KACHE_CACHE_DIR: lab.path('small'), KACHE_MAX_SIZE: '6MiB' };
   expect(JSON.parse(run(['restore', file, '--json'], env).stdout)).toMatchObject({ added: 60, refused: 0 });
+  await until('eviction has ended', () => processesLeft(lab.path('small')).length === 0);
   lab.run([KACHE, 'gc'], { env });
   const { wrong, entries } = inspectStore(lab.path('small'));
   expect(wrong.filter((text) => !text.startsWith('a closure before'))).toEqual([]);

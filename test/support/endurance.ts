@@ -6,7 +6,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   statSync,
   utimesSync,
@@ -19,7 +18,7 @@ import { logLimitBytes } from '../../src/store/eviction-trigger.ts';
 import { openStore } from '../../src/store/store.ts';
 import { Pace } from '../../src/sys/pace.ts';
 import { type Files, KACHE, type Lab } from './lab.ts';
-import { libraryArguments, startCall, until } from './wrapper-call.ts';
+import { libraryArguments, processesLeft, startCall, until } from './wrapper-call.ts';
 
 export interface DayOptions {
   readonly steps: number;
@@ -93,17 +92,6 @@ export function diskBytes(dir: string): number {
   }
   return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
-
-/** Processes of the binary under test that are still there. */
-const processesLeft = (): string[] =>
-  readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return readlinkSync(`/proc/${pid}/exe`) === KACHE;
-    } catch {
-      return false;
-    }
-  });
 
 export class Day {
   readonly #lab: Lab;
@@ -291,7 +279,7 @@ export class Day {
       throw new Error(
         `compilers were given descriptors ${before.descriptors}, now they get ${after.descriptors}`,
       );
-    await until('every helper has ended', () => processesLeft().length === 0);
+    await until('every helper has ended', () => processesLeft(this.#lab.store).length === 0);
     if (log > 1.5 * logLimitBytes(capBytes)) throw new Error(`the event log has grown to ${log} bytes`);
     const events = this.#events();
     const looked = events.filter(({ result }) => ['local_hit', 'miss', 'dup'].includes(result));

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,6 +20,18 @@ export async function until(what: string, condition: () => boolean): Promise<voi
     if (Date.now() > deadline) throw new Error(`not within two minutes: ${what}`);
   }
 }
+
+/** The processes of this binary that work with a store, helpers that outlive their call included. */
+export const processesLeft = (store: string): string[] =>
+  readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+      return readlinkSync(`/proc/${pid}/exe`) === KACHE && environment.includes(`KACHE_CACHE_DIR=${store}`);
+    } catch {
+      return false;
+    }
+  });
 
 /** rustc behind a gate: compiles wait until it is opened, questions do not. */
 export class HeldCompiler implements Disposable {
