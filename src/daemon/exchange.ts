@@ -1,7 +1,7 @@
 // Entries between a store and their packed form: what is exported is whole, what is imported is proven.
 import type { CacheKey } from '../core/ids.ts';
 import { MAX_PACK_BYTES, pack, type Refused, unpack } from '../remote/pack.ts';
-import { checkBlob, publishBlob } from '../store/blobs.ts';
+import { checkBlob, writeBlob } from '../store/blobs.ts';
 import { recordClosure } from '../store/closures.ts';
 import {
   type Entry,
@@ -13,8 +13,7 @@ import {
   writeEntry,
 } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
-import { createFile, makeDirectory, readFile, removeFile, stat } from '../sys/files.ts';
-import { dirname } from '../sys/paths.ts';
+import { readFile, stat } from '../sys/files.ts';
 
 /** Undefined when the entry is not there, not whole, made without a record of its closure, or too large to travel. */
 export async function exportEntry(
@@ -77,15 +76,8 @@ export async function importEntry(
   let newBytes = 0;
   for await (const output of unpacked.outputs()) {
     if ('kind' in output) return output;
-    const aside = store.temporaryPath();
-    makeDirectory(dirname(aside), 0o700);
-    createFile(aside, output.bytes, output.mode);
-    try {
-      const options = { shared: true, mode: output.mode, linkMode: 'auto' } as const;
-      if (!publishBlob(store, output.blob, aside, options).existed) newBytes += output.bytes.length;
-    } finally {
-      removeFile(aside);
-    }
+    const { blob, bytes, mode } = output;
+    if (!writeBlob(store, blob, bytes, mode).existed) newBytes += bytes.length;
   }
   // What has travelled once may again.
   if (!writeEntry(store, { ...entry, origin: asked.origin }, { ...inputs, closure, withheld: null }))

@@ -4,6 +4,7 @@ import { asideOf, makeAside } from '../sys/aside.ts';
 import { CANNOT_REFLINK, copy, reflink } from '../sys/clone.ts';
 import {
   bestEffort,
+  createFile,
   type FileStat,
   isOsError,
   isRegular,
@@ -199,12 +200,31 @@ export function publishBlob(
     bestEffort(() => removeFile(aside));
     throw new OsError('publish', source, 'ESTALE');
   }
+  settle(store, id, aside);
+  return { existed: false };
+}
+
+/**
+ * Publishes `bytes`, which the caller has hashed to `id`, as a file of `mode`, and returns whether the store had them
+ * already. Whole or not at all, also after a crash and beside another process.
+ */
+export function writeBlob(store: Store, id: BlobId, bytes: Uint8Array, mode: number): { existed: boolean } {
+  const isThere = stat(store.layout.blob(id)) !== undefined;
+  if (isThere && checkBlob(store, id, bytes.length).kind === 'sound') return { existed: true };
+  const aside = store.temporaryPath();
+  withParent(aside, () => createFile(aside, bytes, mode));
+  settle(store, id, aside);
+  return { existed: false };
+}
+
+/** Makes a finished temporary file the blob, and seals it as the last that moves its ctime. */
+function settle(store: Store, id: BlobId, aside: string): void {
+  const path = store.layout.blob(id);
   store.moveIntoPlace(aside, path);
   // rename(2) of two names of one inode leaves both: the temporary one must not stay.
   removeFile(aside);
   const info = stat(path);
   if (info !== undefined) writeSeal(store, id, sealText(store, info, Date.now()));
-  return { existed: false };
 }
 
 /**
