@@ -116,7 +116,7 @@ test('pruning takes what is old, then the oldest until the rest fits, and nothin
     object(young, 900),
     object(old, 100),
     object(middle, 500),
-    object('v1/readme', 0),
+    object('v2/readme', 0),
     object('other', 0),
   ];
   const names = (maxAgeMs: number, maxBytes: number): string[] =>

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { PROTOCOL_VERSION, placeId } from '../../src/daemon/protocol.ts';
+import { REMOTE_VERSION } from '../../src/remote/names.ts';
 import { type Fault, FaultServer } from '../support/fault-server.ts';
 import { type Env, KACHE } from '../support/lab.ts';
 import { Machine, outcomes } from '../support/machine.ts';
@@ -344,8 +345,10 @@ test(
     await machine.settled(split);
     const puts = server.requests.filter((line) => line.startsWith('PUT'));
     expect(puts.length).toBeGreaterThan(NAMES.length);
-    expect(puts.filter((line) => !line.includes('/pr/v1/'))).toEqual([]);
-    const looked = server.requests.filter((line) => line.startsWith('GET') && line.includes('/main/v1/'));
+    expect(puts.filter((line) => !line.includes(`/pr/${REMOTE_VERSION}/`))).toEqual([]);
+    const looked = server.requests.filter(
+      (line) => line.startsWith('GET') && line.includes(`/main/${REMOTE_VERSION}/`),
+    );
     expect(looked.length).toBeGreaterThan(0);
   },
   5 * MINUTES,

@@ -5,6 +5,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TransferRecord } from '../../src/core/transfers.ts';
+import { REMOTE_VERSION } from '../../src/remote/names.ts';
 import { FaultServer } from '../support/fault-server.ts';
 import { KACHE } from '../support/lab.ts';
 import { Machine, outcomes } from '../support/machine.ts';
@@ -33,7 +34,7 @@ const FILES = {
 
 const objects = (dir: string, kind: string): string[] =>
   readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.parentPath.includes(`/v1/${kind}`))
+    .filter((entry) => entry.isFile() && entry.parentPath.includes(`/${REMOTE_VERSION}/${kind}`))
     .map((entry) => join(entry.parentPath, entry.name));
 
 const sizes = (paths: readonly string[]): number => paths.reduce((sum, path) => sum + statSync(path).size, 0);
