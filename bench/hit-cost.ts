@@ -16,13 +16,13 @@ export interface HitCost {
   readonly emptyRssMb: number;
 }
 
-interface Call {
+export interface Call {
   readonly argv: readonly string[];
   readonly env: Record<string, string>;
   readonly cwd: string;
 }
 
-interface Cost {
+export interface Cost {
   readonly cpuMs: number;
   readonly wallMs: number;
   readonly rssMb: number;
@@ -30,11 +30,18 @@ interface Cost {
 
 const REPEATS = 7;
 
-const median = (values: readonly number[], at = 0.5): number =>
+export const median = (values: readonly number[], at = 0.5): number =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * at)] ?? 0;
 
+/** Compiles the program that runs another and says what that took. */
+export function meterIn(dir: string): string {
+  const meter = join(dir, 'meter');
+  Bun.spawnSync(['rustc', '-O', '-o', meter, join(import.meta.dir, 'process-meter.rs')]);
+  return meter;
+}
+
 /** Runs one call through the meter. */
-function run(meter: string, call: Call): Cost {
+export function run(meter: string, call: Call): Cost {
   const from = performance.now();
   const done = Bun.spawnSync([meter, ...call.argv], { cwd: call.cwd, env: call.env });
   const wallMs = performance.now() - from;
@@ -44,23 +51,22 @@ function run(meter: string, call: Call): Cost {
   return { wallMs, cpuMs: (cpuMicros ?? 0) / 1000, rssMb: (rssKilobytes ?? 0) / 1024 };
 }
 
-/** Records the calls of a warm build of the application at `source`. */
-function record(source: string, workDir: string): Call[] {
-  const state = join(workDir, 'hits');
-  rmSync(state, { recursive: true, force: true });
-  const calls = join(state, 'calls');
+/** A wrapper that writes down the calls it is given, below `calls`, and goes on with kache. */
+export function recorderIn(dir: string, calls: string): string {
   mkdirSync(calls, { recursive: true });
-  const recorder = join(state, 'recorder');
+  const recorder = join(dir, 'recorder');
   writeFileSync(
     recorder,
     `#!/bin/bash\nd=$(mktemp -d ${calls}/XXXXXX)\nprintf '%s\\0' "$@" > $d/argv\ncat /proc/self/environ > $d/env\npwd > $d/cwd\nexec ${kacheBinary} "$@"\n`,
   );
   chmodSync(recorder, 0o755);
-  const env = { KACHE_CACHE_DIR: join(state, 'store') };
-  build(checkout(source, join(state, 'a')), { ...env, RUSTC_WRAPPER: kacheBinary });
-  build(checkout(source, join(state, 'deeper/b')), { ...env, RUSTC_WRAPPER: recorder });
+  return recorder;
+}
+
+/** The library calls that were written down. */
+export function libraryCalls(calls: string): Call[] {
   const nul = (path: string): string[] => readFileSync(path, 'utf8').split('\0').slice(0, -1);
-  return readdirSync(calls).map((name) => ({
+  const recorded = readdirSync(calls).map((name) => ({
     argv: nul(join(calls, name, 'argv')),
     env: Object.fromEntries(
       nul(join(calls, name, 'env')).map((pair) => [
@@ -70,15 +76,29 @@ function record(source: string, workDir: string): Call[] {
     ),
     cwd: readFileSync(join(calls, name, 'cwd'), 'utf8').trim(),
   }));
+  return recorded.filter(
+    ({ argv }) =>
+      argv[argv.indexOf('--crate-type') + 1] === 'lib' &&
+      !argv.includes('___') &&
+      argv.includes('--out-dir') &&
+      argv.some((arg) => arg.startsWith('extra-filename=')),
+  );
+}
+
+/** Records the calls of a warm build of the application at `source`. */
+function record(source: string, workDir: string): Call[] {
+  const state = join(workDir, 'hits');
+  rmSync(state, { recursive: true, force: true });
+  const calls = join(state, 'calls');
+  const recorder = recorderIn(state, calls);
+  const env = { KACHE_CACHE_DIR: join(state, 'store') };
+  build(checkout(source, join(state, 'a')), { ...env, RUSTC_WRAPPER: kacheBinary });
+  build(checkout(source, join(state, 'deeper/b')), { ...env, RUSTC_WRAPPER: recorder });
+  return libraryCalls(calls);
 }
 
 export function hitCost(source: string, workDir: string): HitCost {
-  const isLibrary = ({ argv }: Call): boolean =>
-    argv[argv.indexOf('--crate-type') + 1] === 'lib' &&
-    !argv.includes('___') &&
-    argv.includes('--out-dir') &&
-    argv.some((arg) => arg.startsWith('extra-filename='));
-  const hits = record(source, workDir).filter(isLibrary);
+  const hits = record(source, workDir);
   const empty = join(workDir, 'hits', 'empty');
   writeFileSync(`${empty}.ts`, '');
   Bun.spawnSync([
@@ -91,8 +111,7 @@ export function hitCost(source: string, workDir: string): HitCost {
     `${empty}.ts`,
     `--outfile=${empty}`,
   ]);
-  const meter = join(workDir, 'hits', 'meter');
-  Bun.spawnSync(['rustc', '-O', '-o', meter, join(import.meta.dir, 'process-meter.rs')]);
+  const meter = meterIn(join(workDir, 'hits'));
   const costs: Cost[] = [];
   const emptyCosts: Cost[] = [];
   for (let repeat = 0; repeat < REPEATS; repeat++) {
