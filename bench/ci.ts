@@ -90,7 +90,7 @@ const PACK: Way = {
     KACHE_CACHE_EXECUTABLES: '1',
   }),
   first: (job) => {
-    kache(job, 'save', join(job.state, 'base.pack'), '--since', '1h');
+    kache(job, 'save', join(job.state, 'base.pack'), '--since', '1h', '--with-paths');
   },
   restore: (job) => {
     kache(job, 'restore', join(job.state, 'base.pack'));
@@ -98,7 +98,8 @@ const PACK: Way = {
   },
   save: (job) => {
     const base = join(job.state, 'base.pack');
-    const said = kache(job, 'save', join(job.home, 'new.pack'), '--since', '1h', '--base', base, '--json');
+    const to = join(job.home, 'new.pack');
+    const said = kache(job, 'save', to, '--since', '1h', '--with-paths', '--base', base, '--json');
     return (JSON.parse(said) as { bytes: number }).bytes;
   },
 };

@@ -107,7 +107,8 @@ export async function savePacks(kache: Kache, options: SaveOptions): Promise<Upl
   const pack = join(staging, 'kache.pack');
   const write = (bases: readonly string[]): Promise<Saved> =>
     kache.json([
-      ...['pack', 'save', pack, '--json', '--since', options.since],
+      // Jobs of one kind have the same paths: what is bound to them is of use there, and nowhere else.
+      ...['pack', 'save', pack, '--json', '--with-paths', '--since', options.since],
       ...(options.minCompileMs > 0 ? ['--min-compile-ms', `${options.minCompileMs}`] : []),
       ...bases.flatMap((key) => ['--base', packOf(folder, key)]),
     ]);

@@ -20,16 +20,18 @@ export interface Wanted {
   readonly sinceMs: number | undefined;
   /** What took less to compile is withheld. */
   readonly minCompileMs: number;
+  /** Also what is bound to paths of this machine. */
+  readonly withPaths: boolean;
 }
 
-export function chooseEntries(store: Store, { sinceMs, minCompileMs }: Wanted): Choice {
+export function chooseEntries(store: Store, { sinceMs, minCompileMs, withPaths }: Wanted): Choice {
   const used = sinceMs === undefined ? everything(store) : usedSince(store, sinceMs);
   const oldestFirst = [...used].sort(([a, aMs], [b, bMs]) => aMs - bMs || (a < b ? -1 : 1));
   const [keys, counts] = [[] as CacheKey[], { gone: 0, withheld: 0 }];
   for (const [key] of oldestFirst) {
     const entry = readEntry(store, key);
     if (entry === undefined) counts.gone++;
-    else if (entry.compileMs >= minCompileMs && mayTravel(store, key)) keys.push(key);
+    else if (entry.compileMs >= minCompileMs && mayTravel(store, key, { withPaths })) keys.push(key);
     else counts.withheld++;
   }
   return { keys, ...counts };

@@ -25,6 +25,7 @@ export interface PackSaveOptions {
   readonly since?: string;
   readonly base: readonly string[];
   readonly minCompileMs?: string;
+  readonly withPaths?: boolean;
   readonly json?: boolean;
 }
 
@@ -36,7 +37,11 @@ export async function packSave(file: string, options: PackSaveOptions): Promise<
   const bases = options.base.map(keysOfBase);
   const baseBytes = bases.flatMap((base) => [...base.values()]).reduce((sum, bytes) => sum + bytes, 0);
   const inBases = new Map(bases.flatMap((base) => [...base]));
-  const chosen = chooseEntries(store, { sinceMs, minCompileMs: millisecondsOf(options.minCompileMs ?? '0') });
+  const chosen = chooseEntries(store, {
+    sinceMs,
+    minCompileMs: millisecondsOf(options.minCompileMs ?? '0'),
+    withPaths: options.withPaths === true,
+  });
   const set: CacheKey[] = chosen.keys.filter((key) => inBases.has(key));
   let usedBytes = set.reduce((sum, key) => sum + (inBases.get(key) ?? 0), 0);
   const wanted = chosen.keys.filter((key) => !inBases.has(key));

@@ -6,7 +6,7 @@ import type { CacheKey } from '../core/ids.ts';
 import { someInList } from '../core/lists.ts';
 import { placeId, queueFolder } from '../daemon/protocol.ts';
 import type { Closure } from '../store/closures.ts';
-import type { Entry, EntryInputs } from '../store/entries.ts';
+import { type Entry, type EntryInputs, HOLDS_A_PATH } from '../store/entries.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import { withParent } from '../store/store.ts';
 import { appendFile, bestEffort } from '../sys/files.ts';
@@ -66,21 +66,25 @@ interface Made {
   readonly names: ReadNames;
 }
 
-/** Why a compile stays on this machine, as it stands in the event; undefined when it may leave. */
+/**
+ * Why a compile stays on this machine, as it stands in the event; undefined when it may leave. A path is the reason only
+ * where no variable is.
+ */
 export function whyWithheld(call: Call, base: KeyBase, made: Made): string | undefined {
+  // Everything that is uploaded besides the outputs.
+  const text = JSON.stringify([made.entry, made.closure, made.inputs]);
+  return variableHeld(call, base, { ...made, text }) ?? pathHeld(call, { ...made, text });
+}
+
+type Told = Made & { readonly text: string };
+
+function variableHeld(call: Call, base: KeyBase, { names, outputs, text }: Told): string | undefined {
   const { env } = call.invocation;
-  const { closure, outputs } = made;
-  const { own, inherited } = made.names;
-  // Without roots real paths are everywhere.
-  if (closure.bound.length > 0 || call.map.roots.length === 0) return 'holds-a-path';
-  if (foreignPath(closure) !== undefined) return 'names-a-path';
+  const { own, inherited } = names;
   const [first] = own;
   if (first !== undefined && isMutable(call)) return `variable ${first}`;
   const unknown = inherited.find((name) => env[name] === undefined);
   if (unknown !== undefined) return `variable ${unknown}`;
-  // Everything that is uploaded besides the outputs.
-  const text = JSON.stringify([made.entry, closure, made.inputs]);
-  if (call.map.tokenize(text) !== text) return 'messages-hold-a-path';
   const mentioned = base.macroEnv.filter((name) => counts(call, name));
   const suspects = new Set([...own, ...inherited, ...mentioned]);
   for (const name of Object.keys(env)) if (SECRET_NAME.test(name) && counts(call, name)) suspects.add(name);
@@ -90,6 +94,14 @@ export function whyWithheld(call: Call, base: KeyBase, made: Made): string | und
       return `variable ${name}`;
   }
   return undefined;
+}
+
+function pathHeld({ map }: Call, { closure, text }: Told): string | undefined {
+  // Without roots real paths are everywhere.
+  if (map.roots.length === 0) return HOLDS_A_PATH;
+  if (foreignPath(closure) !== undefined) return 'names-a-path';
+  if (map.tokenize(text) !== text) return 'messages-hold-a-path';
+  return closure.bound.length > 0 ? HOLDS_A_PATH : undefined;
 }
 
 /** The place this call uploads to; undefined when it does not. */

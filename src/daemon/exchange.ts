@@ -6,6 +6,7 @@ import { recordClosure } from '../store/closures.ts';
 import {
   type Entry,
   type EntryInputs,
+  HOLDS_A_PATH,
   readEntry,
   readEntryClosure,
   readEntryInputs,
@@ -79,8 +80,9 @@ export async function importEntry(
     const { blob, bytes, mode } = output;
     if (!writeBlob(store, blob, bytes, mode).existed) newBytes += bytes.length;
   }
-  // What has travelled once may again.
-  if (!writeEntry(store, { ...entry, origin: asked.origin }, { ...inputs, closure, withheld: null }))
+  // What has travelled once may again; bound to a path, only to where it came from.
+  const withheld = closure.bound.length > 0 ? HOLDS_A_PATH : null;
+  if (!writeEntry(store, { ...entry, origin: asked.origin }, { ...inputs, closure, withheld }))
     return { kind: 'refused', why: 'another version of kache has an entry of this key' };
   // An eviction may have taken a blob that was there before the entry named it.
   if (entry.outputs.some(({ blob }) => stat(store.layout.blob(blob)) === undefined)) {

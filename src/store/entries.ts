@@ -65,12 +65,19 @@ export const readEntryInputs = (store: Store, key: CacheKey): EntryInputs | unde
 export const readEntryClosure = (store: Store, key: CacheKey): Closure | undefined =>
   parseLine<Closure>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[1]);
 
+/** The verdict on an entry that a path of this machine alone keeps here. Recorded: never rename. */
+export const HOLDS_A_PATH = 'holds-a-path';
+
 /**
  * Whether an entry may leave this machine, by the verdict of its compile. It does not where none was recorded: nobody
- * can tell any more.
+ * can tell any more. With `withPaths` also where it is bound to paths of this machine, for machines that have the same.
  */
-export const mayTravel = (store: Store, key: CacheKey): boolean =>
-  parseLine<Verdict>(readRecord(store.layout.inputs(key), INPUTS_KIND)?.[2])?.withheld === null;
+export function mayTravel(store: Store, key: CacheKey, { withPaths = false } = {}): boolean {
+  const record = readRecord(store.layout.inputs(key), INPUTS_KIND);
+  const withheld = parseLine<Verdict>(record?.[2])?.withheld;
+  if (withheld !== HOLDS_A_PATH || !withPaths) return withheld === null;
+  return (parseLine<Closure>(record?.[1])?.bound.length ?? 0) > 0;
+}
 
 interface Verdict {
   /** Null: it may leave the machine; else why not. */

@@ -187,3 +187,40 @@ test(
   },
   10 * MINUTES,
 );
+
+test(
+  'what is bound to a path comes back at that path, when it was asked for, and no secret with it',
+  async () => {
+    await using machine = new Machine(SECRETS);
+    const dir = machine.lab.write('where/it/lies', LEAKING);
+    expect(await machine.cargo(dir, ['build', '--offline'])).toMatchObject({ status: 0 });
+    const [file, plain] = [join(root, 'paths.pack'), join(root, 'plain.pack')];
+    const crates = async (path: string): Promise<string[]> =>
+      (await listed(machine, path)).map(({ crate }) => crate).sort();
+    await packed(machine, plain);
+    await packed(machine, file, '--with-paths');
+    expect(await crates(plain)).toEqual(['generated', 'plain', 'warns']);
+    expect(await crates(file)).toEqual(['generated', 'place', 'plain', 'warns']);
+    const text = await everythingIn(file);
+    expect(text).toContain(`${machine.lab.root}/where/it/lies/place`);
+    for (const value of Object.values(SECRETS)) expect([value, text.includes(value)]).toEqual([value, false]);
+    // The same place and nothing else; and another one.
+    const fresh = { KACHE_CACHE_DIR: machine.lab.path('fresh') };
+    expect(await machine.kache(['pack', 'restore', file], fresh)).toMatchObject({ status: 0 });
+    // Where it came to, it is still of this path alone.
+    const on = join(root, 'on.pack');
+    expect(await machine.kache(['pack', 'save', on], fresh)).toMatchObject({ status: 0 });
+    expect(await crates(on)).toEqual(['generated', 'plain', 'warns']);
+    rmSync(join(dir, 'target'), { recursive: true });
+    rmSync(machine.lab.store, { recursive: true });
+    expect(await machine.kache(['pack', 'restore', file])).toMatchObject({ status: 0 });
+    const place = ({ events }: { events: readonly CompileEvent[] }): string | undefined =>
+      events.find(({ crate_name }) => crate_name === 'place')?.result;
+    expect(place(await machine.cargo(dir, ['build', '--offline']))).toBe('prefetch_hit');
+    const other = machine.lab.write('elsewhere', LEAKING);
+    expect(place(await machine.cargo(other, ['build', '--offline']))).toBe('miss');
+    const ran = await machine.run([join(other, 'target/debug/app')]);
+    expect(ran.stdout).toContain(`${other}/place`);
+  },
+  10 * MINUTES,
+);
