@@ -1,7 +1,7 @@
 // What a build on an empty machine costs when everything it needs is in a bucket: round trips of 0, 20 and 100 ms, with
 // a bandwidth, through one MinIO for all tools.
 //   bun bench/remote.ts [--quick] [--write] [--peers DIR] [--work-dir DIR] [--only NAME,…] [--mbit N] [--server s3s-fs]
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -131,7 +131,15 @@ function remoteTools(): { list: RemoteTool[]; missing: readonly string[] } {
     if (tool.name === 'rust-kache') {
       const path = join(values.peers, 'bin', 'kache');
       const remote = (endpoint: string) => ({ ...ours(endpoint), KACHE_S3_PREFIX: 'rust-kache' });
-      const start = (env: Record<string, string>): void => run([path, 'daemon', 'start'], env);
+      // Started in the background it leaves out a remote that only variables name.
+      const start = (env: Record<string, string>): void => {
+        Bun.spawn([path, 'daemon', 'run'], {
+          env: { ...process.env, ...env },
+          stdio: ['ignore', 'ignore', 'ignore'],
+        }).unref();
+        const socket = join(env['KACHE_CACHE_DIR'] ?? '', 'daemon.sock');
+        for (let wait = 0; !existsSync(socket) && wait < 100; wait++) Bun.sleepSync(50);
+      };
       const flush = (env: Record<string, string>): void => run([path, 'sync', '--push'], env);
       list.push({ tool, label: tool.name, remote, start, flush });
     }
