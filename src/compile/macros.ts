@@ -134,22 +134,28 @@ function stemOf(name: string): string {
 }
 
 /**
- * The variables of the current environment that a crate's own sources name, as whole words: a macro may be told what to
- * read (`dotenv!("URL")`, `include_dir!("$DATA")`). Sorted.
+ * The variables of the current environment that a crate's own sources name: a macro may be told what to read
+ * (`dotenv!("URL")`, `include_dir!("$DATA")`). A name counts as a whole word; one that is no word, wherever it stands.
+ * Sorted.
  */
 export function sourceEnvironment(call: Call, sources: readonly Source[]): readonly string[] {
   const { store, invocation } = call;
   const candidates = macroCandidates(Object.keys(invocation.env)).sort();
-  const input = sha256(JSON.stringify([candidates, sources]));
+  const input = sha256(JSON.stringify(['any name', candidates, sources]));
   const memo = `variables ${invocation.crateName} ${invocation.isTest} ${packageDir(invocation)} ${invocation.outDir}`;
   const known = readMemo<{ input: string; names: string[] }>(store, 'trees', memo);
   if (known?.input === input) return known.names;
+  const isWord = (name: string): boolean => /^\w+$/.test(name);
+  const others = candidates.filter((name) => !isWord(name));
   // One pattern of all names: splitting the sources into words took thirty times as long.
-  const pattern = new RegExp(`\\b(?:${candidates.filter((name) => /^\w+$/.test(name)).join('|')})\\b`, 'g');
-  const words = new Set<string>();
-  for (const [path] of sources)
-    for (const word of (readText(resolve(invocation.cwd, path)) ?? '').match(pattern) ?? []) words.add(word);
-  const names = candidates.filter((name) => words.has(name));
+  const pattern = new RegExp(`\\b(?:${candidates.filter(isWord).join('|')})\\b`, 'g');
+  const found = new Set<string>();
+  for (const [path] of sources) {
+    const text = readText(resolve(invocation.cwd, path)) ?? '';
+    for (const name of text.match(pattern) ?? []) found.add(name);
+    for (const name of others) if (text.includes(name)) found.add(name);
+  }
+  const names = candidates.filter((name) => found.has(name));
   writeMemo(store, 'trees', memo, { input, names });
   return names;
 }

@@ -148,6 +148,11 @@ const EDITS: readonly Edit[] = [
     shows: 'chosen',
   },
   {
+    name: 'the same, where the name is no word',
+    env: { 'chosen.by-source': 'dotted' },
+    shows: 'dotted',
+  },
+  {
     name: 'the code of a macro',
     files: {
       'macros/src/lib.rs': (text) =>

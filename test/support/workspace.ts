@@ -61,6 +61,7 @@ pub mod right;
 pub fn observed() -> [&'static str; 5] { facade::observed!() }
 pub fn direct() -> &'static str { macros::own_file!() }
 pub const NAMED: &str = macros::named_variable!("CHOSEN_BY_SOURCE");
+pub const DOTTED: &str = macros::named_variable!("chosen.by-source");
 pub const OPTION: Option<&str> = option_env!("OPTION_OF_TESTS");
 pub const INCLUDED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/included.txt"));
 pub const LOUD: bool = cfg!(feature = "loud");
@@ -73,7 +74,7 @@ pub fn warned() { let unused = 1; }
   'app/src/main.rs': `fn main() {
     println!("{:?} {} {:?} {} {} {}", app::observed(), app::direct(), app::OPTION, app::INCLUDED, app::LOUD, app::FLAGGED);
     println!("{} {} {} {} {}", app::left::side(), app::right::side(), app::file(), generated::ANSWER, native::number());
-    println!("{} {} {} {}", place::dir(), app::NAMED, generated::QUERY, native::odd_number());
+    println!("{} {} {} {} {}", place::dir(), app::NAMED, app::DOTTED, generated::QUERY, native::odd_number());
 }
 `,
   'app/tests/sides.rs': '#[test] fn sides() { assert_ne!(app::left::side(), ""); }\n',
