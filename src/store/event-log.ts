@@ -9,21 +9,25 @@ const MAX_ROUNDS = 3;
 /** Where the generation before of a log is. */
 export const previousGeneration = (log: string): string => `${log}.1`;
 
-/** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
-export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
-  const previous = previousGeneration(store.layout.events);
+/** Every line of a log and of the generation before it, oldest first; the last may be torn. */
+export function linesOf(log: string): string[] {
+  const previous = previousGeneration(log);
   for (let round = 1; ; round++) {
     const before = stat(previous)?.ino;
-    const events: CompileEvent[] = [];
-    for (const path of [previous, store.layout.events]) {
-      for (const line of (readableText(path) ?? '').split('\n')) {
-        const event = parseEvent(line);
-        if (event !== undefined && event.ts >= sinceMs) events.push(event);
-      }
-    }
-    // An eviction that rotates between the two files would hide a whole generation.
-    if (stat(previous)?.ino === before || round === MAX_ROUNDS) return events;
+    const lines = [previous, log].flatMap((path) => (readableText(path) ?? '').split('\n'));
+    // Who rotates between the two files would hide a whole generation.
+    if (stat(previous)?.ino === before || round === MAX_ROUNDS) return lines;
   }
+}
+
+/** Every event since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
+export function readEvents(store: Store, sinceMs = 0): CompileEvent[] {
+  const events: CompileEvent[] = [];
+  for (const line of linesOf(store.layout.events)) {
+    const event = parseEvent(line);
+    if (event !== undefined && event.ts >= sinceMs) events.push(event);
+  }
+  return events;
 }
 
 /** Whether the log is sure to go back to `sinceMs`: before that, a generation may have been overwritten. */

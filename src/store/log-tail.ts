@@ -1,5 +1,5 @@
-// Following a log, of events or of transfers, while others write it: what is appended, across rotation and truncation, and what was there
-// before, from the end backwards. Cold: nothing a compiler call loads.
+// Following a log, of events or of transfers, while others write it: what is appended, across rotation and truncation,
+// and what was there before, from the end backwards. Cold: nothing a compiler call loads.
 import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { previousGeneration } from './event-log.ts';
 

@@ -7,10 +7,10 @@ import {
   type TransferRecord,
   timeOf,
 } from '../core/transfers.ts';
-import { appendFile, bestEffort, readableText, rename, stat, utf8 } from '../sys/files.ts';
+import { appendFile, bestEffort, rename, stat, utf8 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { tryLock } from '../sys/lock.ts';
-import { previousGeneration } from './event-log.ts';
+import { linesOf, previousGeneration } from './event-log.ts';
 import { logLimitBytes } from './eviction-trigger.ts';
 import type { Store } from './store.ts';
 
@@ -41,9 +41,7 @@ function rotate(store: Store, limitBytes: number): void {
 
 /** Every line since `sinceMs` (milliseconds since the epoch), oldest first; torn lines are left out. */
 export function readTransfers(store: Store, sinceMs = 0): TransferLine[] {
-  const { transfers } = store.layout;
-  return [previousGeneration(transfers), transfers]
-    .flatMap((path) => (readableText(path) ?? '').split('\n'))
+  return linesOf(store.layout.transfers)
     .flatMap((line) => parseTransferLine(line) ?? [])
     .filter((line) => timeOf(line) >= sinceMs);
 }
