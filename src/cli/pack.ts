@@ -157,6 +157,7 @@ export async function packRestore(
   const loaded = settingsHere();
   const store = openHere(loaded);
   const done: RestoredPacks = { packs: 0, entries: 0, added: 0, present: 0, refused: 0, bytes: 0, why: [] };
+  const makeRoom = roomMaker(loaded, store);
   for (const file of files) {
     const refuse = (why: string): void => {
       done.refused++;
@@ -171,8 +172,9 @@ export async function packRestore(
       using reader = opened;
       done.packs++;
       const frames = reader.frames();
-      const restoring = { loaded, store, done, refuse };
-      const ends = await Promise.allSettled(AT_ONCE.map(() => restoreFrames(frames, restoring)));
+      const restoring: Restoring = { store, done, refuse, makeRoom };
+      const workers = Array.from({ length: AT_ONCE }, () => restoreFrames(frames, restoring));
+      const ends = await Promise.allSettled(workers);
       for (const end of ends) if (end.status === 'rejected') throw end.reason;
     } catch (error) {
       // A full disk, or one that does not read: what was restored before is whole.
@@ -191,14 +193,32 @@ export async function packRestore(
 }
 
 interface Restoring {
-  readonly loaded: LoadedSettings;
   readonly store: Store;
   readonly done: RestoredPacks;
   readonly refuse: (why: string) => void;
+  readonly makeRoom: () => Promise<void>;
+}
+
+/** Evicts where that does not keep up; while it does so everyone waits, or the store would outgrow it. */
+function roomMaker(loaded: LoadedSettings, store: Store): () => Promise<void> {
+  let underWay: Promise<unknown> | undefined;
+  const evict = (): Promise<unknown> =>
+    collect(store, {
+      maxBytes: capBytes(loaded, store),
+      isDoomed: () => false,
+      nowMs: Date.now(),
+      pace: new Pace(),
+    }).finally(() => {
+      underWay = undefined;
+    });
+  return async () => {
+    if (underWay === undefined && isEvictionBehind(store, loaded.settings.maxSizeBytes)) underWay = evict();
+    await underWay;
+  };
 }
 
 /** While one entry is written another is unpacked: that is all there is to gain. */
-const AT_ONCE = [1, 2];
+const AT_ONCE = 2;
 
 async function restoreFrames(frames: Iterable<Frame | Refused>, restoring: Restoring): Promise<void> {
   for (const frame of frames)
@@ -207,7 +227,7 @@ async function restoreFrames(frames: Iterable<Frame | Refused>, restoring: Resto
 }
 
 /** Puts one entry into the store as if a remote had been asked for it. */
-async function restoreFrame(frame: Frame, { loaded, store, done, refuse }: Restoring): Promise<void> {
+async function restoreFrame(frame: Frame, { store, done, refuse, makeRoom }: Restoring): Promise<void> {
   const { key } = frame;
   done.entries++;
   if (hasEntry(store, key)) {
@@ -215,13 +235,7 @@ async function restoreFrame(frame: Frame, { loaded, store, done, refuse }: Resto
     done.present++;
     return;
   }
-  if (isEvictionBehind(store, loaded.settings.maxSizeBytes))
-    await collect(store, {
-      maxBytes: capBytes(loaded, store),
-      isDoomed: () => false,
-      nowMs: Date.now(),
-      pace: new Pace(),
-    });
+  await makeRoom();
   const imported = await importEntry(store, { key, origin: 'prefetch' }, frame.read());
   if (imported.kind === 'refused') {
     refuse(`${key.slice(0, 12)}: ${imported.why}`);
