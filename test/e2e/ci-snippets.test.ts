@@ -37,28 +37,59 @@ function blockOf(heading: string, language: string): string {
   return block;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: three formats of other people, each read at the places the text names.
-const yaml = (heading: string): any => Bun.YAML.parse(blockOf(heading, 'yaml'));
+/** What the YAML under a heading holds, at the places that are asked for; a test that meets another shape fails. */
+const yaml = <T>(heading: string): T => Bun.YAML.parse(blockOf(heading, 'yaml')) as T;
+
+type Commands = readonly string[];
+
+interface GitLab {
+  readonly build: {
+    readonly before_script: Commands;
+    readonly script: Commands;
+    readonly after_script: Commands;
+    readonly variables: Env;
+    readonly cache: { readonly paths: readonly [string] };
+  };
+}
+
+interface Buildkite {
+  readonly steps: readonly [
+    {
+      readonly commands: Commands;
+      readonly env: Env;
+      readonly plugins: readonly [Readonly<Record<string, { readonly path: string }>>];
+    },
+  ];
+}
+
+interface CircleStep {
+  readonly run?: string | { readonly command: string };
+  readonly save_cache?: { readonly paths: readonly [string] };
+}
+
+interface CircleCI {
+  readonly jobs: {
+    readonly build: { readonly environment: Env; readonly steps: readonly (string | CircleStep)[] };
+  };
+}
 
 const JOBS: Readonly<Record<string, () => Job>> = {
   GitLab: () => {
-    const { build } = yaml('GitLab');
+    const { build } = yaml<GitLab>('GitLab');
     const commands = [...build.before_script, ...build.script, ...build.after_script];
     return { commands, env: build.variables, path: build.cache.paths[0] };
   },
   Buildkite: () => {
-    const [step] = yaml('Buildkite').steps;
-    const [plugin] = Object.values(step.plugins[0]) as { path: string }[];
+    const [step] = yaml<Buildkite>('Buildkite').steps;
+    const [plugin] = Object.values(step.plugins[0]);
     return { commands: step.commands, env: step.env, path: plugin?.path ?? '' };
   },
   CircleCI: () => {
-    const { build } = yaml('CircleCI').jobs;
-    const runs = build.steps.flatMap((step: { run?: string | { command: string } }) => step.run ?? []);
-    const commands = runs.map((run: string | { command: string }) =>
-      typeof run === 'string' ? run : run.command,
-    );
-    const saved = build.steps.find((step: unknown) => 'save_cache' in Object(step)).save_cache;
-    return { commands, env: build.environment, path: saved.paths[0] };
+    const { build } = yaml<CircleCI>('CircleCI').jobs;
+    const steps = build.steps.flatMap((step) => (typeof step === 'string' ? [] : step));
+    const commands = steps.flatMap(({ run }) => (typeof run === 'object' ? run.command : (run ?? [])));
+    const saved = steps.find(({ save_cache }) => save_cache !== undefined)?.save_cache;
+    return { commands, env: build.environment, path: saved?.paths[0] ?? '' };
   },
 };
 
