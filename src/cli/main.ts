@@ -56,16 +56,13 @@ async function settle(run: () => unknown): Promise<void> {
   }
 }
 
-const example = (text: string): string => `\nExample:\n  ${text}\n`;
-
 function commands(): Command {
   const program = new Command('kache')
     .description('A content-addressed build cache for Rust')
     .version(version())
     .exitOverride()
     .addHelpText('after', '\nAs a compiler wrapper:\n  RUSTC_WRAPPER=kache cargo build\n');
-  const add = (usage: string, summary: string, sample: string): Command =>
-    program.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  const add = adding(program);
 
   add('cargo [args...]', 'run cargo once with kache in front', 'kache cargo build --release');
   add('init', "put kache into Cargo's configuration", 'kache init -y')
@@ -126,6 +123,16 @@ function commands(): Command {
 
 type Add = (usage: string, summary: string, sample: string) => Command;
 
+/** Adds commands below `parent`, each with an example in its help. */
+const adding =
+  (parent: Command): Add =>
+  (usage, summary, sample) =>
+    parent
+      .command(usage)
+      .description(summary)
+      .exitOverride()
+      .addHelpText('after', `\nExample:\n  ${sample}\n`);
+
 function addAnswers(add: Add): void {
   add('stats', 'one snapshot: hit rate, time saved, store use', 'kache stats --since 7d')
     .option('--since <duration>', 'how far back (30m, 24h, 7d)')
@@ -165,13 +172,13 @@ function addRemote(add: Add): void {
 }
 
 function addPack(program: Command): void {
-  const pack = program
-    .command('pack')
-    .description('keep entries in a file, for a CI that keeps files')
-    .exitOverride()
-    .addHelpText('after', example('kache pack save kache.pack --since 2h'));
-  const add = (usage: string, summary: string, sample: string): Command =>
-    pack.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  const add = adding(
+    adding(program)(
+      'pack',
+      'keep entries in a file, for a CI that keeps files',
+      'kache pack save kache.pack --since 2h',
+    ),
+  );
   add(
     'save <file>',
     'write the entries that may leave this machine',
@@ -196,13 +203,9 @@ function addPack(program: Command): void {
 const collected = (value: string, all: readonly string[]): string[] => [...all, value];
 
 function addDaemon(program: Command): void {
-  const daemon = program
-    .command('daemon')
-    .description('the background process that talks to the remote')
-    .exitOverride()
-    .addHelpText('after', example('kache daemon status'));
-  const add = (usage: string, summary: string, sample: string): Command =>
-    daemon.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  const add = adding(
+    adding(program)('daemon', 'the background process that talks to the remote', 'kache daemon status'),
+  );
   add('run', 'run it here, until stopped', 'kache daemon run')
     .option('--background', 'end when idle, say nothing')
     .action(async (options) => {
@@ -224,13 +227,13 @@ function addDaemon(program: Command): void {
 }
 
 function addConfig(program: Command): void {
-  const config = program
-    .command('config')
-    .description('read and edit settings, comments kept')
-    .exitOverride()
-    .addHelpText('after', example('kache config set cache.local_max_size 20GiB'));
-  const add = (usage: string, summary: string, sample: string): Command =>
-    config.command(usage).description(summary).exitOverride().addHelpText('after', example(sample));
+  const add = adding(
+    adding(program)(
+      'config',
+      'read and edit settings, comments kept',
+      'kache config set cache.local_max_size 20GiB',
+    ),
+  );
   add('get <setting>', 'the value that holds', 'kache config get cache.local_store').action((name) =>
     configGet(name),
   );
