@@ -24,6 +24,7 @@ import {
   publishBlob,
   removeBlob,
   sealAgain,
+  writeBlob,
 } from '../../src/store/blobs.ts';
 import type { Store } from '../../src/store/store.ts';
 import { isOsError, link, stat } from '../../src/sys/files.ts';
@@ -81,11 +82,30 @@ function proofNow(store: Store, id: BlobId): Proof {
 const inode = (path: string): number => statSync(path).ino;
 
 /** Whether an operation opened the blob: that is, hashed it. */
-function hashes({ path }: Published, operation: () => void): boolean {
+function hashes({ path }: Pick<Published, 'path'>, operation: () => void): boolean {
   using watch = OpenWatch.start([dirname(path)]);
   operation();
   return watch?.collect()?.files.includes(path) ?? true;
 }
+
+test('bytes that are written in are sealed: their first use does not hash them, and damage is found', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const id = blobId(TEXT);
+  const path = store.layout.blob(id);
+  const write = () => writeBlob(store, id, Buffer.from(TEXT), 0o755);
+  expect(write()).toEqual({ existed: false });
+  expect([readFileSync(path, 'utf8'), statSync(path).mode & 0o777, leftovers(lab)]).toEqual([
+    TEXT,
+    0o755,
+    [],
+  ]);
+  expect(hashes({ path }, () => expect(checkBlob(store, id, TEXT.length).kind).toBe('sound'))).toBe(false);
+  expect(write()).toEqual({ existed: true });
+  writeFileSync(path, TEXT.toUpperCase());
+  expect(write()).toEqual({ existed: false });
+  expect([readFileSync(path, 'utf8'), leftovers(lab)]).toEqual([TEXT, []]);
+});
 
 test('publishing by link makes source and blob one inode, a second source too', () => {
   using lab = new Lab();
