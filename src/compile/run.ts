@@ -4,7 +4,7 @@ import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
 import { withoutIncremental } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
 import { sweepAsides } from '../sys/aside.ts';
-import { type FileTime, fileTimeNow, waitPast } from '../sys/clock.ts';
+import { type FileTime, fileTimeNow, waitPastWritten } from '../sys/clock.ts';
 import { bestEffort, isOsError, lstat, removeFile, writeAll } from '../sys/files.ts';
 import type { OsError } from '../sys/libc.ts';
 import { type ExitStatus, jobserverDescriptors, runChild } from '../sys/process.ts';
@@ -63,8 +63,8 @@ export async function compile(
     ...withoutIncremental(invocation.args),
     ...more,
   ];
-  // A build script may have written into OUT_DIR in this very tick: one tick later its files are told from changed ones.
-  if (invocation.env['OUT_DIR'] !== undefined) waitPast(fileTimeNow());
+  // A build script may have written into OUT_DIR in this very tick: a tick or two later its files are told from changed ones.
+  if (invocation.env['OUT_DIR'] !== undefined) waitPastWritten();
   const startedAt = fileTimeNow();
   const from = performance.now();
   let metadataMs: number | undefined;

@@ -3,23 +3,29 @@ import { ptr } from 'bun:ffi';
 import type { FileStat } from './files.ts';
 import { linux } from './libc.ts';
 
+const CLOCK_REALTIME = 0;
 const CLOCK_REALTIME_COARSE = 5;
 const time = new BigInt64Array(2);
 const timeAt = ptr(time);
 
+/** Nanoseconds since the epoch by one of the kernel's clocks, or undefined where there is none like it. */
+const read = (clock: number): bigint | undefined =>
+  linux?.clock_gettime(clock, timeAt) === 0 ? (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n) : undefined;
+
 /** A moment of the clock that stamps files, in nanoseconds since the epoch. */
 export type FileTime = bigint & { readonly fileTime: true };
 
+/** Where there is no clock for stamps they come from the exact one, which programs and the kernel read a little apart. */
+const APART_MS = 20;
+
 /**
  * No file written from now on carries an earlier stamp (kernels since 6.13 may stamp up to a tick later). Where there
- * is no such clock: half a second ago, which is safe.
+ * is no such clock: a moment ago.
  */
-export function fileTimeNow(): FileTime {
-  if (linux?.clock_gettime(CLOCK_REALTIME_COARSE, timeAt) !== 0) {
-    return ((BigInt(Date.now()) - 500n) * 1_000_000n) as FileTime;
-  }
-  return ((time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n)) as FileTime;
-}
+export const fileTimeNow = (): FileTime =>
+  (read(CLOCK_REALTIME_COARSE) ?? BigInt(Date.now() - APART_MS) * 1_000_000n) as FileTime;
+
+const exactNow = (): bigint => read(CLOCK_REALTIME) ?? BigInt(Date.now()) * 1_000_000n;
 
 /** Some file systems keep whole or even seconds only. */
 const COARSE_STAMP_NS = 2_000_000_000n;
@@ -52,7 +58,11 @@ const SKEW_NS = 20_000_000n;
 export const isSettled = (info: FileStat, now: FileTime): boolean =>
   !touchedSince(info, (now - SKEW_NS) as FileTime);
 
-/** Waits, at most some milliseconds, until the clock has moved past `moment`: files written before it are then told apart from later ones. */
-export function waitPast(moment: FileTime): void {
-  for (let round = 0; round < 20 && fileTimeNow() <= moment; round++) Bun.sleepSync(1);
+/**
+ * Waits, at most some milliseconds, until files written before the call are told from later ones. It is the exact clock
+ * that has to be passed: since Linux 6.13 a stamp may be finer than a tick, and the coarse clock runs up to a tick late.
+ */
+export function waitPastWritten(): void {
+  const written = exactNow();
+  for (let round = 0; round < 2 * APART_MS && fileTimeNow() <= written; round++) Bun.sleepSync(1);
 }

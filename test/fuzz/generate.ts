@@ -112,7 +112,7 @@ const profileOf = (random: Random): string[] => [
 ];
 
 const TEXTS = ['\n// a comment\n', '\npub fn fresh() { let idle = 1; }\n', '\npub fn broken( {\n'] as const;
-const NAMED_VARIABLES = ['FUZZ_OPTION', 'FUZZ_BUILD', 'FUZZ_MACRO', 'FUZZ_NAMED'] as const;
+const NAMED_VARIABLES = ['FUZZ_OPTION', 'FUZZ_BUILD', 'FUZZ_MACRO', 'FUZZ_NAMED', 'fuzz.odd-name'] as const;
 const RUSTFLAGS = [
   '--cfg fuzz_flag',
   '-D warnings',

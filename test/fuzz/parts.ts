@@ -147,6 +147,7 @@ const macroEnv = (from: string): Piece => ({
   report: {
     fixed_env: `${from}::fixed_env!()`,
     named_env: `${from}::named_env!("FUZZ_NAMED")`,
+    odd_env: `${from}::named_env!("fuzz.odd-name")`,
     home: `${from}::home_dir!()`,
   },
 });
