@@ -1,7 +1,7 @@
 // Entries between a store and their packed form: what is exported is whole, what is imported is proven.
 import type { CacheKey } from '../core/ids.ts';
 import { MAX_PACK_BYTES, pack, type Refused, unpack } from '../remote/pack.ts';
-import { checkBlob, writeBlob } from '../store/blobs.ts';
+import { BlobWriter, checkBlob } from '../store/blobs.ts';
 import { recordClosure } from '../store/closures.ts';
 import {
   type Entry,
@@ -75,11 +75,12 @@ export async function importEntry(
   if (unpacked.kind === 'refused') return unpacked;
   const { entry, inputs, closure } = unpacked;
   let newBytes = 0;
-  for await (const output of unpacked.outputs()) {
-    if ('kind' in output) return output;
-    const { blob, bytes, mode } = output;
-    if (!writeBlob(store, blob, bytes, mode).existed) newBytes += bytes.length;
-  }
+  const lie = await unpacked.outputs(({ blob: id, sizeBytes, mode }) => {
+    const writer = new BlobWriter(store, { id, sizeBytes, mode });
+    if (!writer.existed) newBytes += sizeBytes;
+    return writer;
+  });
+  if (lie !== undefined) return lie;
   // What has travelled once may again; bound to a path, only to where it came from.
   const withheld = closure.bound.length > 0 ? HOLDS_A_PATH : null;
   if (!writeEntry(store, { ...entry, origin: asked.origin }, { ...inputs, closure, withheld }))

@@ -4,11 +4,11 @@ import { asideOf, makeAside } from '../sys/aside.ts';
 import { CANNOT_REFLINK, copy, reflink } from '../sys/clone.ts';
 import {
   bestEffort,
-  createFile,
   type FileStat,
   isOsError,
   isRegular,
   link,
+  type OpenFile,
   openFile,
   readableText,
   readFile,
@@ -205,16 +205,50 @@ export function publishBlob(
 }
 
 /**
- * Publishes `bytes`, which the caller has hashed to `id`, as a file of `mode`, and returns whether the store had them
- * already. Whole or not at all, also after a crash and beside another process.
+ * Bytes on their way into the store as the blob `id`, a file of `mode`. Nothing is there before {@link finish}, which
+ * the caller calls when they have hashed to `id`; whole or not at all, also after a crash and beside another process.
  */
-export function writeBlob(store: Store, id: BlobId, bytes: Uint8Array, mode: number): { existed: boolean } {
-  const isThere = stat(store.layout.blob(id)) !== undefined;
-  if (isThere && checkBlob(store, id, bytes.length).kind === 'sound') return { existed: true };
-  const aside = store.temporaryPath();
-  withParent(aside, () => createFile(aside, bytes, mode));
-  settle(store, id, aside);
-  return { existed: false };
+export class BlobWriter implements Disposable {
+  readonly #store: Store;
+  readonly #id: BlobId;
+  /** Undefined when the store has the blob. */
+  readonly #file: OpenFile | undefined;
+  #isFinished = false;
+
+  constructor(store: Store, { id, sizeBytes, mode }: { id: BlobId; sizeBytes: number; mode: number }) {
+    this.#store = store;
+    this.#id = id;
+    const isThere = stat(store.layout.blob(id)) !== undefined;
+    if (isThere && checkBlob(store, id, sizeBytes).kind === 'sound') return;
+    const aside = store.temporaryPath();
+    let file: OpenFile | undefined;
+    withParent(aside, () => {
+      file = openFile(aside, O.WRONLY | O.CREAT | O.EXCL, mode);
+    });
+    this.#file = file;
+  }
+
+  get existed(): boolean {
+    return this.#file === undefined;
+  }
+
+  write(piece: Uint8Array): void {
+    if (this.#file !== undefined) writeAll(this.#file.fd, piece, this.#file.path);
+  }
+
+  finish(): void {
+    if (this.#file === undefined) return;
+    this.#file.finish();
+    this.#isFinished = true;
+    settle(this.#store, this.#id, this.#file.path);
+  }
+
+  [Symbol.dispose](): void {
+    const file = this.#file;
+    if (file === undefined || this.#isFinished) return;
+    file[Symbol.dispose]();
+    bestEffort(() => removeFile(file.path));
+  }
 }
 
 /** Makes a finished temporary file the blob, and seals it as the last that moves its ctime. */

@@ -8,6 +8,7 @@ import type { Entry } from '../../src/store/entries.ts';
 import { sha256 } from '../../src/sys/hash.ts';
 import { closureOf, entryOf, NO_INPUTS } from '../store/stores.ts';
 import { Lab } from '../support/lab.ts';
+import { unpackedOutputs } from '../support/unpacked.ts';
 
 let lab: Lab;
 let path: string;
@@ -59,9 +60,9 @@ async function read(bytes: Uint8Array): Promise<Found> {
       refused.push(unpacked.kind === 'refused' ? unpacked.why : '');
       continue;
     }
-    for await (const output of unpacked.outputs())
-      if ('kind' in output) refused.push(output.why);
-      else texts.set(frame.key, new TextDecoder().decode(output.bytes));
+    const found = await unpackedOutputs(unpacked);
+    if (found.refused !== undefined) refused.push(found.refused.why);
+    for (const { bytes } of found.outputs) texts.set(frame.key, bytes.toString());
   }
   return { texts, refused };
 }

@@ -8,6 +8,7 @@ import { decodeUnit, encodeUnit, mergeUnits } from '../../src/remote/unit-object
 import type { UnitRecord } from '../../src/store/closures.ts';
 import { sha256 } from '../../src/sys/hash.ts';
 import { cacheKey, closureOf, entryOf, NO_INPUTS, unitId } from '../store/stores.ts';
+import { unpackedOutputs } from '../support/unpacked.ts';
 
 const CONTENTS = ['first output', 'second output'.repeat(1000)];
 const ENTRY = entryOf('a', ...CONTENTS);
@@ -26,12 +27,8 @@ const made = async (changes: object = {}): Promise<Uint8Array> => {
 async function whole(object: Uint8Array, key = KEY): Promise<string[] | string> {
   const unpacked = await unpack(object, key);
   if (unpacked.kind === 'refused') return unpacked.why;
-  const texts: string[] = [];
-  for await (const output of unpacked.outputs()) {
-    if ('kind' in output) return output.why;
-    texts.push(new TextDecoder().decode(output.bytes));
-  }
-  return texts;
+  const { outputs, refused } = await unpackedOutputs(unpacked);
+  return refused?.why ?? outputs.map(({ bytes }) => bytes.toString());
 }
 
 test('what was packed comes back', async () => {
@@ -103,13 +100,10 @@ test('metadata that lies in the library is not packed again, and comes back', as
       if (object === undefined) throw new Error('could not be packed');
       const unpacked = await unpack(object, KEY);
       if (unpacked.kind === 'refused') throw new Error(unpacked.why);
-      const found: string[] = [];
-      for await (const output of unpacked.outputs()) {
-        if ('kind' in output) throw new Error(output.why);
-        expect(sha256(output.bytes)).toBe(output.blob);
-        found.push(output.blob);
-      }
-      expect(found.sort()).toEqual([...bytesOf.keys()].sort());
+      const { outputs, refused } = await unpackedOutputs(unpacked);
+      expect(refused).toBeUndefined();
+      for (const { output, bytes } of outputs) expect(sha256(bytes)).toBe(output.blob);
+      expect(outputs.map(({ output }): string => output.blob).sort()).toEqual([...bytesOf.keys()].sort());
       if (!reversed) sizes.push(object.length);
     }
   }

@@ -17,6 +17,7 @@ import { dirname } from 'node:path';
 import fc from 'fast-check';
 import type { BlobId } from '../../src/core/ids.ts';
 import {
+  BlobWriter,
   checkBlob,
   type PlaceOptions,
   type Proof,
@@ -24,7 +25,6 @@ import {
   publishBlob,
   removeBlob,
   sealAgain,
-  writeBlob,
 } from '../../src/store/blobs.ts';
 import type { Store } from '../../src/store/store.ts';
 import { isOsError, link, stat } from '../../src/sys/files.ts';
@@ -93,18 +93,34 @@ test('bytes that are written in are sealed: their first use does not hash them, 
   const store = storeOf(lab);
   const id = blobId(TEXT);
   const path = store.layout.blob(id);
-  const write = () => writeBlob(store, id, Buffer.from(TEXT), 0o755);
-  expect(write()).toEqual({ existed: false });
+  const write = (): boolean => {
+    using writer = new BlobWriter(store, { id, sizeBytes: TEXT.length, mode: 0o755 });
+    for (const piece of [TEXT.slice(0, 5), TEXT.slice(5)]) writer.write(Buffer.from(piece));
+    writer.finish();
+    return writer.existed;
+  };
+  expect(write()).toBe(false);
   expect([readFileSync(path, 'utf8'), statSync(path).mode & 0o777, leftovers(lab)]).toEqual([
     TEXT,
     0o755,
     [],
   ]);
   expect(hashes({ path }, () => expect(checkBlob(store, id, TEXT.length).kind).toBe('sound'))).toBe(false);
-  expect(write()).toEqual({ existed: true });
+  expect(write()).toBe(true);
   writeFileSync(path, TEXT.toUpperCase());
-  expect(write()).toEqual({ existed: false });
+  expect(write()).toBe(false);
   expect([readFileSync(path, 'utf8'), leftovers(lab)]).toEqual([TEXT, []]);
+});
+
+test('bytes that are not finished leave nothing, whatever had come', () => {
+  using lab = new Lab();
+  const store = storeOf(lab);
+  const id = blobId(TEXT);
+  {
+    using writer = new BlobWriter(store, { id, sizeBytes: TEXT.length, mode: 0o644 });
+    writer.write(Buffer.from(TEXT));
+  }
+  expect([checkBlob(store, id, TEXT.length).kind, leftovers(lab)]).toEqual(['missing', []]);
 });
 
 test('publishing by link makes source and blob one inode, a second source too', () => {

@@ -4,6 +4,7 @@ import type { CompileEvent } from '../../src/core/events.ts';
 import type { CacheKey } from '../../src/core/ids.ts';
 import { unpack } from '../../src/remote/pack.ts';
 import type { Files } from './lab.ts';
+import { unpackedOutputs } from './unpacked.ts';
 
 /** What the environment of its build holds, and nothing that leaves the machine may. */
 export const SECRETS = {
@@ -64,7 +65,6 @@ export async function everythingInEntry(packed: Uint8Array, key: string): Promis
   const unpacked = await unpack(packed, key as CacheKey);
   if (unpacked.kind === 'refused') throw new Error(unpacked.why);
   const texts = [JSON.stringify([unpacked.entry, unpacked.closure, unpacked.inputs])];
-  for await (const output of unpacked.outputs())
-    if (!('kind' in output)) texts.push(Buffer.from(output.bytes).toString('latin1'));
+  for (const { bytes } of (await unpackedOutputs(unpacked)).outputs) texts.push(bytes.toString('latin1'));
   return texts.join('\n');
 }
