@@ -7,8 +7,8 @@ import { checkBlob } from '../store/blobs.ts';
 import { type OutputRecord, type OutputState, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
-import { type FileStat, listDirectory, readFile, signatureOf, stat } from '../sys/files.ts';
-import { sha256 } from '../sys/hash.ts';
+import { type FileStat, listDirectory, signatureOf, stat } from '../sys/files.ts';
+import { hashFile } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 
@@ -31,9 +31,8 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const known = record?.files[name];
   if (known !== undefined && isAsRecorded(store, known, info)) return { path, identity: known[1], record };
   const now = fileTimeNow();
-  const bytes = readFile(path);
-  if (bytes === undefined) return undefined;
-  const identity = sha256(bytes);
+  const identity = hashFile(path);
+  if (identity === undefined) return undefined;
   // Another compiler, or kache with another store, put this file here: what else was recorded is about something else.
   const valid = known?.[1] === identity ? record : undefined;
   if (isSettled(info, now)) {

@@ -7,7 +7,7 @@ import { isEvictionBehind } from '../store/eviction-trigger.ts';
 import { type OutputState, signatureNow } from '../store/hashes.ts';
 import { touchedSince, wasPutBack } from '../sys/clock.ts';
 import { bestEffort, isOsError, readFile, stat } from '../sys/files.ts';
-import { sha256 } from '../sys/hash.ts';
+import { checksum, hashFile, sha256 } from '../sys/hash.ts';
 import { basename } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 import { closureOf, type OutputBytes, readDepInfo } from './closure.ts';
@@ -190,6 +190,7 @@ function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | 
       mode,
       linkMode: call.settings.linkMode,
       info,
+      checksum: () => checksum(bytes),
     });
     if (!existed) newBytes += bytes.length;
     identities[path] = standsFor(kind, blob, key.identity);
@@ -215,9 +216,8 @@ export function rememberIdentities(
 ): RecordedOutputs {
   const known: Record<string, string> = {};
   for (const path of paths) {
-    const bytes = identity === undefined ? readFile(path) : undefined;
-    if (identity !== undefined) known[path] = identity;
-    else if (bytes !== undefined) known[path] = sha256(bytes);
+    const found = identity ?? hashFile(path);
+    if (found !== undefined) known[path] = found;
   }
   return record(call, base, known);
 }

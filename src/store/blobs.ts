@@ -11,14 +11,14 @@ import {
   type OpenFile,
   openFile,
   readableText,
-  readFile,
+  readPieces,
   removeFile,
   rename,
   stat,
   utf8,
   writeAll,
 } from '../sys/files.ts';
-import { sha256 } from '../sys/hash.ts';
+import { type Checksum, Checksummer, Hasher } from '../sys/hash.ts';
 import { O, OsError } from '../sys/libc.ts';
 import { type Store, withParent } from './store.ts';
 
@@ -30,18 +30,20 @@ const PROOF_LASTS_MS = 7 * 24 * 3600 * 1000;
 /** Fixed width, so that a seal is replaced by one write(2) in place. */
 const SEAL_BYTES = 192;
 
-/** The blob's state after kache's own last operation, the boot it was proven in, and when (ms since the epoch). */
-const sealText = (store: Store, info: FileStat, provenMs: number): string =>
-  `${stateOf(info)} ${store.boot} ${provenMs}`.padEnd(SEAL_BYTES - 1).concat('\n');
+/** The blob's state after kache's own last operation, and what is known of its bytes. */
+const sealText = (store: Store, { info, provenMs, checksum }: Proof): string =>
+  `${stateOf(info)} ${store.boot} ${provenMs} ${checksum}`.padEnd(SEAL_BYTES - 1).concat('\n');
 
-const stateOf = (info: FileStat): string =>
-  `kache-seal-1 ${contentOf(info)} ${info.ctimeSec}.${info.ctimeNsec}`;
+const KIND = 'kache-seal-1';
+
+const stateOf = (info: FileStat): string => `${KIND} ${contentOf(info)} ${info.ctimeSec}.${info.ctimeNsec}`;
 
 /** What a link leaves alone and a write does not. */
 const contentOf = (info: FileStat): string => `${info.ino} ${info.size} ${info.mtimeSec}.${info.mtimeNsec}`;
 
 /** A seal that cannot be written costs a hash at the next use; what stands in its way goes. */
-function writeSeal(store: Store, id: BlobId, text: string): void {
+function writeSeal(store: Store, id: BlobId, proof: Proof): void {
+  const text = sealText(store, proof);
   const path = store.layout.seal(id);
   const written = bestEffort(() => {
     using file = openFile(path, O.WRONLY | O.CREAT, 0o600);
@@ -58,24 +60,34 @@ export function sealAgain(store: Store, id: BlobId, proof: Proof): void {
   bestEffort(() => {
     const info = stat(store.layout.blob(id));
     if (info !== undefined && contentOf(info) === contentOf(proof.info))
-      writeSeal(store, id, sealText(store, info, proof.provenMs));
+      writeSeal(store, id, { ...proof, info });
   });
 }
 
-/** When the bytes were last proven, if the seal holds; undefined when the blob has to be hashed again. */
-function provenMs(store: Store, id: BlobId, info: FileStat): number | undefined {
-  const words = readableText(store.layout.seal(id))?.trimEnd().split(' ');
-  if (words === undefined || words.slice(0, 5).join(' ') !== stateOf(info) || words[5] !== store.boot)
-    return undefined;
-  const proven = Number(words[6]);
-  const age = Date.now() - proven;
-  return age >= 0 && age < PROOF_LASTS_MS ? proven : undefined;
+/** No bytes have this checksum. */
+const UNKNOWN = '-' as Checksum;
+
+interface Seal {
+  readonly state: string;
+  readonly proof: Omit<Proof, 'info'>;
+}
+
+/** The seal of a blob, if its proof is of this boot and at most a week old. */
+function readSeal(store: Store, id: BlobId): Seal | undefined {
+  const words = readableText(store.layout.seal(id))?.trimEnd().split(' ') ?? [];
+  const provenMs = Number(words[6]);
+  const age = Date.now() - provenMs;
+  if (words[5] !== store.boot || !(age >= 0 && age < PROOF_LASTS_MS)) return undefined;
+  const checksum = (words[7] ?? UNKNOWN) as Checksum;
+  return { state: words.slice(0, 5).join(' '), proof: { provenMs, checksum } };
 }
 
 /** That a blob held what its name says: when, and the state it was in (milliseconds since the epoch). */
 export interface Proof {
   readonly provenMs: number;
   readonly info: FileStat;
+  /** Of the bytes that were proven. */
+  readonly checksum: Checksum;
 }
 
 export type BlobState =
@@ -84,8 +96,9 @@ export type BlobState =
   | { readonly kind: 'damaged' };
 
 /**
- * Whether a blob holds what its name says: by its seal, or by hashing it when the seal is broken, from another boot or
- * a week old. A damaged blob is removed; one that may not be read (another user's) is as good as missing.
+ * Whether a blob holds what its name says: by its seal; where a link that came or went has broken it, by the checksum of
+ * the bytes that were proven; by their SHA-256 when the seal is from another boot, a week old, or of another file. A
+ * damaged blob is removed; one that may not be read (another user's) is as good as missing.
  */
 export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
   try {
@@ -97,32 +110,47 @@ export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobStat
 }
 
 function lookAtBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
-  const path = store.layout.blob(id);
-  const info = stat(path);
+  const info = stat(store.layout.blob(id));
   if (info === undefined) return { kind: 'missing' };
   if (isRegular(info) && info.size === sizeBytes) {
-    const proven = provenMs(store, id, info);
-    if (proven !== undefined) return { kind: 'sound', proof: { provenMs: proven, info } };
-    const bytes = readBlob(path);
-    if (bytes === undefined) return { kind: 'missing' };
-    if (bytes !== 'unreadable' && sha256(bytes) === id) {
-      const now = Date.now();
-      writeSeal(store, id, sealText(store, info, now));
-      return { kind: 'sound', proof: { provenMs: now, info } };
+    const seal = readSeal(store, id);
+    if (seal?.state === stateOf(info)) return { kind: 'sound', proof: { ...seal.proof, info } };
+    const proof = prove(store, id, info, seal);
+    if (proof === 'missing') return { kind: 'missing' };
+    if (proof !== 'damaged') {
+      writeSeal(store, id, proof);
+      return { kind: 'sound', proof };
     }
   }
   removeBlob(store, id);
   return { kind: 'damaged' };
 }
 
-/** The bytes of a blob, if it is there and the disk gives them back. */
-function readBlob(path: string): Uint8Array | 'unreadable' | undefined {
+/** Reads a blob that is in the state `info`, which is not that of its seal. */
+function prove(
+  store: Store,
+  id: BlobId,
+  info: FileStat,
+  seal: Seal | undefined,
+): Proof | 'missing' | 'damaged' {
+  const path = store.layout.blob(id);
   try {
-    return readFile(path);
+    if (seal?.state.startsWith(`${KIND} ${contentOf(info)} `)) {
+      const sum = new Checksummer();
+      if (!readPieces(path, (piece) => sum.update(piece))) return 'missing';
+      if (sum.digest() === seal.proof.checksum) return { ...seal.proof, info };
+    }
+    const [hasher, sum] = [new Hasher(), new Checksummer()];
+    const isThere = readPieces(path, (piece) => {
+      hasher.update(piece);
+      sum.update(piece);
+    });
+    if (!isThere) return 'missing';
+    return hasher.digest() === id ? { info, provenMs: Date.now(), checksum: sum.digest() } : 'damaged';
   } catch (error) {
     // We are short of something, the blob is not.
     if (!isOsError(error) || ['EMFILE', 'ENFILE', 'ENOMEM', 'EINTR'].includes(error.code)) throw error;
-    return 'unreadable';
+    return 'damaged';
   }
 }
 
@@ -173,15 +201,16 @@ export const placeBlob = (store: Store, id: BlobId, target: string, options: Pla
 
 /**
  * Publishes the file `source`, whose bytes the caller has hashed to `id` when it was in the state `info` (by default the
- * present one), and returns whether the store had them already. Throws ESTALE when the file has changed since.
- * With `shared`, source and blob become one inode: by linking the source in, or by replacing it with a link to the
- * blob that is there. Safe against another process publishing the same bytes.
+ * present one), and returns whether the store had them already. Throws ESTALE when the file has changed since. Without
+ * their checksum the first look at a broken seal takes as long as in a new boot. With `shared`, source and blob become
+ * one inode: by linking the source in, or by replacing it with a link to the blob that is there. Safe against another
+ * process publishing the same bytes.
  */
 export function publishBlob(
   store: Store,
   id: BlobId,
   source: string,
-  options: PlaceOptions & { info?: FileStat },
+  options: PlaceOptions & { info?: FileStat; checksum?: () => Checksum },
 ): { existed: boolean } {
   const path = store.layout.blob(id);
   const { info: hashed = stat(source) } = options;
@@ -200,7 +229,7 @@ export function publishBlob(
     bestEffort(() => removeFile(aside));
     throw new OsError('publish', source, 'ESTALE');
   }
-  settle(store, id, aside);
+  settle(store, id, aside, options.checksum?.() ?? UNKNOWN);
   return { existed: false };
 }
 
@@ -213,6 +242,7 @@ export class BlobWriter implements Disposable {
   readonly #id: BlobId;
   /** Undefined when the store has the blob. */
   readonly #file: OpenFile | undefined;
+  readonly #checksummer = new Checksummer();
   #isFinished = false;
 
   constructor(store: Store, { id, sizeBytes, mode }: { id: BlobId; sizeBytes: number; mode: number }) {
@@ -233,14 +263,16 @@ export class BlobWriter implements Disposable {
   }
 
   write(piece: Uint8Array): void {
-    if (this.#file !== undefined) writeAll(this.#file.fd, piece, this.#file.path);
+    if (this.#file === undefined) return;
+    this.#checksummer.update(piece);
+    writeAll(this.#file.fd, piece, this.#file.path);
   }
 
   finish(): void {
     if (this.#file === undefined) return;
     this.#file.finish();
     this.#isFinished = true;
-    settle(this.#store, this.#id, this.#file.path);
+    settle(this.#store, this.#id, this.#file.path, this.#checksummer.digest());
   }
 
   [Symbol.dispose](): void {
@@ -252,13 +284,13 @@ export class BlobWriter implements Disposable {
 }
 
 /** Makes a finished temporary file the blob, and seals it as the last that moves its ctime. */
-function settle(store: Store, id: BlobId, aside: string): void {
+function settle(store: Store, id: BlobId, aside: string, checksum: Checksum): void {
   const path = store.layout.blob(id);
   store.moveIntoPlace(aside, path);
   // rename(2) of two names of one inode leaves both: the temporary one must not stay.
   removeFile(aside);
   const info = stat(path);
-  if (info !== undefined) writeSeal(store, id, sealText(store, info, Date.now()));
+  if (info !== undefined) writeSeal(store, id, { info, provenMs: Date.now(), checksum });
 }
 
 /**

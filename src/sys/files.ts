@@ -174,6 +174,27 @@ export function readFile(path: string): Uint8Array | undefined {
   return readAll(file);
 }
 
+/**
+ * Hands a file's content on piece by piece, each in the same memory: fresh memory for a whole file costs as much as
+ * hashing it. False when the file does not exist.
+ */
+export function readPieces(path: string, visit: (piece: Uint8Array) => void): boolean {
+  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
+  if (fd < 0) {
+    const error = lastError('open', path);
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
+    throw error;
+  }
+  using file = new OpenFile(fd, path);
+  const piece = new Uint8Array(256 * 1024);
+  const at = ptr(piece);
+  for (;;) {
+    const count = readInto(file, at, piece.length);
+    if (count === 0) return true;
+    visit(count === piece.length ? piece : piece.subarray(0, count));
+  }
+}
+
 /** The first bytes of a file, at most `length` and 64 KiB; none when it does not exist or is no file. */
 export function readStart(path: string, length: number): Uint8Array {
   const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);

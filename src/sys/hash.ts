@@ -1,9 +1,10 @@
 // SHA-256, the content hash of the store. Bun's native one-shot form is the fastest that costs no start-up time.
 import type { Digest } from '../core/ids.ts';
+import { readPieces } from './files.ts';
 
 export const sha256 = (data: Uint8Array | string): Digest => Bun.SHA256.hash(data, 'hex') as Digest;
 
-/** The same of bytes that come in pieces. */
+/** The same, of bytes that come in pieces. */
 export class Hasher {
   readonly #hasher = new Bun.CryptoHasher('sha256');
 
@@ -14,4 +15,58 @@ export class Hasher {
   digest(): Digest {
     return this.#hasher.digest('hex') as Digest;
   }
+}
+
+/** The SHA-256 of a file's content, or undefined when it does not exist. */
+export function hashFile(path: string): Digest | undefined {
+  const hasher = new Hasher();
+  return readPieces(path, (piece) => hasher.update(piece)) ? hasher.digest() : undefined;
+}
+
+/** 16 hex digits. It tells whether bytes are still those that were proven by their SHA-256, not whose they are. */
+export type Checksum = string & { readonly checksum: true };
+
+/** Each block starts from the hash of the one before. */
+const BLOCK_BYTES = 256 * 1024;
+
+/** XXH3-64 of bytes that come in pieces of any size, ten times as fast as SHA-256. */
+export class Checksummer {
+  #hash = 0n;
+  /** A block that is not full yet. */
+  #block: Uint8Array | undefined;
+  #filled = 0;
+
+  update(piece: Uint8Array): void {
+    let at = 0;
+    while (at < piece.length) {
+      if (this.#filled === 0 && piece.length - at >= BLOCK_BYTES) {
+        this.#hash = Bun.hash.xxHash3(piece.subarray(at, at + BLOCK_BYTES), this.#hash);
+        at += BLOCK_BYTES;
+        continue;
+      }
+      this.#block ??= new Uint8Array(BLOCK_BYTES);
+      const part = piece.subarray(at, at + BLOCK_BYTES - this.#filled);
+      this.#block.set(part, this.#filled);
+      this.#filled += part.length;
+      at += part.length;
+      if (this.#filled === BLOCK_BYTES) this.#close(this.#block);
+    }
+  }
+
+  digest(): Checksum {
+    if (this.#block !== undefined && this.#filled > 0) this.#close(this.#block.subarray(0, this.#filled));
+    return this.#hash.toString(16).padStart(16, '0') as Checksum;
+  }
+
+  #close(block: Uint8Array): void {
+    this.#hash = Bun.hash.xxHash3(block, this.#hash);
+    this.#filled = 0;
+  }
+}
+
+/** The checksum of bytes that are there as a whole. */
+export function checksum(bytes: Uint8Array): Checksum {
+  const checksummer = new Checksummer();
+  checksummer.update(bytes);
+  return checksummer.digest();
 }

@@ -252,7 +252,7 @@ test(
     expect(doctor.stdout).toContain(blob.slice(-64, -52));
     // Eight days later.
     const seal = readFileSync(`${blob}.seal`, 'utf8');
-    const [provenMs = ''] = seal.trim().split(' ').slice(-1);
+    const [provenMs = ''] = seal.trim().split(' ').slice(6);
     const older = seal.replace(provenMs, `${Number(provenMs) - 8 * 24 * 3600 * 1000}`);
     writeFileSync(`${blob}.seal`, older, { flag: 'r+' });
     expect(await make()).toBe(PROGRAM_SAYS);

@@ -28,6 +28,7 @@ import {
 } from '../../src/store/blobs.ts';
 import type { Store } from '../../src/store/store.ts';
 import { isOsError, link, stat } from '../../src/sys/files.ts';
+import { checksum } from '../../src/sys/hash.ts';
 import { OpenWatch } from '../../src/sys/watch.ts';
 import { Lab } from '../support/lab.ts';
 import { notRun } from '../support/required.ts';
@@ -68,7 +69,8 @@ function published(lab: Lab, options = SHARED): Published {
   const source = lab.path('lib.rlib');
   writeFileSync(source, TEXT);
   const id = blobId(TEXT);
-  expect(publishBlob(store, id, source, options)).toEqual({ existed: false });
+  const known = { ...options, checksum: () => checksum(Buffer.from(TEXT)) };
+  expect(publishBlob(store, id, source, known)).toEqual({ existed: false });
   return { store, id, source, size: TEXT.length, path: store.layout.blob(id) };
 }
 
@@ -272,11 +274,12 @@ test('publishing over a damaged blob puts the right bytes there', () => {
   expect(checkBlob(store, id, size).kind).toBe('sound');
 });
 
-/** Seals a blob as it is, as if by a kache that ran in `boot`. */
-function sealAs({ store, id, path }: Published, boot: string): void {
+/** Seals a blob as it is, as if by a kache that ran in `boot` and knew the bytes of this checksum. */
+function sealAs({ store, id, path }: Published, boot: string, sum = ''): void {
   const info = statSync(path, { bigint: true });
   const time = (ns: bigint): string => `${ns / 1_000_000_000n}.${ns % 1_000_000_000n}`;
-  const text = `kache-seal-1 ${info.ino} ${info.size} ${time(info.mtimeNs)} ${time(info.ctimeNs)} ${boot} ${Date.now()}`;
+  const text =
+    `kache-seal-1 ${info.ino} ${info.size} ${time(info.mtimeNs)} ${time(info.ctimeNs)} ${boot} ${Date.now()} ${sum}`.trimEnd();
   writeFileSync(store.layout.seal(id), text.padEnd(191).concat('\n'));
 }
 
@@ -289,6 +292,35 @@ test('what an earlier boot wrote is hashed before it is used', () => {
   expect(checkBlob(blob.store, blob.id, blob.size).kind).toBe('sound');
   sealAs(blob, 'another-boot');
   expect(checkBlob(blob.store, blob.id, blob.size).kind).toBe('damaged');
+});
+
+test('a link that came or went leaves the checksum to decide, in the same boot and with the same mtime', () => {
+  const CHANGED = TEXT.toUpperCase();
+  // The seal vouches for bytes that are not those of its name, so that one sees who was asked.
+  const asked = (boot: (store: Store) => string, move: (path: string) => void): string => {
+    using lab = new Lab();
+    const blob = published(lab);
+    writeFileSync(blob.path, CHANGED);
+    sealAs(blob, boot(blob.store), checksum(Buffer.from(CHANGED)));
+    move(blob.path);
+    return checkBlob(blob.store, blob.id, blob.size).kind;
+  };
+  const here = ({ boot }: Store): string => boot;
+  const linked = (path: string): void => linkSync(path, `${path}.link`);
+  expect(asked(here, linked)).toBe('sound');
+  expect(asked(() => 'another-boot', linked)).toBe('damaged');
+  expect(asked(here, (path) => utimesSync(path, 1, 1))).toBe('damaged');
+  // What was published and restored has the checksum of its own bytes.
+  using lab = new Lab();
+  const blob = published(lab);
+  const sumOf = (): string | undefined =>
+    readFileSync(blob.store.layout.seal(blob.id), 'utf8').trimEnd().split(' ')[7];
+  place(blob.store, blob.id, lab.path('restored'), { ...SHARED, proof: proofNow(blob.store, blob.id) });
+  unlinkSync(blob.source);
+  expect([checkBlob(blob.store, blob.id, blob.size).kind, sumOf()]).toEqual([
+    'sound',
+    checksum(Buffer.from(TEXT)),
+  ]);
 });
 
 test('the first use in a new boot proves a blob for the whole of it', () => {

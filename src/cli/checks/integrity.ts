@@ -4,8 +4,8 @@ import { removeBlob } from '../../store/blobs.ts';
 import { removeEntry } from '../../store/entries.ts';
 import { type Inventory, takeInventoryPaced } from '../../store/inventory.ts';
 import type { Store } from '../../store/store.ts';
-import { isOsError, readFile } from '../../sys/files.ts';
-import { sha256 } from '../../sys/hash.ts';
+import { isOsError } from '../../sys/files.ts';
+import { hashFile } from '../../sys/hash.ts';
 import type { Pace } from '../../sys/pace.ts';
 import { count } from '../terminal.ts';
 import { type Finding, fail, look, ok } from './check.ts';
@@ -85,8 +85,7 @@ async function rottenBlobs(store: Store, { blobs }: Inventory, pace: Pace): Prom
 /** A blob that was evicted meanwhile is nobody's fault; one that cannot be read is as good as damaged. */
 function holdsItsName(store: Store, id: BlobId): boolean {
   try {
-    const bytes = readFile(store.layout.blob(id));
-    return bytes === undefined || sha256(bytes) === id;
+    return (hashFile(store.layout.blob(id)) ?? id) === id;
   } catch (error) {
     if (isOsError(error)) return false;
     throw error;

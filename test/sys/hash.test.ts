@@ -1,0 +1,52 @@
+import { expect, test } from 'bun:test';
+import { writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { Checksummer, checksum, Hasher, hashFile, sha256 } from '../../src/sys/hash.ts';
+import { Lab } from '../support/lab.ts';
+
+const KIB = 1024;
+/** Around the ends of blocks. */
+const size = fc.constantFrom(0, 1, 100, 255 * KIB, 256 * KIB, 256 * KIB + 1, 512 * KIB, 700 * KIB);
+const filled = (length: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, index) => (index * 31 + (index >> 8) * seed) & 0xff);
+
+test('bytes in pieces have the hash and the checksum of the whole, wherever they are cut', () => {
+  fc.assert(
+    fc.property(size, fc.nat(255), fc.array(fc.nat(700 * KIB), { maxLength: 4 }), (length, seed, cuts) => {
+      const whole = filled(length, seed);
+      const [hasher, sum] = [new Hasher(), new Checksummer()];
+      let at = 0;
+      for (const cut of [...cuts.toSorted((a, b) => a - b), length]) {
+        const piece = whole.subarray(at, Math.min(cut, length));
+        hasher.update(piece);
+        sum.update(piece);
+        at += piece.length;
+      }
+      expect(hasher.digest()).toBe(sha256(whole));
+      expect(sum.digest()).toBe(checksum(whole));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('one bit, anywhere, is another checksum; so is a block in another place, or one more', () => {
+  const sums = new Set([checksum(filled(700 * KIB, 7))]);
+  const places = [0, 1, 256 * KIB - 1, 256 * KIB, 512 * KIB + 5, 700 * KIB - 1];
+  for (const place of places) {
+    const changed = filled(700 * KIB, 7);
+    changed[place] = (changed[place] ?? 0) ^ 1;
+    sums.add(checksum(changed));
+  }
+  const [a, b] = [filled(256 * KIB, 1), filled(256 * KIB, 2)];
+  for (const blocks of [[a], [a, a], [a, b], [b, a]]) sums.add(checksum(Buffer.concat(blocks)));
+  expect(sums.size).toBe(1 + places.length + 4);
+});
+
+test('a file has the hash of its bytes, also when it is larger than what is read at a time; none has none', () => {
+  using lab = new Lab();
+  for (const length of [0, 5, 256 * KIB, 600 * KIB]) {
+    writeFileSync(lab.path('file'), filled(length, 3));
+    expect(hashFile(lab.path('file'))).toBe(sha256(filled(length, 3)));
+  }
+  expect(hashFile(lab.path('none'))).toBeUndefined();
+});
