@@ -80,7 +80,12 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
   if (env === undefined) return { why: 'env-not-utf8' };
   const other = otherInputs(call, base, { closure, sources: hashed.sources });
   if ('why' in other) return other;
-  const files = hashed.files.sort((a, b) => (a[0] < b[0] ? -1 : 1));
+  const files: [string, Digest][] = [];
+  // By names alone: no function is called for each comparison.
+  for (const name of [...hashed.digests.keys()].sort()) {
+    const digest = hashed.digests.get(name);
+    if (digest !== undefined) files.push([name, digest]);
+  }
   const libraries = base.linked === undefined ? null : [...base.linked.values()].sort();
   const compiled = sha256(
     JSON.stringify([base.unit, files, env, base.externs.keyed, bound, other.inputs, libraries]),
@@ -130,17 +135,18 @@ function here(call: Call, rooted: string): string | undefined {
 }
 
 interface HashedFiles {
-  readonly files: [rooted: string, digest: Digest][];
+  /** By rooted path. */
+  readonly digests: Map<string, Digest>;
   readonly sources: Source[];
 }
 
 function hashFiles(call: Call, base: KeyBase, rooted: readonly string[]): HashedFiles | NoKey {
-  const result: HashedFiles = { files: [], sources: [] };
+  const result: HashedFiles = { digests: new Map(), sources: [] };
   for (const name of rooted) {
     const path = here(call, name);
     const digest = path === undefined ? undefined : base.sources.hash(path);
     if (path === undefined || digest === undefined) return { why: `file-missing ${name}` };
-    result.files.push([name, digest]);
+    result.digests.set(name, digest);
     if (name.endsWith('.rs')) result.sources.push([path, digest]);
   }
   return result;

@@ -127,7 +127,9 @@ function hasDebugInfo(parsed: RustcArguments): boolean {
 
 /** `@file` arguments replaced by the file's lines, as rustc reads them; undefined when one cannot be read. */
 function expandArgFiles(args: readonly string[]): readonly string[] | undefined {
-  if (!someInList(args, (arg) => arg.startsWith('@'))) return args;
+  let named = false;
+  for (const arg of args) named ||= arg.startsWith('@');
+  if (!named) return args;
   const expanded: string[] = [];
   for (const arg of args) {
     if (!arg.startsWith('@')) {

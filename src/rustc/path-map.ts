@@ -3,7 +3,7 @@
 // A rooted path is a string that cannot be confused: `./x` is relative to the compiler's folder, `<name>/x` lies under
 // the root of that name, `/x` is a path no root covers. Inside longer texts (env values, diagnostics) a root is written
 // as NUL name NUL, which neither can contain.
-import { filterList, findInList, sortShort } from '../core/lists.ts';
+import { filterList, sortShort } from '../core/lists.ts';
 import { isWithin } from '../sys/paths.ts';
 
 export interface Root {
@@ -40,7 +40,8 @@ export class PathMap {
   }
 
   rootCalled(name: string): Root | undefined {
-    return findInList(this.roots, (candidate) => candidate.name === name);
+    for (const root of this.roots) if (root.name === name) return root;
+    return undefined;
   }
 
   toRooted(path: string): RootedPath {

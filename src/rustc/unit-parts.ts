@@ -1,7 +1,6 @@
 // What of a rustc call enters the UnitId, in one spelling. Every part says why it is there, or why it is not.
 import type { Environment } from '../core/config.ts';
 import { someInList } from '../core/lists.ts';
-import type { Flag } from './flags.ts';
 import type { Invocation } from './invocation.ts';
 import type { PathMap } from './path-map.ts';
 
@@ -25,32 +24,26 @@ const NOT_IDENTITY_CODEGEN = new Set([
 /** No linker runs for a library. */
 const LINKER_CODEGEN = new Set(['linker', 'linker-flavor', 'link-arg', 'link-args']);
 
-/** The options of a call, normalised, in order: in rustc the last one wins and order can matter. */
+/**
+ * The options of a call, normalised, in order: in rustc the last one wins and order can matter. One loop without calls,
+ * as for the environment below.
+ */
 export function canonicalFlags(invocation: Invocation, map: PathMap): string[] {
+  const isLibrary = invocation.outputs.unitKind === 'library';
   const result: string[] = [];
-  for (const flag of invocation.parsed.flags) {
-    const option = flag.codegen;
-    const linkerOnly =
-      option !== undefined && LINKER_CODEGEN.has(option.name) && invocation.outputs.unitKind === 'library';
-    const text = linkerOnly ? undefined : canonicalFlag(flag, map);
-    if (text !== undefined) result.push(text);
+  for (const { name, value, codegen } of invocation.parsed.flags) {
+    if (name === '--remap-path-prefix') result.push(`remap ${map.tokenize(value ?? '')}`);
+    else if (NOT_IDENTITY.has(name) || NOT_IDENTITY_CODEGEN.has(codegen?.name ?? '')) continue;
+    else if (codegen !== undefined && LINKER_CODEGEN.has(codegen.name)) {
+      // A linker script in OUT_DIR: what it holds is keyed when the link has taken it in.
+      if (!isLibrary) result.push(`-C ${codegen.name}=${map.tokenize(codegen.value ?? '')}`);
+    } else if (codegen !== undefined)
+      result.push(`-C ${codegen.name}${codegen.value === undefined ? '' : `=${codegen.value}`}`);
+    // The set of outputs matters, the order they are asked for does not.
+    else if (name === '--emit') result.push(`--emit ${(value ?? '').split(',').sort().join(',')}`);
+    else result.push(value === undefined ? name : `${name} ${value}`);
   }
   return result;
-}
-
-function canonicalFlag(flag: Flag, map: PathMap): string | undefined {
-  if (flag.name === '--remap-path-prefix') return `remap ${map.tokenize(flag.value ?? '')}`;
-  if (NOT_IDENTITY.has(flag.name)) return undefined;
-  const option = flag.codegen;
-  if (option !== undefined) {
-    if (NOT_IDENTITY_CODEGEN.has(option.name)) return undefined;
-    // A linker script in OUT_DIR: what it holds is keyed when the link has taken it in.
-    if (LINKER_CODEGEN.has(option.name)) return `-C ${option.name}=${map.tokenize(option.value ?? '')}`;
-    return `-C ${option.name}${option.value === undefined ? '' : `=${option.value}`}`;
-  }
-  // The set of outputs matters, the order they are asked for does not.
-  if (flag.name === '--emit') return `--emit ${(flag.value ?? '').split(',').sort().join(',')}`;
-  return flag.value === undefined ? flag.name : `${flag.name} ${flag.value}`;
 }
 
 /** Variables that change what the compiler does. */
@@ -89,8 +82,8 @@ const matchesAny = (name: string, patterns: readonly string[]): boolean =>
   );
 
 /** Whether code is generated for the processor this runs on; then the processor is part of the key. */
-export const targetsNativeCpu = (invocation: Invocation): boolean =>
-  someInList(
-    invocation.parsed.flags,
-    ({ codegen }) => codegen?.name === 'target-cpu' && codegen.value === 'native',
-  );
+export function targetsNativeCpu(invocation: Invocation): boolean {
+  for (const { codegen } of invocation.parsed.flags)
+    if (codegen?.name === 'target-cpu' && codegen.value === 'native') return true;
+  return false;
+}

@@ -1,12 +1,12 @@
 // Cold in one checkout, from the store in another, and nothing left to do in either.
 import { expect, test } from 'bun:test';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDepInfo } from '../../src/rustc/dep-info.ts';
 import { takeInventory } from '../../src/store/inventory.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
 import { Store } from '../../src/store/store.ts';
-import { freshness, Lab, libraries } from '../support/lab.ts';
+import { freshness, KACHE, Lab, libraries } from '../support/lab.ts';
 import { SHARED, WORKSPACE } from '../support/workspace.ts';
 
 const MINUTES = 60_000;
@@ -156,3 +156,26 @@ test(
   },
   2 * MINUTES,
 );
+
+test('a hit is over before the runtime compiles anything of it, however many features the crate has', () => {
+  using lab = new Lab();
+  const dir = lab.write('crate', { 'lib.rs': 'mod one;\nmod two;\n', 'one.rs': '', 'two.rs': '' });
+  const features = Array.from({ length: 60 }, (_, at) => [
+    '--cfg',
+    `feature="f${at}"`,
+    '--check-cfg',
+    `cfg(feature, values("f${at}"))`,
+  ]).flat();
+  const flags = ['--crate-type', 'lib', '--emit=dep-info,metadata,link', '-C', 'metadata=1', ...features];
+  const compile = (out: string, env = {}): string => {
+    const call = [KACHE, 'rustc', '--crate-name', 'crate1', ...flags, '--out-dir', lab.path(out), 'lib.rs'];
+    mkdirSync(lab.path(out));
+    const { status, stdout, stderr } = lab.run(call, { cwd: dir, env });
+    expect(status).toBe(0);
+    return stdout + stderr;
+  };
+  const told = { BUN_JSC_reportCompileTimes: '1' };
+  expect(compile('first', told)).toContain('Optimized');
+  expect(compile('second', told)).toBe('');
+  expect(lab.events().map(({ result }) => result)).toEqual(['miss', 'local_hit']);
+});
