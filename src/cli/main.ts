@@ -187,6 +187,7 @@ function addPack(program: Command): void {
     .option('--since <time>', 'only what compiles have used since (30m, 24h, or 2026-11-25T13:24:40Z)')
     .option('--base <pack>', 'leave out what is in this one; repeatable', collected, [])
     .option('--min-compile-ms <n>', 'leave out what took less to compile')
+    .option('--bandwidth <bytes>', 'leave out what comes no sooner at so many a second; 0: nothing', '50MB')
     .option('--with-paths', 'also what holds a path of this machine, for machines with the same paths')
     .option('--json', 'as JSON')
     .action((file, options) => packSave(file, options));

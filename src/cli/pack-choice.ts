@@ -1,6 +1,6 @@
 // Which entries go into a pack: those compiles have used since some time, by the log; all of the store without one.
 import { type CacheKey, parseDigest } from '../core/ids.ts';
-import { mayTravel, readEntry } from '../store/entries.ts';
+import { type Entry, mayTravel, readEntry } from '../store/entries.ts';
 import { reachesBackTo, readEvents } from '../store/event-log.ts';
 import { takeInventory } from '../store/inventory.ts';
 import type { Store } from '../store/store.ts';
@@ -20,21 +20,44 @@ export interface Wanted {
   readonly sinceMs: number | undefined;
   /** What took less to compile is withheld. */
   readonly minCompileMs: number;
+  /** So is what a connection of this many bytes a second brings no sooner than the compiler; 0 withholds nothing. */
+  readonly bandwidth: number;
   /** Also what is bound to paths of this machine. */
   readonly withPaths: boolean;
 }
 
-export function chooseEntries(store: Store, { sinceMs, minCompileMs, withPaths }: Wanted): Choice {
+export function chooseEntries(store: Store, wanted: Wanted): Choice {
+  const { sinceMs, minCompileMs, withPaths } = wanted;
   const used = sinceMs === undefined ? everything(store) : usedSince(store, sinceMs);
   const oldestFirst = [...used].sort(([a, aMs], [b, bMs]) => aMs - bMs || (a < b ? -1 : 1));
   const [keys, counts] = [[] as CacheKey[], { gone: 0, withheld: 0 }];
   for (const [key] of oldestFirst) {
     const entry = readEntry(store, key);
     if (entry === undefined) counts.gone++;
-    else if (entry.compileMs >= minCompileMs && mayTravel(store, key, { withPaths })) keys.push(key);
+    else if (
+      entry.compileMs >= minCompileMs &&
+      entry.compileMs >= bringingMs(entry, wanted.bandwidth) &&
+      mayTravel(store, key, { withPaths })
+    )
+      keys.push(key);
     else counts.withheld++;
   }
   return { keys, ...counts };
+}
+
+/** By how much outputs of debug builds shrink, and how fast they are unpacked, proven and written (bench/ci.ts). */
+const SHRINKS_BY = 5;
+const UNPACKED_BYTES_PER_SECOND = 400e6;
+
+/**
+ * How long it takes to bring an entry: a program of 87 MB that is linked in half a second is had sooner from the linker,
+ * and takes a fifth of a pack.
+ */
+function bringingMs({ outputs }: Entry, bandwidth: number): number {
+  if (bandwidth === 0) return 0;
+  let sizeBytes = 0;
+  for (const output of outputs) sizeBytes += output.sizeBytes;
+  return 1000 * (sizeBytes / SHRINKS_BY / bandwidth + sizeBytes / UNPACKED_BYTES_PER_SECOND);
 }
 
 /** Keys and when they were used last. */

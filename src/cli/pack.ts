@@ -1,7 +1,7 @@
 // `kache pack`: the entries that may leave this machine in one file, for any CI that keeps files between jobs.
 import { KacheError } from '../core/errors.ts';
 import type { CacheKey } from '../core/ids.ts';
-import { parseDurationMs } from '../core/quantities.ts';
+import { parseDurationMs, parseSizeBytes } from '../core/quantities.ts';
 import { exportEntry, hasEntry, importEntry } from '../daemon/exchange.ts';
 import { type Refused, unpack } from '../remote/pack.ts';
 import { type Frame, PackReader, PackWriter } from '../remote/pack-file.ts';
@@ -25,6 +25,7 @@ export interface PackSaveOptions {
   readonly since?: string;
   readonly base: readonly string[];
   readonly minCompileMs?: string;
+  readonly bandwidth: string;
   readonly withPaths?: boolean;
   readonly json?: boolean;
 }
@@ -40,6 +41,7 @@ export async function packSave(file: string, options: PackSaveOptions): Promise<
   const chosen = chooseEntries(store, {
     sinceMs,
     minCompileMs: millisecondsOf(options.minCompileMs ?? '0'),
+    bandwidth: bytesOf(options.bandwidth),
     withPaths: options.withPaths === true,
   });
   const set: CacheKey[] = chosen.keys.filter((key) => inBases.has(key));
@@ -102,6 +104,15 @@ function printSaved(saved: SavedPack): void {
 function millisecondsOf(text: string): number {
   if (/^\d+$/.test(text)) return Number(text);
   throw new KacheError('usage', `Cannot read the time "${text}": expected milliseconds as a whole number.`);
+}
+
+function bytesOf(text: string): number {
+  const bytes = parseSizeBytes(text);
+  if (bytes !== undefined) return bytes;
+  throw new KacheError(
+    'usage',
+    `Cannot read the bandwidth "${text}": expected bytes a second, such as 50MB, or 0.`,
+  );
 }
 
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;

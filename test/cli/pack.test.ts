@@ -128,6 +128,20 @@ test('what was withheld stays, and so does what nobody decided about', () => {
   expect(namesIn()).toEqual(['free']);
 });
 
+test('what a connection brings no sooner than the compiler makes it is left out', () => {
+  // 100 ms of compiling: 20 of 8 MB are for unpacking, the rest for a fifth of them on their way.
+  add('large', null, 'x'.repeat(8e6));
+  add('small');
+  const named = (...args: string[]): [string[], number] => {
+    const { left_out } = save(...args);
+    return [namesIn(), left_out];
+  };
+  expect(named()).toEqual([['large', 'small'], 0]);
+  expect(named('--bandwidth', '21MB')).toEqual([['large', 'small'], 0]);
+  expect(named('--bandwidth', '19MB')).toEqual([['small'], 1]);
+  expect(named('--bandwidth', '0')).toEqual([['large', 'small'], 0]);
+});
+
 test('--since: hits and what was stored, by the log; what was evicted is counted', () => {
   for (const name of ['old', 'stored', 'dup', 'hit', 'first-hit', 'unused', 'kept']) add(name);
   log(line('old', 'local_hit', 2 * HOUR_MS), line('stored', 'miss'), line('dup', 'dup'));
@@ -202,6 +216,7 @@ test('wrong usage is 2', () => {
     ['show'],
     ['save', file, '--since', 'yesterday'],
     ['save', file, '--since', '2026-11-25'],
+    ['save', file, '--bandwidth', 'fast'],
     ['save', file, '--base'],
     ['other'],
   ])
