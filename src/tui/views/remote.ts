@@ -72,8 +72,8 @@ export function remoteLines(state: State): Line[] {
   if (remote.kind === 'off')
     return [
       [
-        span('  Remote is off. ', bold),
-        span(`${remote.why}: nothing is uploaded or downloaded; ${waits}.`, dim),
+        span('  Remote is off', bold),
+        span(`: ${remote.why}. Nothing is uploaded or downloaded; ${waits}.`, dim),
       ],
     ];
   if (remote.kind === 'wrong') return [[span('  Remote is not usable. ', bold), span(remote.why, yellow)]];
