@@ -42,6 +42,17 @@ test('one bit, anywhere, is another checksum; so is a block in another place, or
   expect(sums.size).toBe(1 + places.length + 4);
 });
 
+test("what changes but one half of a block's hash changes the checksum, whatever follows the block", () => {
+  const blocks = [62839, 129966].map((mark) => {
+    const block = new Uint8Array(257 * KIB).fill(9);
+    new DataView(block.buffer).setUint32(1000, mark, true);
+    return block;
+  });
+  const low = (bytes: Uint8Array): bigint => Bun.hash.xxHash3(bytes.subarray(0, 256 * KIB)) & 0xffffffffn;
+  expect(new Set(blocks.map(low)).size).toBe(1);
+  expect(new Set(blocks.map(checksum)).size).toBe(2);
+});
+
 test('a file has the hash of its bytes, also when it is larger than what is read at a time; none has none', () => {
   using lab = new Lab();
   for (const length of [0, 5, 256 * KIB, 600 * KIB]) {
