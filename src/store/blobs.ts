@@ -248,7 +248,8 @@ export class BlobWriter implements Disposable {
   constructor(store: Store, { id, sizeBytes, mode }: { id: BlobId; sizeBytes: number; mode: number }) {
     this.#store = store;
     this.#id = id;
-    const isThere = stat(store.layout.blob(id)) !== undefined;
+    // The size is only said so far: a look for another than its own would take a sound blob away.
+    const isThere = stat(store.layout.blob(id))?.size === sizeBytes;
     if (isThere && checkBlob(store, id, sizeBytes).kind === 'sound') return;
     const aside = store.temporaryPath();
     let file: OpenFile | undefined;

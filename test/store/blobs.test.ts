@@ -125,6 +125,16 @@ test('bytes that are not finished leave nothing, whatever had come', () => {
   expect([checkBlob(store, id, TEXT.length).kind, leftovers(lab)]).toEqual(['missing', []]);
 });
 
+test('who says that a blob has another size takes nothing away before the bytes have come', () => {
+  using lab = new Lab();
+  const { store, id, size } = published(lab);
+  for (const sizeBytes of [0, size - 1, size + 1]) {
+    using writer = new BlobWriter(store, { id, sizeBytes, mode: 0o644 });
+    expect(writer.existed).toBe(false);
+  }
+  expect([checkBlob(store, id, size).kind, leftovers(lab)]).toEqual(['sound', []]);
+});
+
 test('publishing by link makes source and blob one inode, a second source too', () => {
   using lab = new Lab();
   const { store, id, source, path } = published(lab);
