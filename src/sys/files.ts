@@ -175,8 +175,9 @@ export function readFile(path: string): Uint8Array | undefined {
 }
 
 /**
- * Hands a file's content on piece by piece, each in the same memory: fresh memory for a whole file costs as much as
- * hashing it. False when the file does not exist.
+ * Hands a file's content on in pieces of 64 KiB, each in the same memory: fresh memory for a whole file costs as much as
+ * hashing it, and for a small one as much as opening and reading it. `visit` reads nothing itself. False when the file does
+ * not exist.
  */
 export function readPieces(path: string, visit: (piece: Uint8Array) => void): boolean {
   const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
@@ -186,12 +187,10 @@ export function readPieces(path: string, visit: (piece: Uint8Array) => void): bo
     throw error;
   }
   using file = new OpenFile(fd, path);
-  const piece = new Uint8Array(256 * 1024);
-  const at = ptr(piece);
   for (;;) {
-    const count = readInto(file, at, piece.length);
+    const count = readInto(file, chunkAt, chunk.length);
     if (count === 0) return true;
-    visit(count === piece.length ? piece : piece.subarray(0, count));
+    visit(chunk.subarray(0, count));
   }
 }
 
