@@ -137,6 +137,101 @@ test('a part that is not what its name says, or reaches over the end, is refused
   }
 });
 
+/** What is unpacked at a time. */
+const PIECE = 256 * 1024;
+const RANDOM = crypto.getRandomValues(new Uint8Array(64 * 1024));
+/** A little more than four pieces; no two places in it look alike. */
+const LARGE = Uint8Array.from(
+  { length: 4 * PIECE + 100 },
+  (_, index) => (RANDOM[index & 0xffff] ?? 0) ^ (index >> 16),
+);
+
+test('a part comes back wherever it lies in pieces', async () => {
+  const small = Bun.zstdCompressSync(LARGE);
+  const stored = (kind: string, bytes: Uint8Array): object => ({
+    kind,
+    blob: sha256(bytes),
+    sizeBytes: bytes.length,
+    mode: 0o644,
+  });
+  for (const [from, to] of [
+    [0, PIECE],
+    [PIECE - 1, PIECE],
+    [PIECE, PIECE + 1],
+    [PIECE - 1, 3 * PIECE + 1],
+    [PIECE, 3 * PIECE],
+    [4 * PIECE, LARGE.length],
+    [7, 7],
+    [LARGE.length, LARGE.length],
+    [0, LARGE.length],
+  ] as const) {
+    const inside = LARGE.slice(from, to);
+    const entry = { ...ENTRY, outputs: [stored('link', LARGE), stored('metadata', inside)] };
+    const header = { key: KEY, ...PACKED, entry, lengths: [small.length, 0] };
+    const unpacked = await unpack(
+      forged({ ...header, part: { output: 1, of: 0, offset: from } }, small),
+      KEY,
+    );
+    if (unpacked.kind === 'refused') throw new Error(unpacked.why);
+    const { outputs, refused } = await unpackedOutputs(unpacked);
+    expect([refused, ...outputs.map(({ bytes }) => sha256(bytes))]).toEqual([
+      undefined,
+      sha256(LARGE),
+      sha256(inside),
+    ]);
+  }
+});
+
+test('whatever ends an output between its pieces, every sink is ended, and what it threw is thrown', async () => {
+  const small = Bun.zstdCompressSync(LARGE);
+  const ends = async (packed: Uint8Array, sizeBytes: number, failAt: number): Promise<unknown[]> => {
+    const inside = LARGE.slice(0, 2 * PIECE + 5);
+    const outputs = [
+      { kind: 'link', blob: sha256(LARGE), sizeBytes, mode: 0o644 },
+      { kind: 'metadata', blob: sha256(inside), sizeBytes: inside.length, mode: 0o644 },
+    ];
+    const part = { output: 1, of: 0, offset: 0 };
+    const header = { key: KEY, ...PACKED, entry: { ...ENTRY, outputs }, lengths: [packed.length, 0], part };
+    const unpacked = await unpack(forged(header, packed), KEY);
+    if (unpacked.kind === 'refused') throw new Error(unpacked.why);
+    const open = new Set<object>();
+    let [finished, calls] = [0, 0];
+    const step = (): void => {
+      if (calls++ === failAt) throw new Error('no space');
+    };
+    const ended = await unpacked
+      .outputs(() => {
+        step();
+        const sink = {
+          write: step,
+          finish: () => {
+            step();
+            finished++;
+          },
+          [Symbol.dispose]: () => open.delete(sink),
+        };
+        open.add(sink);
+        return sink;
+      })
+      .then(
+        (refused) => refused?.why ?? 'unpacked',
+        (error: Error) => error.message,
+      );
+    return [ended, open.size, finished];
+  };
+  const never = -1;
+  expect(await ends(small, LARGE.length, never)).toEqual(['unpacked', 0, 2]);
+  // Two are opened, eight pieces written, two finished.
+  for (let failAt = 0; failAt < 12; failAt++)
+    expect(await ends(small, LARGE.length, failAt)).toEqual(['no space', 0, failAt === 11 ? 1 : 0]);
+  const lie = 'an output is not what its name says';
+  for (const sizeBytes of [1, 3 * PIECE, LARGE.length - 1, LARGE.length + 1])
+    expect(await ends(small, sizeBytes, never)).toEqual([lie, 0, 0]);
+  const damaged = Uint8Array.from(small, (byte, index) => (index > small.length / 2 ? 0xff : byte));
+  for (const packed of [damaged, small.subarray(0, small.length / 2), small.subarray(0, -1)])
+    expect(await ends(packed, LARGE.length, never)).toEqual([lie, 0, 0]);
+});
+
 /** An object with a header of one's own making. */
 function forged(header: object, ...outputs: Uint8Array[]): Uint8Array {
   const text = Bun.zstdCompressSync(JSON.stringify(header));
