@@ -87,7 +87,7 @@ function applicationSection(results: Results, application: Application): string 
   return [
     title,
     '',
-    `${units ?? '?'} units, ${application.rounds} round${application.rounds === 1 ? '' : 's'}. Seconds, medians.`,
+    `${units ?? '?'} units, ${application.rounds} round${application.rounds === 1 ? '' : 's'}. Seconds, medians; three second directories in each.`,
     '',
     table([['', ...names], ...rows, ['units of three further builds', ...again], ...ratios]),
   ].join('\n');
