@@ -30,7 +30,7 @@ export type Checksum = string & { readonly checksum: true };
 const BLOCK_BYTES = 64 * 1024;
 
 /**
- * For bytes that come in pieces of any size, ten times as fast as SHA-256: XXH3-64 of the XXH3-64 of each block. Blocks
+ * For bytes that come in pieces of any size: XXH3-64 of the XXH3-64 of each block. Blocks
  * are not chained by seeds, of which the runtime takes 32 bits only.
  */
 export class Checksummer {
