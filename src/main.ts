@@ -24,7 +24,14 @@ const isCompiler =
 
 if (isCompiler) {
   const ended = isSupported
-    ? runWrapper({ argv, env: process.env, cwd: currentDir(), self: process.execPath })
+    ? runWrapper({
+        argv,
+        env: process.env,
+        cwd: currentDir(),
+        caller: { pid: process.pid, parentPid: process.ppid },
+        isLaunched: process.argv0.endsWith('/kache-launcher'),
+        self: process.execPath,
+      })
     : passThrough(argv);
   ended.catch((error: unknown) => {
     // There is no compiler to run: as a shell says it, and with its exit status.

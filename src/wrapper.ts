@@ -1,6 +1,6 @@
 // One compiler call from top to bottom. This is the only file that knows the order of the stages.
 import { type BypassReason, bypassReason, LINKED } from './compile/bypass.ts';
-import { type Call, describe, timed, toMicroseconds } from './compile/call.ts';
+import { type Call, type Caller, describe, timed, toMicroseconds } from './compile/call.ts';
 import { linkClosure, resolveExterns } from './compile/externs.ts';
 import { identify, identifyToolchain } from './compile/identify.ts';
 import { type ComputedKey, type KeyBase, keyBase, unitInputs } from './compile/key.ts';
@@ -9,13 +9,24 @@ import { type LookUp, lookUp } from './compile/look-up.ts';
 import { observe } from './compile/observe.ts';
 import { lookUpRemotely } from './compile/remote-look-up.ts';
 import { reserve } from './compile/reserve.ts';
-import { type Restored, restore } from './compile/restore.ts';
+import {
+  placedFile,
+  planRestore,
+  type Restored,
+  restore,
+  settleRestored,
+  sizeOf,
+} from './compile/restore.ts';
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
 import { queueUpload, rememberRead } from './compile/share.ts';
 import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import { type Environment, remoteOf } from './core/config.ts';
+import type { RestoredBytes } from './core/events.ts';
+import { mapList } from './core/lists.ts';
+import type { HitAnswer } from './daemon/protocol.ts';
+import { startAnswering } from './daemon/start.ts';
 import { parseInvocation } from './rustc/invocation.ts';
 import { crateOfFile } from './rustc/outputs.ts';
 import { packageOrigin, pathMapOf } from './rustc/roots.ts';
@@ -26,7 +37,7 @@ import { openStore } from './store/store.ts';
 import { writeAttempt, writeUnstoredInputs } from './store/unstored.ts';
 import { isOsError } from './sys/files.ts';
 import { sha256 } from './sys/hash.ts';
-import { type ExitStatus, endLike, execArguments } from './sys/process.ts';
+import { type ExitStatus, endLike, execArguments, outputOf } from './sys/process.ts';
 import { loadSettings } from './sys/settings.ts';
 
 /** The process as the wrapper sees it. `argv` starts with the compiler. */
@@ -34,6 +45,9 @@ export interface WrapperInput {
   readonly argv: readonly string[];
   readonly env: Environment;
   readonly cwd: string;
+  readonly caller: Caller;
+  /** Whether a launcher asked for a hit in vain before it started this process. */
+  readonly isLaunched?: boolean;
   /** This program, for the helper that evicts. */
   readonly self: string;
 }
@@ -108,24 +122,29 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
         compiler_runs: 1,
       });
   };
+  // The first call of a build in a folder is such a question: until the first unit somebody listens.
+  if (input.isLaunched === true && !isCompile) startAnswering(store, settings, input.self);
   if (!isCompile) return pass(invocation.reason);
   const reason = bypassReason(invocation, settings);
   const call =
-    reason === undefined || reason === LINKED ? prepare({ invocation, settings, store, startedMs }) : reason;
+    reason === undefined || reason === LINKED
+      ? prepare({ invocation, settings, store, startedMs, caller: input.caller, ask: outputOf })
+      : reason;
   if (typeof call === 'string') return pass(call);
   if (reason === LINKED) return compileLinked(call, progress, reason);
   const base = timed(call.phases, 'key', () => baseOf(call, true));
   if (base !== undefined && 'why' in base) return compileLinked(call, progress, `unsupported|${base.why}`);
-  if (base !== undefined) return cached(call, base, { progress, self: input.self });
+  if (base !== undefined)
+    return cached(call, base, { progress, self: input.self, isLaunched: input.isLaunched === true });
   // An extern or a file that a flag names is not there: the compiler will say so.
   return pass('unsupported|input-missing');
 }
 
-type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs'>;
+type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs' | 'caller' | 'ask'>;
 
 function prepare(start: Start): Call | BypassReason {
-  const { invocation, settings, store } = start;
-  const toolchain = identifyToolchain(store, invocation);
+  const { invocation, settings } = start;
+  const toolchain = identifyToolchain(start);
   if (toolchain === undefined) return 'unsupported|toolchain';
   const origin = packageOrigin(invocation);
   const options = {
@@ -156,6 +175,7 @@ function baseOf(call: Call, toStore: boolean): KeyBase | CannotFollow | undefine
 interface CachedOptions {
   readonly progress: Progress;
   readonly self: string;
+  readonly isLaunched: boolean;
 }
 
 /** Look up; on a hit restore; on a miss wait for whoever compiles this already, else compile and store. */
@@ -209,22 +229,66 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   const { found, restored, progress } = hit;
   // From here on nothing is a reason to start a compiler: the outputs are there, and announced.
   progress.ended = restored.lost === undefined ? { kind: 'exited', code: 0 } : cannotPrint(restored.lost);
-  if (found.kind === 'found') {
-    const { origin } = found.entry;
-    if (origin !== undefined) settleEntry(call.store, found.entry);
-    finish(call, {
-      result: origin === undefined ? 'local_hit' : `${origin}_hit`,
-      compiler_runs: 0,
-      compile_ms: found.entry.compileMs,
-      size_bytes: restored.sizeBytes,
-      restored: restored.bytes,
-      cache_key: found.entry.key,
-      unit_id: base.unit,
-    });
-    rememberInputs(base);
-    startEviction(call.store, hit.self, call.settings.maxSizeBytes);
-  }
+  if (found.kind === 'found') noteHit(call, base, { entry: found.entry, bytes: restored.bytes, self: hit.self });
+  if (hit.isLaunched) startAnswering(call.store, call.settings, hit.self);
   return progress.ended;
+}
+
+interface NotedHit {
+  readonly entry: Entry;
+  readonly bytes: RestoredBytes;
+  readonly self: string;
+}
+
+/** What is left to do when the outputs of a hit are in place and announced. */
+function noteHit(call: Call, base: KeyBase, { entry, bytes, self }: NotedHit): void {
+  const { origin } = entry;
+  if (origin !== undefined) settleEntry(call.store, entry);
+  finish(call, {
+    result: origin === undefined ? 'local_hit' : `${origin}_hit`,
+    compiler_runs: 0,
+    compile_ms: entry.compileMs,
+    size_bytes: sizeOf(entry),
+    restored: bytes,
+    cache_key: entry.key,
+    unit_id: base.unit,
+  });
+  rememberInputs(base);
+  startEviction(call.store, self, call.settings.maxSizeBytes);
+}
+
+/**
+ * What {@link runWrapper} would restore for this call now, for a launcher to put in place. Everything that is no hit of
+ * the local store is for the wrapper. Starts no program, writes to no output folder, takes no lock.
+ */
+export function answer(input: WrapperInput): HitAnswer | 'absent' | 'none' {
+  const startedMs = Date.now();
+  const invocation = parseInvocation(input.argv, input.env, input.cwd);
+  if ('reason' in invocation) return 'none';
+  const { settings } = loadSettings(input.env, invocation.outDir);
+  // Whether a hit is due to be verified is for one process to decide, not for two.
+  if (settings.disabled || settings.verifyRestores !== 'off') return 'none';
+  const store = openStore(settings.cacheDir);
+  if (store.kind === 'problem' || bypassReason(invocation, settings) !== undefined) return 'none';
+  const ask = (): undefined => undefined;
+  const call = prepare({ invocation, settings, store, startedMs, caller: input.caller, ask });
+  if (typeof call === 'string') return 'none';
+  const base = timed(call.phases, 'key', () => baseOf(call, true));
+  if (base === undefined || 'why' in base) return 'none';
+  const found = timed(call.phases, 'lookup', () => lookUp(call, base));
+  if (found.kind === 'absent') return 'absent';
+  const plan = timed(call.phases, 'restore', () => planRestore(call, found));
+  if (plan.kind !== 'planned') return 'absent';
+  const hit = { entry: found.entry, self: input.self, bytes: { reflinked: 0, hardlinked: 0, copied: 0 } };
+  return {
+    files: mapList(plan.placements, (file) => placedFile(store, file)),
+    stdout: plan.stdout,
+    stderr: plan.stderr,
+    settle: (ways) => {
+      hit.bytes = timed(call.phases, 'restore', () => settleRestored(call, base, { found, plan, ways }));
+    },
+    note: () => noteHit(call, base, hit),
+  };
 }
 
 type MissOptions = CachedOptions & { readonly predicted: ComputedKey | undefined } & (
@@ -349,7 +413,15 @@ async function compileLinked(call: Call, progress: Progress, reason: BypassReaso
 function finish(call: Call, body: Pick<EventBody, 'result' | 'compiler_runs'> & Partial<EventBody>): void {
   const toolchain =
     remoteOf(call.settings) === undefined ? {} : { toolchain: sha256(call.toolchain.identity).slice(0, 8) };
-  writeEvent(call.store, call.startedMs, { ...describe(call), ...toolchain, ...body, phases: call.phases });
+  const { pid, parentPid: build_pid } = call.caller;
+  const processes = { build_pid, pid };
+  writeEvent(call.store, call.startedMs, {
+    ...describe(call),
+    ...toolchain,
+    ...body,
+    ...processes,
+    phases: call.phases,
+  });
 }
 
 /** Hands the process over, byte for byte. A fallback wrapper, when one is set, is put in front. */

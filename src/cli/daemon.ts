@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { remoteOf } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
 import { DaemonClient } from '../daemon/client.ts';
-import { PROTOCOL_VERSION, remoteConfig, socketPath } from '../daemon/protocol.ts';
+import { hitSocketPath, PROTOCOL_VERSION, remoteConfig, socketPath } from '../daemon/protocol.ts';
 import {
   type DaemonOptions,
   type DaemonStatus,
@@ -19,6 +19,7 @@ import type { Store } from '../store/store.ts';
 import { tryLock } from '../sys/lock.ts';
 import { startDetached } from '../sys/process.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
+import { answer } from '../wrapper.ts';
 import { sessionState } from './background.ts';
 import { nativePath, version } from './binary.ts';
 import { openHere, settingsHere } from './open.ts';
@@ -42,6 +43,10 @@ export async function daemonRun(options: { background?: boolean }): Promise<numb
     idleMs: options.background === true || settings.daemonIdleSecs > 0 ? idleMs : undefined,
     version: version(),
     config: remote === undefined ? undefined : remoteConfig(settings, remote, process.env),
+    hits: {
+      socket: hitSocketPath(store.layout.root, settings),
+      answer: (call) => answer({ ...call, self: process.execPath }),
+    },
   };
   let ended = await runDaemon(daemon);
   // Whoever has the store may be about to end: it makes way for this program, or was only looking.
@@ -160,7 +165,7 @@ const waiting = (queued: readonly { count: number }[]): string =>
 
 function show(status: DaemonStatus, queued: readonly { count: number }[]): void {
   print(
-    `${style.bold('Running')}, process ${status.pid}, version ${status.version}, for ${formatMs(status.uptimeMs)}, ${formatBytes(status.residentBytes)} resident. ${waiting(queued)}`,
+    `${style.bold('Running')}, process ${status.pid}, version ${status.version}, for ${formatMs(status.uptimeMs)}, ${formatBytes(status.residentBytes)} resident, ${status.hits} hits answered. ${waiting(queued)}`,
   );
   for (const session of status.sessions) showSession(session);
 }

@@ -7,6 +7,12 @@ import type { PackageOrigin } from '../rustc/roots.ts';
 import type { Toolchain } from '../rustc/toolchain.ts';
 import type { Store } from '../store/store.ts';
 
+/** The process whose call this is, and the one that started it (Cargo). */
+export interface Caller {
+  readonly pid: number;
+  readonly parentPid: number;
+}
+
 export interface Call {
   readonly invocation: Invocation;
   readonly settings: Settings;
@@ -15,6 +21,9 @@ export interface Call {
   readonly origin: PackageOrigin;
   readonly map: PathMap;
   readonly startedMs: number;
+  readonly caller: Caller;
+  /** Runs a short program and returns what it printed; undefined when it fails, or when none may be run here. */
+  readonly ask: (argv: readonly string[]) => string | undefined;
   readonly phases: Phases;
 }
 

@@ -20,14 +20,16 @@ import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { readText } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { outputOf } from '../sys/process.ts';
 import { isClippy } from './bypass.ts';
+import type { Call } from './call.ts';
 
 /** Part of every UnitId: raise it whenever what enters a key changes. */
 const KEY_VERSION = 'kache-key-1';
 
+type Asking = Pick<Call, 'store' | 'invocation' | 'ask'>;
+
 /** The toolchain behind the compiler of a call; undefined when it is no rustc that answers. */
-export function identifyToolchain(store: Store, invocation: Invocation): Toolchain | undefined {
+export function identifyToolchain({ store, invocation, ask }: Asking): Toolchain | undefined {
   const rustc = invocation.compiler[invocation.compiler.length - 1] ?? '';
   const { env } = invocation;
   const found = findProgram(rustc, env, invocation.cwd);
@@ -37,8 +39,8 @@ export function identifyToolchain(store: Store, invocation: Invocation): Toolcha
   const known = readMemo<ToolchainRecord>(store, 'toolchain', memo);
   if (known !== undefined && isCurrent(known)) return known;
   const real = throughProxy(found, env);
-  if (real === undefined) return inspectToolchain(found, [], outputOf);
-  const record = inspectToolchain(real, [found], outputOf);
+  if (real === undefined) return inspectToolchain(found, [], ask);
+  const record = inspectToolchain(real, [found], ask);
   if (record !== undefined) writeMemo(store, 'toolchain', memo, record);
   return record;
 }

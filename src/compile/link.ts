@@ -26,7 +26,6 @@ import {
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
-import { outputOf } from '../sys/process.ts';
 import type { Call } from './call.ts';
 
 export interface LinkStep {
@@ -54,7 +53,7 @@ export function linkStep(call: Call): LinkStep | CannotFollow | undefined {
   const known = readMemo<LinkerRecord>(store, 'toolchain', memo);
   let linker: LinkerRecord | CannotFollow | undefined = known;
   if (known === undefined || !isCurrentLinker(known)) {
-    linker = inspectLinker(request, { env, cwd, run: outputOf, contentOf: programContent });
+    linker = inspectLinker(request, { env, cwd, run: call.ask, contentOf: programContent });
     if (!('why' in linker)) writeMemo(store, 'toolchain', memo, linker);
   }
   if (linker === undefined || 'why' in linker) return linker;

@@ -14,10 +14,10 @@ import {
   START_WAIT_MS,
   socketPath,
 } from '../daemon/protocol.ts';
+import { startDaemon } from '../daemon/start.ts';
 import { withParent } from '../store/store.ts';
 import { bestEffort, createFile, removeFile, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { startDetached } from '../sys/process.ts';
 import type { Call } from './call.ts';
 import type { KeyBase } from './key.ts';
 import { type LookUp, lookUp } from './look-up.ts';
@@ -106,20 +106,10 @@ async function reach(
       pause(call);
       return undefined;
     }
-    if (!started) startDaemon(call, to.self, path);
+    if (!started) startDaemon(call.store, call.settings, to.self);
     started = true;
     await Bun.sleep(10);
   }
-}
-
-/** A process of its own that holds nothing of this one's; it ends by itself when another has the store. */
-function startDaemon(call: Call, self: string, path: string): void {
-  const { store, settings } = call;
-  startDetached([self, 'daemon', 'run', '--background'], {
-    KACHE_CACHE_DIR: store.layout.root,
-    KACHE_SOCKET_PATH: path,
-    KACHE_DAEMON_IDLE_TIMEOUT: `${settings.daemonIdleSecs}`,
-  });
 }
 
 function isPaused({ store }: Call): boolean {

@@ -1,15 +1,27 @@
 // A hit: the outputs of an entry come into the output folder, and what the compiler printed is printed again. No
-// compiler is started.
+// compiler is started. What has to be done is planned first, so that another process can do it (see answer in
+// wrapper.ts).
 import type { RestoredBytes } from '../core/events.ts';
 import type { CacheKey } from '../core/ids.ts';
 import { findInList, mapList } from '../core/lists.ts';
+import type { PlacedFile } from '../daemon/protocol.ts';
 import { renderDepInfo } from '../rustc/dep-info.ts';
 import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
-import { checkBlob, mayBeLinked, type Proof, placeBlob, sealAgain } from '../store/blobs.ts';
+import {
+  checkBlob,
+  type LinkKind,
+  mayBeLinked,
+  type PlaceOptions,
+  type Proof,
+  placeBlob,
+  sealAgain,
+  strategies,
+} from '../store/blobs.ts';
 import { touchUnit } from '../store/closures.ts';
 import { type Entry, removeEntry, type StoredOutput, touchEntry } from '../store/entries.ts';
 import { type OutputState, signatureNow } from '../store/hashes.ts';
+import type { Store } from '../store/store.ts';
 import { asideOf, makeAside } from '../sys/aside.ts';
 import { bestEffort, createFile, isOsError, removeFile, rename, stat, utf8, writeAll } from '../sys/files.ts';
 import type { OsError } from '../sys/libc.ts';
@@ -24,7 +36,6 @@ export type Restored =
   | {
       readonly kind: 'restored';
       readonly bytes: RestoredBytes;
-      readonly sizeBytes: number;
       /** Why what the compiler printed could not be printed. */
       readonly lost: OsError | undefined;
     }
@@ -33,53 +44,146 @@ export type Restored =
   /** A file system refused something. The entry stays; the output folder holds whole files, perhaps not all of them. */
   | { readonly kind: 'failed'; readonly reason: `restore-failed|${string}` };
 
-/** Restores every output or none: all blobs are proven and placed aside before the first name changes. */
-export function restore(call: Call, base: KeyBase, found: Found): Restored {
-  const { store } = call;
-  const placed = placeOutputs(call, base, found);
-  if (placed.kind !== 'placed') return placed;
-  const lost = replay(call, found);
-  touchEntry(store, found.entry.key);
-  touchUnit(store, base.unit);
-  let sizeBytes = 0;
-  for (const { sizeBytes: size } of found.entry.outputs) sizeBytes += size;
-  return { kind: 'restored', bytes: placed.bytes, sizeBytes, lost };
+/** A hit that can be had: every blob proven, every place known, nothing begun. */
+export interface RestorePlan {
+  readonly kind: 'planned';
+  readonly placements: readonly Placement[];
+  /** What the compiler printed, with the paths of this checkout. */
+  readonly stdout: string;
+  readonly stderr: string;
 }
+
+/** One file on its way: made aside, and renamed when all are there. */
+export type Placement = { readonly aside: string; readonly target: string } & (
+  | { readonly kind: 'blob'; readonly output: Proven; readonly options: PlaceOptions }
+  | { readonly kind: 'text'; readonly text: string }
+);
+
+/** A placement as a launcher carries it out. */
+export const placedFile = (store: Store, file: Placement): PlacedFile =>
+  file.kind === 'text'
+    ? file
+    : {
+        kind: 'blob',
+        source: store.layout.blob(file.output.stored.blob),
+        sizeBytes: file.output.stored.sizeBytes,
+        ways: strategies(store, file.options),
+        mode: file.options.mode,
+        aside: file.aside,
+        target: file.target,
+      };
 
 type NotRestored = Exclude<Restored, { kind: 'restored' }>;
 
-function placeOutputs(
-  call: Call,
-  base: KeyBase,
-  found: Found,
-): { readonly kind: 'placed'; readonly bytes: RestoredBytes } | NotRestored {
+/** Restores every output or none: all blobs are proven and placed aside before the first name changes. */
+export function restore(call: Call, base: KeyBase, found: Found): Restored {
+  const plan = refused(() => planRestore(call, found));
+  if (plan.kind !== 'planned') return plan;
+  const ways = refused(() => carryOut(call, found, plan));
+  if ('kind' in ways) return ways;
+  // Before the outputs are announced: whoever depends on them may look at once.
+  const bytes = settleRestored(call, base, { found, plan, ways });
+  const lost = replay(plan);
+  return { kind: 'restored', bytes, lost };
+}
+
+/** Runs a step that a file system may refuse. */
+function refused<T>(step: () => T): T | Extract<Restored, { kind: 'failed' }> {
   try {
-    return proveAndPlace(call, base, found);
+    return step();
   } catch (error) {
     if (!isOsError(error)) throw error;
     return { kind: 'failed', reason: `restore-failed|${error.code} ${error.operation}` };
   }
 }
 
-function proveAndPlace(
-  call: Call,
-  base: KeyBase,
-  found: Found,
-): { readonly kind: 'placed'; readonly bytes: RestoredBytes } | NotRestored {
-  const { store, invocation } = call;
-  const planned = matchOutputs(invocation.outputs.files, found.entry.outputs);
-  if (planned === undefined) return drop(call, found, 'entry-incomplete');
-  const proven: Proven[] = [];
-  for (const pair of planned) {
-    const state = checkBlob(store, pair.stored.blob, pair.stored.sizeBytes);
+/** Proves the blobs of an entry and says what goes where. Drops an entry that is not whole. */
+export function planRestore(call: Call, found: Found): RestorePlan | NotRestored {
+  const { store, invocation, settings } = call;
+  const pairs = matchOutputs(invocation.outputs.files, found.entry.outputs);
+  if (pairs === undefined) return drop(call, found, 'entry-incomplete');
+  const placements: Placement[] = [];
+  for (const { planned, stored } of pairs) {
+    const state = checkBlob(store, stored.blob, stored.sizeBytes);
     if (state.kind !== 'sound') return drop(call, found, `blob-${state.kind}`);
-    proven.push({ ...pair, proof: state.proof });
+    const target = `${invocation.outDir}/${planned.name}`;
+    const { proof } = state;
+    // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
+    const shared = planned.kind === 'link' && mayBeLinked(proof);
+    const options = { shared, mode: stored.mode, linkMode: settings.linkMode };
+    const output = { planned, stored, proof };
+    placements.push({ kind: 'blob', aside: asideOf(target, call.caller.pid), target, output, options });
   }
-  const bytes = placeAll(call, proven, found);
-  if (bytes === undefined) return drop(call, found, 'blob-missing');
-  // Before the outputs are announced: whoever depends on them may look at once.
-  rememberRestored(call, base, { outputs: planned, identity: found.key.identity });
-  return { kind: 'placed', bytes };
+  const depInfo = `${invocation.outDir}/${invocation.outputs.depInfo ?? ''}`;
+  const aside = asideOf(depInfo, call.caller.pid);
+  placements.push({ kind: 'text', aside, target: depInfo, text: depInfoHere(call, found) });
+  return { kind: 'planned', placements, ...printed(call, found) };
+}
+
+/** How each file of a plan was brought, in its order: a way for a blob, undefined for a text. */
+export type Ways = readonly (LinkKind | undefined)[];
+
+/** Puts every file in its place. */
+function carryOut(call: Call, found: Found, { placements }: RestorePlan): Ways | NotRestored {
+  const { store } = call;
+  const ways: (LinkKind | undefined)[] = [];
+  try {
+    for (const file of placements) {
+      const { aside } = file;
+      if (file.kind === 'blob')
+        ways.push(makeAside(aside, () => placeBlob(store, file.output.stored.blob, aside, file.options)));
+      else {
+        makeAside(aside, () => createFile(aside, utf8(file.text)));
+        ways.push(undefined);
+      }
+    }
+    for (const { aside, target } of placements) {
+      rename(aside, target);
+      // rename(2) does nothing when both names are one inode already.
+      removeFile(aside);
+    }
+    return ways;
+  } catch (error) {
+    for (const { aside } of placements) bestEffort(() => removeFile(aside));
+    const isGone = (file: Placement): boolean =>
+      file.kind === 'blob' && stat(store.layout.blob(file.output.stored.blob)) === undefined;
+    // Evicted at this very moment.
+    if (isOsError(error, 'ENOENT') && placements.some(isGone)) return drop(call, found, 'blob-missing');
+    throw error;
+  }
+}
+
+interface CarriedOut {
+  readonly found: Found;
+  readonly plan: RestorePlan;
+  readonly ways: Ways;
+}
+
+/** What the store has to know of files that are in their places now; returns how many bytes came in which way. */
+export function settleRestored(call: Call, base: KeyBase, { found, plan, ways }: CarriedOut): RestoredBytes {
+  const { store } = call;
+  const bytes: RestoredBytes = { reflinked: 0, hardlinked: 0, copied: 0 };
+  const outputs: Proven[] = [];
+  for (let at = 0; at < plan.placements.length; at++) {
+    const [file, way] = [plan.placements[at], ways[at]];
+    if (file?.kind !== 'blob' || way === undefined) continue;
+    const { output } = file;
+    bytes[way] += output.stored.sizeBytes;
+    outputs.push(output);
+    // Only now: the rename of a link moves the ctime once more.
+    if (way === 'hardlinked') sealAgain(store, output.stored.blob, output.proof);
+  }
+  rememberRestored(call, base, { outputs, identity: found.key.identity });
+  touchEntry(store, found.entry.key);
+  touchUnit(store, base.unit);
+  return bytes;
+}
+
+/** The bytes of all outputs of an entry. */
+export function sizeOf({ outputs }: Entry): number {
+  let sizeBytes = 0;
+  for (const { sizeBytes: size } of outputs) sizeBytes += size;
+  return sizeBytes;
 }
 
 function drop(
@@ -90,6 +194,8 @@ function drop(
   removeEntry(call.store, found.entry.key);
   return { kind: 'damaged', reason };
 }
+
+type Proven = { readonly planned: PlannedOutput; readonly stored: StoredOutput; readonly proof: Proof };
 
 function matchOutputs(
   planned: readonly PlannedOutput[],
@@ -103,50 +209,6 @@ function matchOutputs(
   }
   return pairs;
 }
-
-type Proven = { planned: PlannedOutput; stored: StoredOutput; proof: Proof };
-
-/** Undefined when a blob was evicted at this very moment. */
-function placeAll(call: Call, outputs: readonly Proven[], found: Found): RestoredBytes | undefined {
-  const { store, invocation, settings } = call;
-  const bytes: RestoredBytes = { reflinked: 0, hardlinked: 0, copied: 0 };
-  const moves: { aside: string; target: string }[] = [];
-  const linked: Proven[] = [];
-  try {
-    for (const output of outputs) {
-      const { planned, stored, proof } = output;
-      const move = moveTo(`${invocation.outDir}/${planned.name}`);
-      // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
-      const options = {
-        shared: planned.kind === 'link' && mayBeLinked(proof),
-        mode: stored.mode,
-        linkMode: settings.linkMode,
-      };
-      moves.push(move);
-      const kind = makeAside(move.aside, () => placeBlob(store, stored.blob, move.aside, options));
-      bytes[kind] += stored.sizeBytes;
-      if (kind === 'hardlinked') linked.push(output);
-    }
-    const depInfo = moveTo(`${invocation.outDir}/${invocation.outputs.depInfo ?? ''}`);
-    moves.push(depInfo);
-    makeAside(depInfo.aside, () => createFile(depInfo.aside, utf8(depInfoHere(call, found))));
-    for (const { aside, target } of moves) {
-      rename(aside, target);
-      // rename(2) does nothing when both names are one inode already.
-      removeFile(aside);
-    }
-    // Only now: the rename of a link moves the ctime once more.
-    for (const { stored, proof } of linked) sealAgain(store, stored.blob, proof);
-    return bytes;
-  } catch (error) {
-    for (const { aside } of moves) bestEffort(() => removeFile(aside));
-    const isGone = ({ stored }: Proven): boolean => stat(store.layout.blob(stored.blob)) === undefined;
-    if (isOsError(error, 'ENOENT') && outputs.some(isGone)) return undefined;
-    throw error;
-  }
-}
-
-const moveTo = (target: string): { aside: string; target: string } => ({ aside: asideOf(target), target });
 
 /** The dep-info of this checkout: its paths, its present env values. */
 function depInfoHere(call: Call, { closure }: Found): string {
@@ -162,12 +224,19 @@ function depInfoHere(call: Call, { closure }: Found): string {
   });
 }
 
-/** Prints what the compiler printed, with the paths of this checkout; returns why that could not be done. */
-function replay(call: Call, { entry }: Found): OsError | undefined {
+/** What the compiler printed, with the paths of this checkout. */
+function printed(call: Call, { entry }: Found): { readonly stdout: string; readonly stderr: string } {
   const real = (line: string): string => fromTemplate(line, call.map, () => placesBehind(call));
+  return { stdout: asText(mapList(entry.stdout, real)), stderr: asText(messages(call, entry, real)) };
+}
+
+const asText = (lines: readonly string[]): string => (lines.length === 0 ? '' : `${lines.join('\n')}\n`);
+
+/** Prints; returns why that could not be done. */
+function replay({ stdout, stderr }: RestorePlan): OsError | undefined {
   try {
-    print(1, mapList(entry.stdout, real));
-    print(2, messages(call, entry, real));
+    if (stdout !== '') writeAll(1, utf8(stdout));
+    if (stderr !== '') writeAll(2, utf8(stderr));
     return undefined;
   } catch (error) {
     if (!isOsError(error)) throw error;
@@ -184,10 +253,6 @@ function messages(call: Call, { stderr }: Entry, real: (line: string) => string)
   return lines;
 }
 
-const print = (fd: 1 | 2, lines: readonly string[]): void => {
-  if (lines.length > 0) writeAll(fd, utf8(`${lines.join('\n')}\n`));
-};
-
 /** The line by which rustc announces an output of this call; undefined for one that was not asked for. */
 function announcement({ invocation }: Call, emit: string): string | undefined {
   const { depInfo, files } = invocation.outputs;
@@ -198,7 +263,7 @@ function announcement({ invocation }: Call, emit: string): string | undefined {
 function rememberRestored(
   call: Call,
   base: KeyBase,
-  restored: { outputs: readonly { planned: PlannedOutput; stored: StoredOutput }[]; identity: CacheKey },
+  restored: { outputs: readonly Proven[]; identity: CacheKey },
 ): void {
   const { invocation } = call;
   const { outputs, identity } = restored;

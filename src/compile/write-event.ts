@@ -6,13 +6,14 @@ import { withParent } from '../store/store.ts';
 import { appendFile, bestEffort, utf8 } from '../sys/files.ts';
 import { type Call, describe } from './call.ts';
 
-/** What the writer fills in by itself. */
-export type EventBody = Omit<CompileEvent, 'ts' | 'elapsed_ms' | 'build_pid' | 'pid'>;
+/** What the writer fills in by itself; the processes only where they are this one and its parent. */
+export type EventBody = Omit<CompileEvent, 'ts' | 'elapsed_ms' | 'build_pid' | 'pid'> &
+  Partial<Pick<CompileEvent, 'build_pid' | 'pid'>>;
 
 /** Appends an event; `startedMs` is when the call began, in milliseconds since the epoch. */
 export function writeEvent(store: Store, startedMs: number, body: EventBody): void {
   const ts = Date.now();
-  const { pid, ppid: build_pid } = process;
+  const { pid = process.pid, build_pid = process.ppid } = body;
   const event: CompileEvent = { ts, ...body, elapsed_ms: ts - startedMs, build_pid, pid };
   append(store, event);
 }

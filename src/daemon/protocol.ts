@@ -57,8 +57,8 @@ export const queueFolder = (root: string, place: string): string => `${root}/dae
 /** There while compiles do without the daemon; its mtime says since when. */
 export const pauseFile = (root: string): string => `${root}/daemon/pause`;
 
-/** A path of a socket has little room: 104 bytes on macOS, 108 on Linux. */
-const MAX_SOCKET_PATH = 100;
+/** A path of a socket has little room: 104 bytes on macOS, 108 on Linux; some is for the name of the second one. */
+const MAX_SOCKET_PATH = 96;
 
 export function socketPath(root: string, settings: Pick<Settings, 'socketPath'>): string {
   if (settings.socketPath !== undefined) return settings.socketPath;
@@ -67,6 +67,10 @@ export function socketPath(root: string, settings: Pick<Settings, 'socketPath'>)
     ? inside
     : `/tmp/kache-${process.getuid?.() ?? 0}/${sha256(root).slice(0, 16)}`;
 }
+
+/** Where launchers ask for hits. */
+export const hitSocketPath = (root: string, settings: Pick<Settings, 'socketPath'>): string =>
+  `${socketPath(root, settings)}-hits`;
 
 /** A build as the wrapper knows it. */
 export interface BuildInfo {
@@ -88,3 +92,42 @@ export type Answer =
   | 'absent'
   /** Not known in the time there was, or the remote is out: compile. */
   | 'later';
+
+/** A compiler call as a launcher tells it. */
+export interface LaunchedCall {
+  /** The compiler first. */
+  readonly argv: readonly string[];
+  readonly env: Environment;
+  readonly cwd: string;
+  readonly caller: { readonly pid: number; readonly parentPid: number };
+}
+
+/** A file that a launcher puts in place: it makes it aside, and renames it when all are there. */
+export type PlacedFile = { readonly aside: string; readonly target: string } & (
+  | {
+      readonly kind: 'blob';
+      readonly source: string;
+      readonly sizeBytes: number;
+      /** The ways to try, in this order. */
+      readonly ways: readonly PlacedWay[];
+      readonly mode: number;
+    }
+  | { readonly kind: 'text'; readonly text: string }
+);
+
+export type PlacedWay = 'reflinked' | 'hardlinked' | 'copied';
+
+/** A hit, and what is to be done on either side. */
+export interface HitAnswer {
+  readonly files: readonly PlacedFile[];
+  /** To be printed when every file is in its place. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Every file is in its place, each by one of its ways (a text by none). Before anything is printed. */
+  readonly settle: (ways: readonly (PlacedWay | undefined)[]) => void;
+  /** What nobody waits for. */
+  readonly note: () => void;
+}
+
+/** What a call would be answered with now. `absent`: the store was asked and has nothing; `none`: no question for a store. */
+export type Answerer = (call: LaunchedCall) => HitAnswer | 'absent' | 'none';

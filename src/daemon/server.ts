@@ -15,11 +15,14 @@ import {
   stat,
   utf8,
 } from '../sys/files.ts';
+import { isLinux } from '../sys/libc.ts';
 import { tryLock } from '../sys/lock.ts';
 import { dirname } from '../sys/paths.ts';
 import type { Build } from './builds.ts';
 import { isPrivateFolder } from './client.ts';
+import { HitServer } from './hits.ts';
 import {
+  type Answerer,
   type BuildInfo,
   configHash,
   daemonFolder,
@@ -39,6 +42,8 @@ export interface DaemonOptions {
   readonly version: string;
   /** The remote of its own settings, when they name one. */
   readonly config: RemoteConfig | undefined;
+  /** Where launchers ask for hits, and who decides. */
+  readonly hits: { readonly socket: string; readonly answer: Answerer } | undefined;
 }
 
 export interface DaemonStatus {
@@ -47,6 +52,8 @@ export interface DaemonStatus {
   readonly protocol: number;
   readonly uptimeMs: number;
   readonly residentBytes: number;
+  /** Calls of launchers that were answered. */
+  readonly hits: number;
   readonly sessions: readonly SessionStatus[];
 }
 
@@ -92,6 +99,7 @@ class Daemon {
   /** The binary as it was at the start. */
   readonly #binary: string;
   #activeMs = Date.now();
+  #hits: HitServer | undefined;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -123,6 +131,8 @@ class Daemon {
       },
     });
     chmodSync(socket, 0o600);
+    const hits = this.#listenForLaunchers();
+    this.#hits = hits;
     removeFile(pauseFile(store.layout.root));
     if (config !== undefined) this.#session(configHash(config), config);
     this.#log(`started, version ${version}, process ${process.pid}`);
@@ -133,6 +143,7 @@ class Daemon {
     clearInterval(timer);
     // First the name: whoever comes now starts another one.
     removeFile(socket);
+    hits?.[Symbol.dispose]();
     // The answer that ends us has to be on its way.
     await Bun.sleep(10);
     listener.stop(true);
@@ -141,6 +152,23 @@ class Daemon {
     while (Date.now() < untilMs && [...this.#sessions.values()].some(({ isBusy }) => isBusy))
       await Bun.sleep(20);
     this.#log('ended');
+  }
+
+  #listenForLaunchers(): HitServer | undefined {
+    const { hits } = this.#options;
+    if (hits === undefined || !isLinux) return undefined;
+    return new HitServer({
+      ...hits,
+      isCurrent: () => {
+        const isCurrent = this.#binaryNow() === this.#binary;
+        if (!isCurrent) this.#ended.resolve();
+        return isCurrent;
+      },
+      onRequest: () => {
+        this.#activeMs = Date.now();
+      },
+      log: (line) => this.#log(line),
+    });
   }
 
   #receive(peer: Bun.Socket<Connection>, text: string): void {
@@ -267,7 +295,8 @@ class Daemon {
       this.#ended.resolve();
     }
     // Another store's clean-up, or a person: without its folder it is nobody's daemon.
-    if (stat(this.#options.socket) === undefined) this.#ended.resolve();
+    const isReachable = this.#hits === undefined || this.#hits.isReachable;
+    if (stat(this.#options.socket) === undefined || !isReachable) this.#ended.resolve();
   }
 
   #status(): DaemonStatus {
@@ -277,6 +306,7 @@ class Daemon {
       protocol: PROTOCOL_VERSION,
       uptimeMs: Date.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),
+      hits: this.#hits?.answered ?? 0,
       sessions: [...this.#sessions.values()].map((session) => session.status()),
     };
   }

@@ -167,7 +167,7 @@ export interface PlaceOptions {
 }
 
 /** Strategies in the order they are tried. A reflink is always private, so it serves both kinds of target. */
-function strategies(store: Store, options: PlaceOptions): LinkKind[] {
+export function strategies(store: Store, options: PlaceOptions): LinkKind[] {
   const { linkMode, shared } = options;
   const kinds: LinkKind[] = [];
   if (linkMode === 'auto' && store.canReflink) kinds.push('reflinked');

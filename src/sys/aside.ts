@@ -6,9 +6,9 @@ import { isRunning } from './process.ts';
 
 const folderOf = (dir: string): string => `${dir}/.kache`;
 
-/** Where the file that will be `target` is made. */
-export const asideOf = (target: string): string =>
-  `${folderOf(dirname(target))}/${process.pid}-${basename(target)}`;
+/** Where the file that will be `target` is made, by the process `pid`. */
+export const asideOf = (target: string, pid: number = process.pid): string =>
+  `${folderOf(dirname(target))}/${pid}-${basename(target)}`;
 
 /** Runs an operation that makes a file at {@link asideOf} some target, making its folder when there is none. */
 export function makeAside<T>(aside: string, operation: () => T): T {

@@ -1,0 +1,43 @@
+// Starting the daemon from a compiler call: a process of its own that holds nothing of this one's. It ends by itself when
+// another has the store.
+import type { Settings } from '../core/config.ts';
+import type { Store } from '../store/store.ts';
+import { withParent } from '../store/store.ts';
+import { bestEffort, createFile, isOsError, removeFile, stat } from '../sys/files.ts';
+import { startDetached } from '../sys/process.ts';
+import { daemonFolder, hitSocketPath, socketPath } from './protocol.ts';
+
+/** Starts the daemon of a store; `self` is this program. */
+export function startDaemon(store: Store, settings: Settings, self: string): void {
+  const { root } = store.layout;
+  startDetached([self, 'daemon', 'run', '--background'], {
+    KACHE_CACHE_DIR: root,
+    KACHE_SOCKET_PATH: socketPath(root, settings),
+    KACHE_DAEMON_IDLE_TIMEOUT: `${settings.daemonIdleSecs}`,
+  });
+}
+
+/** A daemon that has not come up by then will not. */
+const START_MS = 5_000;
+
+/**
+ * Sees to it that launchers find somebody who answers hits. The calls of one build start one daemon, not as many as
+ * there are calls before it listens.
+ */
+export function startAnswering(store: Store, settings: Settings, self: string): void {
+  const { root } = store.layout;
+  if (stat(hitSocketPath(root, settings)) !== undefined) return;
+  bestEffort(() => {
+    const claim = `${daemonFolder(root)}/starting`;
+    const claimed = stat(claim);
+    if (claimed !== undefined && Math.abs(Date.now() - claimed.mtimeSec * 1000) < START_MS) return;
+    removeFile(claim);
+    try {
+      withParent(claim, () => createFile(claim, new Uint8Array(), 0o600));
+    } catch (error) {
+      if (isOsError(error, 'EEXIST')) return;
+      throw error;
+    }
+    startDaemon(store, settings, self);
+  });
+}

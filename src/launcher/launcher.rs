@@ -1,0 +1,220 @@
+// The launcher: what Cargo starts in the place of rustc. It asks the daemon of kache whether the call is a hit; then it
+// puts the files in place and prints, and no runtime has been started. In every other case, also when nobody answers,
+// it becomes kache; and where kache is gone, the compiler. It decides nothing itself.
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{parent_id, CommandExt};
+use std::path::{Path, PathBuf};
+use std::process::{exit, id, Command};
+use std::time::Duration;
+
+const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
+const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
+/// Tells one launcher from the next: the hash of this source and of the paths above.
+const BUILD: &str = env!("KACHE_LAUNCHER_BUILD");
+const PROTOCOL: &str = "kache-launcher-1";
+/// A daemon answers within milliseconds. One that does not is taken for dead.
+const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_FRAME_BYTES: usize = 64 << 20;
+
+fn main() {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.len() < 2 {
+        println!("kache-launcher {BUILD}\nkache {KACHE}\nsocket {SOCKET}");
+        return;
+    }
+    let error = if args.iter().any(|arg| arg == "--out-dir") {
+        match ask(&args[1..]) {
+            Ok(Some(printed)) if print(&printed).is_ok() => exit(0),
+            // Nobody who answers: the next call need not wait, and kache may start another one.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => drop(fs::remove_file(SOCKET)),
+            _ => {}
+        }
+        become_kache(&args)
+    } else if Path::new(SOCKET).exists() {
+        become_compiler(&args)
+    } else {
+        // No output: a question of Cargo to the compiler. Behind it, kache starts the daemon.
+        become_kache(&args)
+    };
+    eprintln!("kache: cannot run {}: {error}", args[1].to_string_lossy());
+    exit(127);
+}
+
+fn become_kache(args: &[OsString]) -> io::Error {
+    let error = Command::new(KACHE).arg0(&args[0]).args(&args[1..]).exec();
+    if error.kind() != io::ErrorKind::NotFound {
+        eprintln!("kache: cannot run {KACHE}: {error}");
+    }
+    become_compiler(args)
+}
+
+fn become_compiler(args: &[OsString]) -> io::Error {
+    Command::new(&args[1]).args(&args[2..]).exec()
+}
+
+/// What to print when this call was a hit and every file is in its place. An error: the daemon cannot be talked to.
+fn ask(call: &[OsString]) -> io::Result<Option<Printed>> {
+    let Some(request) = request(call) else { return Ok(None) };
+    let mut daemon = UnixStream::connect(SOCKET)?;
+    daemon.set_read_timeout(Some(PATIENCE))?;
+    daemon.set_write_timeout(Some(PATIENCE))?;
+    send(&mut daemon, &request)?;
+    let plan = receive(&mut daemon)?;
+    let mut fields = plan.split(|byte| *byte == 0);
+    if fields.next() != Some(b"place") {
+        return Ok(None);
+    }
+    let Some(files) = files(&mut fields) else { return Ok(None) };
+    let Some(ways) = put_in_place(&files) else { return Ok(None) };
+    send(&mut daemon, &[b"placed", ways.as_slice()].join(&0))?;
+    let last = receive(&mut daemon)?;
+    let mut fields = last.split(|byte| *byte == 0);
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some(b"done"), Some(stdout), Some(stderr)) => Ok(Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() })),
+        _ => Ok(None),
+    }
+}
+
+/// This call, with everything it depends on: fields that end at a zero byte.
+fn request(call: &[OsString]) -> Option<Vec<u8>> {
+    let namespace = fs::read_link("/proc/self/ns/mnt").ok()?;
+    let root = fs::metadata("/").ok()?;
+    let place = format!("{} {} {}", namespace.display(), root.dev(), root.ino());
+    let mut request = format!("{PROTOCOL}\0{}\0{}\0{place}\0", id(), parent_id()).into_bytes();
+    request.extend(std::env::current_dir().ok()?.as_os_str().as_bytes());
+    request.extend(format!("\0{}", call.len()).as_bytes());
+    for arg in call {
+        request.push(0);
+        request.extend(arg.as_bytes());
+    }
+    for (name, value) in std::env::vars_os() {
+        request.push(0);
+        request.extend([name.as_bytes(), b"=", value.as_bytes()].concat());
+    }
+    Some(request)
+}
+
+/// A file of a hit: where it is made, and what it becomes.
+struct Placed<'a> {
+    content: Content<'a>,
+    aside: PathBuf,
+    target: PathBuf,
+}
+
+enum Content<'a> {
+    Text(&'a [u8]),
+    Blob { source: PathBuf, size: u64, ways: &'a [u8], mode: u32 },
+}
+
+fn files<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<Placed<'a>>> {
+    let mut files = Vec::new();
+    while let Some(kind) = fields.next() {
+        let content = match kind {
+            b"text" => Content::Text(fields.next()?),
+            b"blob" => Content::Blob {
+                source: path(fields.next()?),
+                size: number(fields.next()?, 10)?,
+                ways: fields.next()?,
+                mode: number(fields.next()?, 8)? as u32,
+            },
+            _ => return None,
+        };
+        files.push(Placed { content, aside: path(fields.next()?), target: path(fields.next()?) });
+    }
+    Some(files)
+}
+
+/// Makes every file aside, then renames them all. None, and nothing left aside, where that cannot be done.
+fn put_in_place(files: &[Placed]) -> Option<Vec<u8>> {
+    let made: io::Result<Vec<u8>> = files.iter().map(make_aside).collect();
+    let moved = made.and_then(|ways| {
+        for file in files {
+            fs::rename(&file.aside, &file.target)?;
+            // rename(2) does nothing when both names are one inode already.
+            let _ = fs::remove_file(&file.aside);
+        }
+        Ok(ways)
+    });
+    if moved.is_err() {
+        for file in files {
+            let _ = fs::remove_file(&file.aside);
+        }
+    }
+    moved.ok()
+}
+
+/// Makes one file under its name aside, and its folder when that is missing; says by which way.
+fn make_aside(file: &Placed) -> io::Result<u8> {
+    match make(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(file.aside.parent().unwrap_or(Path::new("/")))?;
+            make(file)
+        }
+        made => made,
+    }
+}
+
+fn make(file: &Placed) -> io::Result<u8> {
+    let (source, size, ways, mode) = match &file.content {
+        Content::Text(text) => {
+            create(&file.aside, 0o644)?.write_all(text)?;
+            return Ok(b'-');
+        }
+        Content::Blob { source, size, ways, mode } => (source, *size, *ways, *mode),
+    };
+    let linked = ways.contains(&b'h') && !ways.contains(&b'r') && fs::hard_link(source, &file.aside).is_ok();
+    if linked {
+        return Ok(b'h');
+    }
+    // The kernel shares the blocks where the file system can.
+    if io::copy(&mut File::open(source)?, &mut create(&file.aside, mode)?)? != size {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(if ways.contains(&b'r') { b'r' } else { b'c' })
+}
+
+/// A new file: what another process has left there is never written to, it may be a link into the store.
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+struct Printed {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Prints what the compiler printed. Where that fails kache fails as the compiler would.
+fn print(printed: &Printed) -> io::Result<()> {
+    io::stdout().write_all(&printed.stdout)?;
+    io::stdout().flush()?;
+    io::stderr().write_all(&printed.stderr)
+}
+
+fn send(daemon: &mut UnixStream, body: &[u8]) -> io::Result<()> {
+    daemon.write_all(&[&(body.len() as u32).to_le_bytes(), body].concat())
+}
+
+fn receive(daemon: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    daemon.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_FRAME_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut body = vec![0; length];
+    daemon.read_exact(&mut body)?;
+    Ok(body)
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    OsString::from_vec(bytes.to_vec()).into()
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<u64> {
+    u64::from_str_radix(OsStr::from_bytes(digits).to_str()?, radix).ok()
+}
