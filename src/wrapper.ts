@@ -229,7 +229,8 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   const { found, restored, progress } = hit;
   // From here on nothing is a reason to start a compiler: the outputs are there, and announced.
   progress.ended = restored.lost === undefined ? { kind: 'exited', code: 0 } : cannotPrint(restored.lost);
-  if (found.kind === 'found') noteHit(call, base, { entry: found.entry, bytes: restored.bytes, self: hit.self });
+  if (found.kind === 'found')
+    noteHit(call, base, { entry: found.entry, bytes: restored.bytes, self: hit.self });
   if (hit.isLaunched) startAnswering(call.store, call.settings, hit.self);
   return progress.ended;
 }

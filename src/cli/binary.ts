@@ -1,5 +1,5 @@
 // This program: its version, its path, and whether it is the compiled one.
-
+import { basename } from 'node:path';
 import manifest from '../../package.json' with { type: 'json' };
 import { KacheError } from '../core/errors.ts';
 
@@ -19,3 +19,9 @@ export function nativePath(): string {
     },
   );
 }
+
+/** What stands in the place of this binary in front of rustc (src/launcher). */
+export const LAUNCHER_NAME = 'kache-launcher';
+
+/** Whether a program is called kache, or is its launcher, in whatever folder. */
+export const isKache = (program: string): boolean => /^kache(-launcher)?(\.exe)?$/.test(basename(program));

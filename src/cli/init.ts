@@ -1,12 +1,12 @@
 // `kache init`: puts the native binary into Cargo's configuration, offers to cache linked outputs and, with a remote, the
 // daemon as a service, and keeps everything else that is in those files.
-import { basename } from 'node:path';
 import { lookUpKey, remoteOf, userConfigPath } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
 import { isLinux } from '../sys/libc.ts';
 import { askYesNo, canAsk } from './ask.ts';
-import { nativePath } from './binary.ts';
+import { isKache, nativePath } from './binary.ts';
 import { buildSetting, cargoHome, configIn, configsFor, wrappersNamed } from './cargo-config.ts';
+import { buildLauncher, isCurrentLauncher, launcherFor } from './launcher.ts';
 import { settingsHere } from './open.ts';
 import { installHere, type ServiceHere, serviceHere } from './service-here.ts';
 import { print, style } from './terminal.ts';
@@ -19,6 +19,8 @@ export interface InitOptions {
   readonly replace?: boolean;
   /** False: `--no-service`. */
   readonly service?: boolean;
+  /** False: `--no-launcher`. */
+  readonly launcher?: boolean;
 }
 
 /** One value in one file. */
@@ -31,13 +33,19 @@ interface Change {
 
 /** Returns the exit status: with `check`, 1 when something would change; 1 when nothing was written that should have been. */
 export async function init(options: InitOptions): Promise<number> {
-  const wrapper = wrapperChange();
+  const launcher = options.launcher === false ? undefined : launcherFor(nativePath());
+  const wrapper = wrapperChange(launcher?.path ?? nativePath());
   const executables = executablesChange();
   const plan = [wrapper, ...(executables.isDecided ? [] : [executables])].filter(isChange);
+  const toCompile = launcher !== undefined && !isCurrentLauncher(launcher) ? launcher : undefined;
+  if (toCompile !== undefined) {
+    print(`The launcher, compiled by your rustc:`);
+    print(style.green(`  + ${toCompile.path}`));
+  }
   for (const change of plan) show(change);
   const service = plannedService(options);
   warnAboutRivals(wrapper);
-  if (plan.length === 0 && service === undefined) {
+  if (plan.length === 0 && toCompile === undefined && service === undefined) {
     print(`${style.green('ok')}  ${wrapper.path} has kache as rustc-wrapper already.`);
     return 0;
   }
@@ -53,15 +61,22 @@ export async function init(options: InitOptions): Promise<number> {
     }
     accepted.push(isWanted ? change : { ...change, value: false });
   }
+  const isLauncherWanted =
+    toCompile !== undefined &&
+    (plan.includes(wrapper) || options.yes === true || (await askOr('Compile the launcher anew?')));
   const isServiceWanted =
     service !== undefined && (options.yes === true || (await askOr('Install and start the service?')));
-  if (plan.length === 0 && !isServiceWanted) {
+  if (plan.length === 0 && !isLauncherWanted && !isServiceWanted) {
     print('Nothing was changed.');
     return 0;
   }
+  const problem = toCompile !== undefined && isLauncherWanted ? buildLauncher(toCompile) : undefined;
+  if (problem !== undefined)
+    print(`${style.yellow('note')}  No launcher: ${problem}. Every call starts ${nativePath()} instead.`);
   for (const { path, key, value } of accepted) {
     const config = readToml(path);
-    writeAtomically(path, withValue(config.text, config.table, { key, value }));
+    const written = problem !== undefined && key === wrapper.key ? nativePath() : value;
+    writeAtomically(path, withValue(config.text, config.table, { key, value: written }));
   }
   if (service !== undefined && isServiceWanted) installHere(service);
   print('Written. Every `cargo build` goes through kache now; `kache doctor` checks the rest.');
@@ -72,7 +87,7 @@ export async function init(options: InitOptions): Promise<number> {
 function plannedService({ service: isOffered }: InitOptions): ServiceHere | undefined {
   if (isOffered === false) return undefined;
   if (remoteOf(settingsHere().settings) === undefined) {
-    print(style.dim('No background service: without a remote there is nothing for a daemon to do.'));
+    print(style.dim('No background service: without a remote, builds start the daemon when it is of use.'));
     return undefined;
   }
   const here = serviceHere();
@@ -88,10 +103,10 @@ function plannedService({ service: isOffered }: InitOptions): ServiceHere | unde
 
 const isChange = ({ present, value }: Change): boolean => present !== value;
 
-function wrapperChange(): Change {
+function wrapperChange(value: string): Change {
   const config = readToml(configIn(cargoHome()));
   const present = buildSetting(config, 'rustc-wrapper');
-  return { path: config.path, key: 'build.rustc-wrapper', value: nativePath(), present };
+  return { path: config.path, key: 'build.rustc-wrapper', value, present };
 }
 
 /** Recommended on Linux. Whoever has decided, either way and wherever, is not asked again. */
@@ -114,11 +129,8 @@ function show({ path, key, value, present }: Change): void {
   print(style.green(`  + ${name} = ${JSON.stringify(value)}`));
 }
 
-const isKache = (program: unknown): boolean =>
-  typeof program === 'string' && /^kache(\.exe)?$/.test(basename(program));
-
 async function wantsWrapper({ path, present }: Change, options: InitOptions): Promise<boolean> {
-  const isOther = present !== undefined && present !== '' && !isKache(present);
+  const isOther = typeof present === 'string' ? present !== '' && !isKache(present) : present !== undefined;
   if (isOther && options.replace !== true) {
     if (options.yes !== true && canAsk())
       return askYesNo(

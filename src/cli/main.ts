@@ -70,6 +70,7 @@ function commands(): Command {
     .option('--check', 'change nothing; exit 1 when something would change')
     .option('--replace', 'put kache in the place of another wrapper')
     .option('--no-service', 'do not offer the daemon as a service')
+    .option('--no-launcher', 'start this binary for every call, and no daemon for hits')
     .action(async (options) => {
       process.exitCode = await init(options);
     });

@@ -209,7 +209,11 @@ const fieldsOf = (file: PlacedFile): string[] =>
       ];
 
 /** Sends a frame, as far as the other side takes it now; the rest follows by itself. */
-function send(peer: Bun.Socket<Connection>, fields: readonly string[], { isLast }: { isLast: boolean }): void {
+function send(
+  peer: Bun.Socket<Connection>,
+  fields: readonly string[],
+  { isLast }: { isLast: boolean },
+): void {
   const body = Buffer.from(fields.join('\0'));
   const frame = Buffer.allocUnsafe(4 + body.length);
   frame.writeUInt32LE(body.length, 0);

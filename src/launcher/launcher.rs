@@ -20,6 +20,7 @@ const PROTOCOL: &str = "kache-launcher-1";
 /// A daemon answers within milliseconds. One that does not is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_FRAME_BYTES: usize = 64 << 20;
+const MAX_REQUEST_BYTES: usize = 4 << 20;
 
 fn main() {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -59,7 +60,8 @@ fn become_compiler(args: &[OsString]) -> io::Error {
 
 /// What to print when this call was a hit and every file is in its place. An error: the daemon cannot be talked to.
 fn ask(call: &[OsString]) -> io::Result<Option<Printed>> {
-    let Some(request) = request(call) else { return Ok(None) };
+    let request = request(call).filter(|request| request.len() <= MAX_REQUEST_BYTES);
+    let Some(request) = request.filter(|_| is_private(Path::new(SOCKET))) else { return Ok(None) };
     let mut daemon = UnixStream::connect(SOCKET)?;
     daemon.set_read_timeout(Some(PATIENCE))?;
     daemon.set_write_timeout(Some(PATIENCE))?;
@@ -78,6 +80,14 @@ fn ask(call: &[OsString]) -> io::Result<Option<Printed>> {
         (Some(b"done"), Some(stdout), Some(stderr)) => Ok(Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() })),
         _ => Ok(None),
     }
+}
+
+/// Whether nobody else can listen there: what comes from it is done.
+fn is_private(socket: &Path) -> bool {
+    let folder = socket.parent().and_then(|folder| fs::metadata(folder).ok());
+    // The folder of a process belongs to the user it acts for.
+    let (Some(folder), Ok(own)) = (folder, fs::metadata("/proc/self")) else { return false };
+    folder.uid() == own.uid() && folder.mode() & 0o022 == 0
 }
 
 /// This call, with everything it depends on: fields that end at a zero byte.
@@ -171,11 +181,13 @@ fn make(file: &Placed) -> io::Result<u8> {
     if linked {
         return Ok(b'h');
     }
-    // The kernel shares the blocks where the file system can.
-    if io::copy(&mut File::open(source)?, &mut create(&file.aside, mode)?)? != size {
+    let (mut from, mut to) = (File::open(source)?, create(&file.aside, mode)?);
+    // copy_file_range(2): the kernel shares the blocks where the file system can.
+    if io::copy(&mut from, &mut to)? != size {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(if ways.contains(&b'r') { b'r' } else { b'c' })
+    let is_shared = ways.contains(&b'r') && from.metadata()?.dev() == to.metadata()?.dev();
+    Ok(if is_shared { b'r' } else { b'c' })
 }
 
 /// A new file: what another process has left there is never written to, it may be a link into the store.

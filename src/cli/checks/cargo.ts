@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { isTable, type Table } from '../../core/config.ts';
 import { KacheError } from '../../core/errors.ts';
 import { readStart, stat } from '../../sys/files.ts';
-import { isNative, version } from '../binary.ts';
+import { isKache, isNative, LAUNCHER_NAME, version } from '../binary.ts';
 import {
   type CargoConfig,
   cargoHome,
@@ -14,6 +14,7 @@ import {
   type Named,
   wrappersNamed,
 } from '../cargo-config.ts';
+import { launcherAt, launcherFor } from '../launcher.ts';
 import { lineOfKey, readToml, withValue, writeAtomically } from '../toml.ts';
 import { type Check, type Context, capture, type Finding, fail, look, ok } from './check.ts';
 
@@ -37,9 +38,6 @@ const configuration: Check = {
     return [ok(configs.length === 0 ? 'there is none' : configs.map(({ path }) => path).join(', '))];
   },
 };
-
-/** Whether a program is called kache, in whatever folder. */
-const isKache = (program: string): boolean => /^kache(\.exe)?$/.test(basename(program));
 
 const isScript = (path: string): boolean => new TextDecoder().decode(readStart(path, 2)) === '#!';
 
@@ -91,6 +89,7 @@ const wrapper: Check = {
 };
 
 function sameOrOther(path: string, where: string): Finding {
+  if (basename(path) === LAUNCHER_NAME) return launcherFinding(path, where);
   if (realpathSync(path) === realpathSync(process.execPath)) return ok(`${where} = ${path}`);
   if (isScript(path))
     return look(
@@ -99,6 +98,22 @@ function sameOrOther(path: string, where: string): Finding {
     );
   const said = capture([path, '--version'])?.trim() ?? 'it does not say its version';
   return look(`${where} names another kache: ${path} (${said})`, 'Run `kache init` with the one you want.');
+}
+
+function launcherFinding(path: string, where: string): Finding {
+  const said = launcherAt(path);
+  if (said === undefined)
+    return fail(`${where} names ${path}, which is no launcher of kache`, 'Run `kache init`.');
+  if (stat(said.kache) === undefined)
+    return fail(`${path} starts ${said.kache}, which is not there: nothing is cached`, 'Run `kache init`.');
+  if (realpathSync(said.kache) !== realpathSync(process.execPath))
+    return look(`${path} starts another kache: ${said.kache}`, 'Run `kache init` with the one you want.');
+  if (said.build !== launcherFor(said.kache)?.build)
+    return look(
+      `${path} was made for another version or store of kache: hits are not answered by a daemon`,
+      'Run `kache init`.',
+    );
+  return ok(`${where} = ${path}, in front of ${said.kache}`);
 }
 
 const rivals: Check = {

@@ -1,0 +1,83 @@
+// The launcher of this user: compiled once, by their own rustc, for this binary and its store. Its source is in
+// src/launcher; it is put in front of rustc in the place of this binary, and everything works without it, slower.
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Environment } from '../core/config.ts';
+import { hitSocketPath } from '../daemon/protocol.ts';
+import source from '../launcher/launcher.rs' with { type: 'text' };
+import { StoreLayout } from '../store/layout.ts';
+import { sha256 } from '../sys/hash.ts';
+import { isLinux } from '../sys/libc.ts';
+import { outputOf } from '../sys/process.ts';
+import { loadSettings } from '../sys/settings.ts';
+import { LAUNCHER_NAME } from './binary.ts';
+import { cargoHome } from './cargo-config.ts';
+
+/** What a launcher is made of. */
+export interface Launcher {
+  readonly path: string;
+  /** The binary it becomes where nobody answers. */
+  readonly kache: string;
+  /** Where it asks. */
+  readonly socket: string;
+  /** Tells one source, one binary and one socket from another. */
+  readonly build: string;
+}
+
+/**
+ * The launcher as it should be for the binary `kache`; undefined where there is none for the platform. It asks the
+ * daemon of the user's own store: which one a project names does not matter, any daemon answers for any store.
+ */
+export function launcherFor(kache: string, env: Environment = process.env): Launcher | undefined {
+  const { settings } = loadSettings(env, '/');
+  if (!isLinux || settings.cacheDir === undefined) return undefined;
+  const socket = hitSocketPath(new StoreLayout(settings.cacheDir).root, settings);
+  const build = sha256(JSON.stringify([source, kache, socket])).slice(0, 16);
+  return { path: join(cargoHome(env), 'bin', LAUNCHER_NAME), kache, socket, build };
+}
+
+/** What the launcher at `path` says of itself; undefined when there is none that answers. */
+export function launcherAt(path: string): Launcher | undefined {
+  const said = existsSync(path) ? outputOf([path]) : undefined;
+  const value = (name: string): string | undefined => new RegExp(`^${name} (.+)$`, 'm').exec(said ?? '')?.[1];
+  const [build, kache, socket] = [value(LAUNCHER_NAME), value('kache'), value('socket')];
+  if (build === undefined || kache === undefined || socket === undefined) return undefined;
+  return { path, build, kache, socket };
+}
+
+export const isCurrentLauncher = (launcher: Launcher): boolean =>
+  launcherAt(launcher.path)?.build === launcher.build;
+
+/** Compiles a launcher and puts it in its place, whole or not at all; says why that could not be done. */
+export function buildLauncher(launcher: Launcher): string | undefined {
+  const rustc = Bun.which(process.env['RUSTC'] ?? 'rustc');
+  if (rustc === null) return 'there is no rustc on PATH';
+  const dir = mkdtempSync(join(tmpdir(), 'kache-launcher-'));
+  try {
+    const made = join(dir, LAUNCHER_NAME);
+    const flags = ['--edition=2021', '-Copt-level=s', '-Cpanic=abort', '-Cstrip=symbols', '--crate-type=bin'];
+    const compiled = Bun.spawnSync([rustc, ...flags, `--crate-name=kache_launcher`, '-o', made, '-'], {
+      cwd: dir,
+      stdin: Buffer.from(source),
+      env: {
+        ...process.env,
+        KACHE_LAUNCHER_KACHE: launcher.kache,
+        KACHE_LAUNCHER_SOCKET: launcher.socket,
+        KACHE_LAUNCHER_BUILD: launcher.build,
+      },
+    });
+    if (compiled.exitCode !== 0)
+      return `rustc cannot compile it: ${compiled.stderr.toString().trim().split('\n')[0] ?? ''}`;
+    if (launcherAt(made)?.build !== launcher.build) return 'what rustc made of it does not run here';
+    mkdirSync(dirname(launcher.path), { recursive: true });
+    // The folder of the target may be another file system.
+    const aside = `${launcher.path}.new-${process.pid}`;
+    const placed = Bun.spawnSync(['cp', made, aside]);
+    if (placed.exitCode !== 0) return `it cannot be written: ${placed.stderr.toString().trim()}`;
+    renameSync(aside, launcher.path);
+    return undefined;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
