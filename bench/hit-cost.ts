@@ -3,17 +3,28 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, checkout } from './phases.ts';
-import { kacheBinary } from './tools.ts';
+import { kacheBinary, launcherIn, stopDaemon } from './tools.ts';
 
 export interface HitCost {
   readonly crates: number;
+  /** Behind the launcher, as `kache init` sets it up on Linux. */
+  readonly launched: Costs & {
+    /** What the daemon takes for one of them, on average, when it has answered as many before. */
+    readonly daemonCpuMs: number;
+    readonly daemonRssMb: number;
+  };
+  /** The binary alone. */
+  readonly alone: Costs;
+  /** A program of the same runtime that does nothing. */
+  readonly empty: Costs;
+}
+
+/** Of many calls, each a process. */
+export interface Costs {
   readonly medianCpuMs: number;
   readonly p90CpuMs: number;
   readonly medianWallMs: number;
   readonly maxRssMb: number;
-  /** The same for a program that does nothing. */
-  readonly emptyCpuMs: number;
-  readonly emptyRssMb: number;
 }
 
 export interface Call {
@@ -97,9 +108,43 @@ function record(source: string, workDir: string): Call[] {
   return libraryCalls(calls);
 }
 
+const costsOf = (costs: readonly Cost[]): Costs => ({
+  medianCpuMs: median(costs.map(({ cpuMs }) => cpuMs)),
+  p90CpuMs: median(
+    costs.map(({ cpuMs }) => cpuMs),
+    0.9,
+  ),
+  medianWallMs: median(costs.map(({ wallMs }) => wallMs)),
+  maxRssMb: Math.max(...costs.map(({ rssMb }) => rssMb)),
+});
+
+/** The CPU time of a process so far, in milliseconds, and what it has resident now. */
+function usedBy(pid: number): { cpuMs: number; rssMb: number } {
+  const [, text = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
+  const fields = text.split(' ');
+  const TICK_MS = 10;
+  const resident = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS, rssMb: Number(resident) / 1024 };
+}
+
+interface DaemonNow {
+  readonly pid: number;
+  readonly hits: number;
+}
+
+/** Starts the daemon of the store when there is none. */
+function daemonOf(cacheDir: string): DaemonNow {
+  const env = { ...process.env, KACHE_CACHE_DIR: cacheDir };
+  Bun.spawnSync([kacheBinary, 'daemon', 'start'], { env });
+  return JSON.parse(
+    Bun.spawnSync([kacheBinary, 'daemon', 'status', '--json'], { env }).stdout.toString(),
+  ) as DaemonNow;
+}
+
 export function hitCost(source: string, workDir: string): HitCost {
   const hits = record(source, workDir);
-  const empty = join(workDir, 'hits', 'empty');
+  const [state, store] = [join(workDir, 'hits'), join(workDir, 'hits', 'store')];
+  const empty = join(state, 'empty');
   writeFileSync(`${empty}.ts`, '');
   Bun.spawnSync([
     process.execPath,
@@ -111,30 +156,43 @@ export function hitCost(source: string, workDir: string): HitCost {
     `${empty}.ts`,
     `--outfile=${empty}`,
   ]);
-  const meter = meterIn(join(workDir, 'hits'));
-  const costs: Cost[] = [];
-  const emptyCosts: Cost[] = [];
-  for (let repeat = 0; repeat < REPEATS; repeat++) {
+  const meter = meterIn(state);
+  const launcher = launcherIn(join(state, 'cargo'), store);
+  const { pid } = daemonOf(store);
+  const costs: Record<'launched' | 'alone' | 'empty', Cost[]> = { launched: [], alone: [], empty: [] };
+  const play = (kind: keyof typeof costs, program: string, round: string): void => {
     for (const [index, call] of hits.entries()) {
       // A fresh folder each time, as in a new worktree; removing the last one's links would have the blobs hashed again.
-      const out = join(workDir, 'hits', 'out', `${repeat}-${index}`);
+      const out = join(state, 'out', `${kind}-${round}-${index}`);
       mkdirSync(out, { recursive: true });
       const argv = call.argv.map((arg, at) => (call.argv[at - 1] === '--out-dir' ? out : arg));
-      costs.push(run(meter, { ...call, argv: [kacheBinary, ...argv] }));
-      emptyCosts.push(run(meter, { ...call, argv: [empty] }));
+      costs[kind].push(run(meter, { ...call, argv: kind === 'empty' ? [program] : [program, ...argv] }));
     }
+  };
+  for (let repeat = 0; repeat < REPEATS; repeat++) play('launched', launcher, `before-${repeat}`);
+  costs.launched.length = 0;
+  const [before, answered] = [usedBy(pid), daemonOf(store).hits];
+  for (let repeat = 0; repeat < REPEATS; repeat++) {
+    play('alone', kacheBinary, `${repeat}`);
+    play('empty', empty, `${repeat}`);
+    play('launched', launcher, `${repeat}`);
   }
-  rmSync(join(workDir, 'hits'), { recursive: true, force: true });
+  const after = usedBy(pid);
+  const count = daemonOf(store).hits - answered;
+  if (count !== hits.length * REPEATS)
+    throw new Error(
+      `The daemon answered ${count} of ${hits.length * REPEATS} calls: these are not its costs.`,
+    );
+  stopDaemon(store);
+  rmSync(state, { recursive: true, force: true });
   return {
     crates: hits.length,
-    medianCpuMs: median(costs.map(({ cpuMs }) => cpuMs)),
-    p90CpuMs: median(
-      costs.map(({ cpuMs }) => cpuMs),
-      0.9,
-    ),
-    medianWallMs: median(costs.map(({ wallMs }) => wallMs)),
-    maxRssMb: Math.max(...costs.map(({ rssMb }) => rssMb)),
-    emptyCpuMs: median(emptyCosts.map(({ cpuMs }) => cpuMs)),
-    emptyRssMb: Math.max(...emptyCosts.map(({ rssMb }) => rssMb)),
+    launched: {
+      ...costsOf(costs.launched),
+      daemonCpuMs: (after.cpuMs - before.cpuMs) / count,
+      daemonRssMb: after.rssMb,
+    },
+    alone: costsOf(costs.alone),
+    empty: costsOf(costs.empty),
   };
 }

@@ -124,7 +124,8 @@ function targets(results: Results): Target[] {
   const again = results.samples
     .filter(({ tool, phase }) => tool.startsWith('kache') && phase === 'again')
     .reduce((sum, { units }) => sum + units, 0);
-  const { hit } = results;
+  const { launched, alone, empty } = results.hit;
+  const launchedMs = launched.medianCpuMs + launched.daemonCpuMs;
   const pct = (fileSystem: string): number | undefined =>
     results.disk.find((use) => use.fileSystem === fileSystem)?.figures?.libraryPct;
   const disk = (fileSystem: string, limit: number): Target => {
@@ -145,10 +146,16 @@ function targets(results: Results): Target[] {
     }),
     ratios('the same, executables cached', { a: 'kache+exe', b: 'plain', phase: 'cold', limit: 1.03 }),
     {
-      what: 'CPU of one hit, whole process, median',
+      what: 'CPU of one hit, launcher and daemon',
       target: '≤ 4 ms where an empty program takes 2',
-      measured: `${hit.medianCpuMs.toFixed(1)} ms where an empty program takes ${hit.emptyCpuMs.toFixed(1)} (× ${(hit.medianCpuMs / hit.emptyCpuMs).toFixed(1)})`,
-      met: hit.medianCpuMs <= 4 || hit.medianCpuMs / hit.emptyCpuMs <= 2,
+      measured: `${launchedMs.toFixed(1)} ms where an empty program takes ${empty.medianCpuMs.toFixed(1)} (× ${(launchedMs / empty.medianCpuMs).toFixed(1)})`,
+      met: launchedMs <= 4 || launchedMs / empty.medianCpuMs <= 2,
+    },
+    {
+      what: 'CPU of one hit of the binary alone, median',
+      target: '≤ 4 ms where an empty program takes 2',
+      measured: `${alone.medianCpuMs.toFixed(1)} ms (× ${(alone.medianCpuMs / empty.medianCpuMs).toFixed(1)})`,
+      met: alone.medianCpuMs <= 4 || alone.medianCpuMs / empty.medianCpuMs <= 2,
     },
     ratios('warm in a second directory / replay floor, libraries', {
       a: 'kache',
@@ -170,8 +177,8 @@ function targets(results: Results): Target[] {
     {
       what: 'resident memory of the wrapper, largest hit',
       target: '≤ 40 MB',
-      measured: `${hit.maxRssMb.toFixed(0)} MB (an empty program ${hit.emptyRssMb.toFixed(0)})`,
-      met: hit.maxRssMb <= 40,
+      measured: `${alone.maxRssMb.toFixed(0)} MB (an empty program ${empty.maxRssMb.toFixed(0)}, the launcher ${launched.maxRssMb.toFixed(0)})`,
+      met: alone.maxRssMb <= 40,
     },
   ];
 }
@@ -191,7 +198,8 @@ Tools: ${results.tools.map(({ name, version }) => `${name} (${version})`).join('
 *plain* is cargo with CARGO_INCREMENTAL=0; *kache* has its default settings: libraries are cached, linked outputs
 (binaries, build scripts, proc macros) are compiled each time; *kache+exe* caches those too. *rust-kache* is the public tool of that name, which caches
 linked outputs and the runs of build scripts. *floor* is a wrapper that links recorded libraries and checks nothing, *floor+exe* one that copies recorded
-linked outputs too: the same work with no question asked. Build scripts run under all of them but rust-kache.
+linked outputs too: the same work with no question asked. Build scripts run under all of them but rust-kache. kache runs behind its launcher, as
+\`kache init\` sets it up on Linux; its daemon is started by the build and stays for the next ones. CPU is that of the processes of a build: of none that stays.
 "Again" is \`cargo build\` in the second directory, in the first, and in the second: nothing may be compiled.
 
 ## Targets
@@ -202,8 +210,26 @@ ${results.applications.map((application) => applicationSection(results, applicat
 
 ## One hit
 
-${hit.crates} library calls of a warm build of fd-find, each played ${7} times into an empty folder: CPU median ${hit.medianCpuMs.toFixed(2)} ms, 90th
-percentile ${hit.p90CpuMs.toFixed(2)} ms, wall median ${hit.medianWallMs.toFixed(2)} ms. A program of the same runtime that does nothing, in between: ${hit.emptyCpuMs.toFixed(2)} ms CPU.
+${hit.crates} library calls of a warm build of fd-find, each played 7 times into an empty folder, in turns. Milliseconds.
+
+${table([
+  ['', 'CPU, median', 'CPU, 90th percentile', 'wall, median', 'resident, MB'],
+  ...(
+    [
+      ['launcher', hit.launched],
+      ['binary alone', hit.alone],
+      ['a program of the same runtime that does nothing', hit.empty],
+    ] as const
+  ).map(([name, costs]) => [
+    name,
+    costs.medianCpuMs.toFixed(2),
+    costs.p90CpuMs.toFixed(2),
+    costs.medianWallMs.toFixed(2),
+    costs.maxRssMb.toFixed(0),
+  ]),
+])}
+
+The daemon takes ${hit.launched.daemonCpuMs.toFixed(2)} ms of CPU more for each call of a launcher, on average, and has ${hit.launched.daemonRssMb.toFixed(0)} MB resident; it had answered as many before.
 
 ## Disk
 

@@ -1,6 +1,7 @@
 // The tools that are compared, and the environment each builds in.
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildLauncher, isCurrentLauncher, launcherFor } from '../src/cli/launcher.ts';
 
 export interface Tool {
   readonly name: string;
@@ -78,10 +79,28 @@ function floors(workDir: string): Tool[] {
   ];
 }
 
+/** Compiles the launcher that `kache init` would, for the store in `cacheDir`, into a folder of its own. */
+export function launcherIn(dir: string, cacheDir: string): string {
+  const launcher = launcherFor(kacheBinary, { CARGO_HOME: dir, KACHE_CACHE_DIR: cacheDir });
+  if (launcher === undefined) return kacheBinary;
+  const problem = isCurrentLauncher(launcher) ? undefined : buildLauncher(launcher);
+  if (problem !== undefined) throw new Error(`Cannot compile the launcher: ${problem}`);
+  return launcher.path;
+}
+
+export const stopDaemon = (cacheDir: string): void => {
+  Bun.spawnSync([kacheBinary, 'daemon', 'stop'], { env: { ...process.env, KACHE_CACHE_DIR: cacheDir } });
+};
+
 const ownTool = (name: string, version: string, more: Record<string, string>): Tool => ({
   name,
   version,
-  env: (state) => ({ RUSTC_WRAPPER: kacheBinary, KACHE_CACHE_DIR: join(state, 'kache'), ...more }),
+  env: (state) => ({
+    RUSTC_WRAPPER: launcherIn(join(state, 'cargo'), join(state, 'kache')),
+    KACHE_CACHE_DIR: join(state, 'kache'),
+    ...more,
+  }),
+  stop: (state) => stopDaemon(join(state, 'kache')),
 });
 
 /** Every tool there is on this machine, plain cargo first; and the names of those that are missing. */
