@@ -42,6 +42,8 @@ async function setUp(inputs: Inputs): Promise<void> {
 
   exportSettings(kache.binary, inputs);
   await enter(inputs);
+  // While the cache comes: it takes the time of one small compile.
+  const launcher = attempt('compile the launcher', () => compileLauncher(kache));
   let job: Job = { binary: kache.binary, since };
   if (inputs.s3 !== undefined) {
     setUpBucket(inputs.s3, inputs.manifestKey);
@@ -49,6 +51,7 @@ async function setUp(inputs: Inputs): Promise<void> {
   } else if (inputs.githubCache) {
     job = { ...job, ...(await bringBack(kache, inputs)) };
   }
+  await launcher;
   const text = JSON.stringify(job);
   core.saveState('job', text);
   writeFileSync(jobFile(), text);
@@ -62,6 +65,12 @@ function exportSettings(binary: string, inputs: Inputs): void {
   core.exportVariable('CARGO_INCREMENTAL', '0');
   if (inputs.cacheExecutables) core.exportVariable('KACHE_CACHE_EXECUTABLES', '1');
   if (inputs.maxSize !== '') core.exportVariable('KACHE_MAX_SIZE', inputs.maxSize);
+}
+
+/** Hits are answered by one process that stays, not by one process each. */
+async function compileLauncher(kache: Kache): Promise<void> {
+  const path = (await kache.run(['launcher', '--dir', dirname(jobFile())])).trim();
+  core.exportVariable('RUSTC_WRAPPER', path);
 }
 
 async function bringBack(kache: Kache, inputs: Inputs): Promise<Pick<Job, 'prefix' | 'restored'>> {

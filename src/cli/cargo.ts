@@ -4,6 +4,7 @@ import { findProgram } from '../rustc/toolchain.ts';
 import { isSupported, passThrough } from '../sys/pass-through.ts';
 import { exec } from '../sys/process.ts';
 import { nativePath } from './binary.ts';
+import { isCurrentLauncher, launcherFor } from './launcher.ts';
 
 /** Becomes cargo, or runs it where nothing is cached; its exit status is its own. */
 export async function cargo(args: readonly string[]): Promise<never> {
@@ -11,7 +12,9 @@ export async function cargo(args: readonly string[]): Promise<never> {
     return passThrough(['cargo', ...args]).catch(() => {
       throw noCargo();
     });
-  const wrapper = nativePath();
+  const launcher = launcherFor(nativePath());
+  // Once is no reason to compile one.
+  const wrapper = launcher !== undefined && isCurrentLauncher(launcher) ? launcher.path : nativePath();
   const program = findProgram('cargo', process.env, process.cwd());
   if (program === undefined) throw noCargo();
   return exec(program, ['cargo', ...args], { RUSTC_WRAPPER: wrapper });

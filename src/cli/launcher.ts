@@ -2,7 +2,7 @@
 // src/launcher; it is put in front of rustc in the place of this binary, and everything works without it, slower.
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../core/config.ts';
 import { hitSocketPath } from '../daemon/protocol.ts';
 import source from '../launcher/launcher.rs' with { type: 'text' };
@@ -11,8 +11,9 @@ import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
 import { outputOf } from '../sys/process.ts';
 import { loadSettings } from '../sys/settings.ts';
-import { LAUNCHER_NAME } from './binary.ts';
+import { LAUNCHER_NAME, nativePath } from './binary.ts';
 import { cargoHome } from './cargo-config.ts';
+import { print } from './terminal.ts';
 
 /** What a launcher is made of. */
 export interface Launcher {
@@ -29,12 +30,16 @@ export interface Launcher {
  * The launcher as it should be for the binary `kache`; undefined where there is none for the platform. It asks the
  * daemon of the user's own store: which one a project names does not matter, any daemon answers for any store.
  */
-export function launcherFor(kache: string, env: Environment = process.env): Launcher | undefined {
+export function launcherFor(
+  kache: string,
+  env: Environment = process.env,
+  folder = join(cargoHome(env), 'bin'),
+): Launcher | undefined {
   const { settings } = loadSettings(env, '/');
   if (!isLinux || settings.cacheDir === undefined) return undefined;
   const socket = hitSocketPath(new StoreLayout(settings.cacheDir).root, settings);
   const build = sha256(JSON.stringify([source, kache, socket])).slice(0, 16);
-  return { path: join(cargoHome(env), 'bin', LAUNCHER_NAME), kache, socket, build };
+  return { path: join(folder, LAUNCHER_NAME), kache, socket, build };
 }
 
 /** What the launcher at `path` says of itself; undefined when there is none that answers. */
@@ -80,4 +85,24 @@ export function buildLauncher(launcher: Launcher): string | undefined {
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/**
+ * What to put in front of rustc here, compiling the launcher when there is none for this binary yet; and why it is the
+ * binary itself, where it is.
+ */
+export function launcherOrBinary(folder: string | undefined): { path: string; why?: string } {
+  const kache = nativePath();
+  const launcher = launcherFor(kache, process.env, folder);
+  if (launcher === undefined) return { path: kache, why: 'there is none for this system' };
+  const why = isCurrentLauncher(launcher) ? undefined : buildLauncher(launcher);
+  return why === undefined ? { path: launcher.path } : { path: kache, why };
+}
+
+/** `kache launcher`: prints the path to put in front of rustc. */
+export function launcherCommand(options: { dir?: string }): void {
+  const { path, why } = launcherOrBinary(options.dir === undefined ? undefined : resolve(options.dir));
+  if (why !== undefined)
+    console.error(`kache: No launcher: ${why}. Put the binary itself in front of rustc.`);
+  print(path);
 }

@@ -19,6 +19,7 @@ import {
 import { doctor } from './doctor.ts';
 import { gc, list, purge, SORTS } from './entries.ts';
 import { init } from './init.ts';
+import { launcherCommand } from './launcher.ts';
 import { monitor } from './monitor.ts';
 import { DEFAULT_SINCE } from './open.ts';
 import { packRestore, packSave, packShow } from './pack.ts';
@@ -74,6 +75,13 @@ function commands(): Command {
     .action(async (options) => {
       process.exitCode = await init(options);
     });
+  add(
+    'launcher',
+    'compile the launcher and print its path, for RUSTC_WRAPPER',
+    'kache launcher --dir /tmp/ci',
+  )
+    .option('--dir <folder>', "where to put it, instead of Cargo's bin folder")
+    .action((options) => launcherCommand(options));
   add('monitor', 'watch builds, projects and the store as they change', 'kache monitor --since 7d')
     .option('--since <duration>', 'how far back (30m, 24h, 7d)', DEFAULT_SINCE)
     .action(async (options) => {
