@@ -29,7 +29,7 @@ if (isCompiler) {
         env: process.env,
         cwd: currentDir(),
         caller: { pid: process.pid, parentPid: process.ppid },
-        isLaunched: process.argv0.endsWith('/kache-launcher'),
+        isLaunched: /(^|\/)kache-launcher$/.test(process.argv0),
         self: process.execPath,
       })
     : passThrough(argv);

@@ -10,7 +10,7 @@ export const LAUNCHER_PROTOCOL = 'kache-launcher-1';
 
 /** A call of more than this is for the wrapper. */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
-/** How many calls are not looked up, at most, after a row of calls the store had nothing for. */
+/** How many calls of a build are not looked up, at most, after a row of its calls the store had nothing for. */
 const MAX_PASSED = 15;
 
 const NOTHING = Buffer.alloc(0);
@@ -41,6 +41,8 @@ export class HitServer implements Disposable {
   readonly #options: HitServerOptions;
   readonly #listener: { stop(closeActive?: boolean): void };
   readonly #place = placeSeenFromHere();
+  /** The process whose calls the next two count. */
+  #build = 0;
   #absentInARow = 0;
   #toPass = 0;
   #answered = 0;
@@ -109,6 +111,11 @@ export class HitServer implements Disposable {
   }
 
   #lookUp(call: LaunchedCall): HitAnswer | undefined {
+    if (call.caller.parentPid !== this.#build) {
+      this.#build = call.caller.parentPid;
+      this.#absentInARow = 0;
+      this.#toPass = 0;
+    }
     if (this.#toPass > 0) {
       this.#toPass--;
       return undefined;

@@ -110,7 +110,7 @@ function launcherFinding(path: string, where: string): Finding {
     return look(`${path} starts another kache: ${said.kache}`, 'Run `kache init` with the one you want.');
   if (said.build !== launcherFor(said.kache)?.build)
     return look(
-      `${path} was made for another version or store of kache: hits are not answered by a daemon`,
+      `${path} was made by another version of kache, or for another store: it may ask in vain`,
       'Run `kache init`.',
     );
   return ok(`${where} = ${path}, in front of ${said.kache}`);

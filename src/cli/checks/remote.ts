@@ -23,9 +23,10 @@ const daemon: Check = {
   id: 'daemon',
   title: 'The daemon is as it should be',
   run: async ({ loaded, store }) => {
-    if (remoteOf(loaded.settings) === undefined) return [ok('off: nothing needs one'), ...service(false)];
     if (store.kind !== 'store') return [];
-    return [...(await daemonState(loaded, store)), ...queue(store), ...service(true)];
+    const hasRemote = remoteOf(loaded.settings) !== undefined;
+    const state = await daemonState(loaded, store);
+    return hasRemote ? [...state, ...queue(store), ...service(true)] : [...state, ...service(false)];
   },
 };
 
@@ -33,7 +34,10 @@ async function daemonState(loaded: LoadedSettings, store: Store): Promise<Findin
   try {
     const status = await daemonStatus(loaded, store);
     if (status !== undefined)
-      return [ok(`process ${status.pid}, version ${status.version}`), ...status.sessions.map(sessionFinding)];
+      return [
+        ok(`process ${status.pid}, version ${status.version}, ${plural(status.hits, 'hit')} answered`),
+        ...status.sessions.map(sessionFinding),
+      ];
   } catch (error) {
     if (!(error instanceof KacheError)) throw error;
     return [fail(error.message, error.hint ?? '')];
@@ -41,7 +45,7 @@ async function daemonState(loaded: LoadedSettings, store: Store): Promise<Findin
   // It is started by the first compile that needs it; a pause says that this has failed.
   return [
     stat(pauseFile(store.layout.root)) === undefined
-      ? ok('not running; a build starts it')
+      ? ok('not running; a build starts it when it is of use')
       : look('a build could not start it', '`kache daemon run` shows why.'),
   ];
 }
@@ -66,7 +70,7 @@ function service(isNeeded: boolean): Finding[] {
   if (!isNative()) return [];
   const { path, state } = serviceHere();
   if (state === 'absent') return [];
-  if (!isNeeded) return [ok(`${path} is installed, and idle as long as no remote is configured`)];
+  if (!isNeeded) return [ok(`${path} is installed; without a remote it answers hits only`)];
   return state === 'current'
     ? [ok(`${path} starts it when you log in`)]
     : [look(`${path} starts another program or store than this one`, 'Run `kache daemon install`.')];
