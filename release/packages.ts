@@ -50,8 +50,8 @@ export function packMain(release: Release): Promise<string> {
       bin: { kache: 'bin/kache' },
       optionalDependencies: Object.fromEntries(PLATFORMS.map(({ name }) => [name, release.version])),
     }),
-    'README.md': `# ${MAIN}\n\nA content-addressed build cache for Rust.\n\n    npm install -g ${MAIN}\n    kache init\n\n\`kache init\` writes the path of the native binary into Cargo's configuration.\n`,
-    'bin/kache': LAUNCHER,
+    'README.md': `# ${MAIN}\n\nA content-addressed build cache for Rust.\n\n    npm install -g ${MAIN}\n    kache init\n\n\`kache init\` puts it into Cargo's configuration.\n`,
+    'bin/kache': COMMAND,
   });
   chmodSync(join(folder, 'bin/kache'), 0o755);
   return pack(release, folder);
@@ -91,8 +91,8 @@ const SCOPE = MAIN.slice(0, MAIN.indexOf('/'));
  * The command of the main package. Package managers put the binaries below it or beside it; one that ignores `libc`
  * installs two, and then the loader that is there decides.
  */
-const LAUNCHER = `#!/bin/sh
-# Becomes the native binary. Nothing else stands in front of a compile: \`kache init\` writes the path of that binary.
+const COMMAND = `#!/bin/sh
+# Becomes the native binary. It stands in front of no compile: \`kache init\` puts another program there.
 self=$(readlink -f -- "$0")
 main=\${self%/bin/kache}
 for packages in "$main/node_modules/${SCOPE}" "\${main%/*}"; do

@@ -29,7 +29,7 @@ if (isCompiler) {
         env: process.env,
         cwd: currentDir(),
         caller: { pid: process.pid, parentPid: process.ppid },
-        isLaunched: /(^|\/)kache-launcher$/.test(process.argv0),
+        askedAt: /^(.+)\/kache-launcher$/.exec(process.argv0)?.[1],
         self: process.execPath,
       })
     : passThrough(argv);

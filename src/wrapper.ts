@@ -46,8 +46,8 @@ export interface WrapperInput {
   readonly env: Environment;
   readonly cwd: string;
   readonly caller: Caller;
-  /** Whether a launcher asked for a hit in vain before it started this process. */
-  readonly isLaunched?: boolean;
+  /** The socket at which a launcher asked in vain before it started this process. */
+  readonly askedAt?: string | undefined;
   /** This program, for the helper that evicts. */
   readonly self: string;
 }
@@ -123,7 +123,7 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
       });
   };
   // The first call of a build in a folder is such a question: until the first unit somebody listens.
-  if (input.isLaunched === true && !isCompile) startAnswering(store, settings, input.self);
+  if (!isCompile) startAnswering(input);
   if (!isCompile) return pass(invocation.reason);
   const reason = bypassReason(invocation, settings);
   const call =
@@ -134,8 +134,7 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   if (reason === LINKED) return compileLinked(call, progress, reason);
   const base = timed(call.phases, 'key', () => baseOf(call, true));
   if (base !== undefined && 'why' in base) return compileLinked(call, progress, `unsupported|${base.why}`);
-  if (base !== undefined)
-    return cached(call, base, { progress, self: input.self, isLaunched: input.isLaunched === true });
+  if (base !== undefined) return cached(call, base, { progress, input });
   // An extern or a file that a flag names is not there: the compiler will say so.
   return pass('unsupported|input-missing');
 }
@@ -174,13 +173,12 @@ function baseOf(call: Call, toStore: boolean): KeyBase | CannotFollow | undefine
 
 interface CachedOptions {
   readonly progress: Progress;
-  readonly self: string;
-  readonly isLaunched: boolean;
+  readonly input: WrapperInput;
 }
 
 /** Look up; on a hit restore; on a miss wait for whoever compiles this already, else compile and store. */
 async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
-  const first = await lookUpEverywhere(call, base, options.self);
+  const first = await lookUpEverywhere(call, base, options.input.self);
   if (first.kind === 'found' && isDueForVerification(call.settings))
     return compileAndSave(call, base, { ...options, expected: first.entry, predicted: first.key });
   const hit = tryRestore(call, base, first);
@@ -230,8 +228,8 @@ function finishHit(call: Call, base: KeyBase, hit: FinishedHit): ExitStatus {
   // From here on nothing is a reason to start a compiler: the outputs are there, and announced.
   progress.ended = restored.lost === undefined ? { kind: 'exited', code: 0 } : cannotPrint(restored.lost);
   if (found.kind === 'found')
-    noteHit(call, base, { entry: found.entry, bytes: restored.bytes, self: hit.self });
-  if (hit.isLaunched) startAnswering(call.store, call.settings, hit.self);
+    noteHit(call, base, { entry: found.entry, bytes: restored.bytes, self: hit.input.self });
+  startAnswering(hit.input);
   return progress.ended;
 }
 
@@ -282,6 +280,7 @@ export function answer(input: WrapperInput): HitAnswer | 'absent' | 'none' {
   if (plan.kind !== 'planned') return 'absent';
   const hit = { entry: found.entry, self: input.self, bytes: { reflinked: 0, hardlinked: 0, copied: 0 } };
   return {
+    proof: store.temporaryPath(),
     files: mapList(plan.placements, (file) => placedFile(store, file)),
     stdout: plan.stdout,
     stderr: plan.stderr,
@@ -335,7 +334,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     rememberRead(call, base, identitiesOf(rememberIdentities(call, base, paths)));
     noteAttempt(call, base, options.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
-    startEviction(call.store, options.self, call.settings.maxSizeBytes);
+    startEviction(call.store, options.input.self, call.settings.maxSizeBytes);
     return compiled.status;
   }
   const { withheld } = saved;
@@ -350,7 +349,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     stored_bytes: saved.newBytes,
     ...(withheld === undefined ? {} : { withheld }),
   });
-  startEviction(call.store, options.self, call.settings.maxSizeBytes);
+  startEviction(call.store, options.input.self, call.settings.maxSizeBytes);
   return compiled.status;
 }
 

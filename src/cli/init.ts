@@ -71,12 +71,12 @@ export async function init(options: InitOptions): Promise<number> {
     return 0;
   }
   const problem = toCompile !== undefined && isLauncherWanted ? buildLauncher(toCompile) : undefined;
+  const written = problem === undefined ? accepted : [...accepted.filter((one) => one !== wrapper), alone()];
   if (problem !== undefined)
     print(`${style.yellow('note')}  No launcher: ${problem}. Every call starts ${nativePath()} instead.`);
-  for (const { path, key, value } of accepted) {
+  for (const { path, key, value } of written) {
     const config = readToml(path);
-    const written = problem !== undefined && key === wrapper.key ? nativePath() : value;
-    writeAtomically(path, withValue(config.text, config.table, { key, value: written }));
+    writeAtomically(path, withValue(config.text, config.table, { key, value }));
   }
   if (service !== undefined && isServiceWanted) installHere(service);
   print('Written. Every `cargo build` goes through kache now; `kache doctor` checks the rest.');
@@ -102,6 +102,9 @@ function plannedService({ service: isOffered }: InitOptions): ServiceHere | unde
 }
 
 const isChange = ({ present, value }: Change): boolean => present !== value;
+
+/** The binary itself in front of rustc. */
+const alone = (): Change => wrapperChange(nativePath());
 
 function wrapperChange(value: string): Change {
   const config = readToml(configIn(cargoHome()));

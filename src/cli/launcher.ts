@@ -1,7 +1,6 @@
 // The launcher of this user: compiled once, by their own rustc, for this binary and its store. Its source is in
 // src/launcher; it is put in front of rustc in the place of this binary, and everything works without it, slower.
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../core/config.ts';
 import { hitSocketPath } from '../daemon/protocol.ts';
@@ -58,11 +57,14 @@ export const isCurrentLauncher = (launcher: Launcher): boolean =>
 export function buildLauncher(launcher: Launcher): string | undefined {
   const rustc = Bun.which(process.env['RUSTC'] ?? 'rustc');
   if (rustc === null) return 'there is no rustc on PATH';
-  const dir = mkdtempSync(join(tmpdir(), 'kache-launcher-'));
+  const folder = dirname(launcher.path);
+  mkdirSync(folder, { recursive: true });
+  // Where it will be: a temporary folder may be one that nothing can be run from.
+  const dir = mkdtempSync(join(folder, `.${LAUNCHER_NAME}-`));
   try {
     const made = join(dir, LAUNCHER_NAME);
     const flags = ['--edition=2021', '-Copt-level=s', '-Cpanic=abort', '-Cstrip=symbols', '--crate-type=bin'];
-    const compiled = Bun.spawnSync([rustc, ...flags, `--crate-name=kache_launcher`, '-o', made, '-'], {
+    const compiled = Bun.spawnSync([rustc, ...flags, '--crate-name=kache_launcher', '-o', made, '-'], {
       cwd: dir,
       stdin: Buffer.from(source),
       env: {
@@ -75,12 +77,7 @@ export function buildLauncher(launcher: Launcher): string | undefined {
     if (compiled.exitCode !== 0)
       return `rustc cannot compile it: ${compiled.stderr.toString().trim().split('\n')[0] ?? ''}`;
     if (launcherAt(made)?.build !== launcher.build) return 'what rustc made of it does not run here';
-    mkdirSync(dirname(launcher.path), { recursive: true });
-    // The folder of the target may be another file system.
-    const aside = `${launcher.path}.new-${process.pid}`;
-    const placed = Bun.spawnSync(['cp', made, aside]);
-    if (placed.exitCode !== 0) return `it cannot be written: ${placed.stderr.toString().trim()}`;
-    renameSync(aside, launcher.path);
+    renameSync(made, launcher.path);
     return undefined;
   } finally {
     rmSync(dir, { recursive: true, force: true });

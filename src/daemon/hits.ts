@@ -33,6 +33,7 @@ export interface HitServerOptions {
   /** False when this program is not to answer any more: a newer one is there. */
   readonly isCurrent: () => boolean;
   readonly onRequest: () => void;
+  readonly onAnswered: () => void;
   readonly log: (line: string) => void;
 }
 
@@ -45,7 +46,6 @@ export class HitServer implements Disposable {
   #build = 0;
   #absentInARow = 0;
   #toPass = 0;
-  #answered = 0;
 
   constructor(options: HitServerOptions) {
     this.#options = options;
@@ -72,10 +72,6 @@ export class HitServer implements Disposable {
     return stat(this.#options.socket) !== undefined;
   }
 
-  get answered(): number {
-    return this.#answered;
-  }
-
   [Symbol.dispose](): void {
     removeFile(this.#options.socket);
     this.#listener.stop(true);
@@ -99,15 +95,17 @@ export class HitServer implements Disposable {
 
   /** The first frame of a connection: a call. */
   #ask(peer: Bun.Socket<Connection>, frame: Buffer): void {
-    this.#options.onRequest();
     const call = this.#options.isCurrent() ? parseCall(frame, this.#place) : undefined;
+    if (call !== undefined) this.#options.onRequest();
     const answer = call === undefined ? undefined : this.#lookUp(call);
     if (call === undefined || answer === undefined) {
       send(peer, ['no'], { isLast: true });
       return;
     }
     peer.data.answer = { ...answer, cwd: call.cwd };
-    send(peer, ['place', ...answer.files.flatMap(fieldsOf)], { isLast: false });
+    // It may take as long as its disk does; one that is killed hangs up.
+    peer.timeout(0);
+    send(peer, ['place', answer.proof, ...answer.files.flatMap(fieldsOf)], { isLast: false });
   }
 
   #lookUp(call: LaunchedCall): HitAnswer | undefined {
@@ -128,7 +126,12 @@ export class HitServer implements Disposable {
     }
     if (answer === 'none') return undefined;
     this.#absentInARow = 0;
-    const texts = [answer.stdout, answer.stderr, ...answer.files.map((file) => fieldsOf(file).join(''))];
+    const texts = [
+      answer.proof,
+      answer.stdout,
+      answer.stderr,
+      ...answer.files.map((file) => fieldsOf(file).join('')),
+    ];
     return texts.some((text) => text.includes('\0')) ? undefined : answer;
   }
 
@@ -137,6 +140,7 @@ export class HitServer implements Disposable {
     const [verb, letters = ''] = text.split('\0');
     const ways = [...letters].map((letter) => WAYS[letter]);
     const settled =
+      takeAway(answer.proof) &&
       verb === 'placed' &&
       ways.length === answer.files.length &&
       this.#inFolder(answer.cwd, () => {
@@ -147,7 +151,7 @@ export class HitServer implements Disposable {
       send(peer, ['no'], { isLast: true });
       return;
     }
-    this.#answered++;
+    this.#options.onAnswered();
     send(peer, ['done', answer.stdout, answer.stderr], { isLast: true });
     this.#inFolder(answer.cwd, () => answer.note());
   }
@@ -165,6 +169,13 @@ export class HitServer implements Disposable {
       process.chdir('/');
     }
   }
+}
+
+/** Removes a file; false when there is none. */
+function takeAway(path: string): boolean {
+  const isThere = stat(path) !== undefined;
+  removeFile(path);
+  return isThere;
 }
 
 /** What makes paths mean the same to two processes: their mount namespace and their root, as each sees its own. */

@@ -119,6 +119,8 @@ export type PlacedWay = 'reflinked' | 'hardlinked' | 'copied';
 
 /** A hit, and what is to be done on either side. */
 export interface HitAnswer {
+  /** A name in the store. Who makes a file of it can write to the store: what it says of its own files is recorded. */
+  readonly proof: string;
   readonly files: readonly PlacedFile[];
   /** To be printed when every file is in its place. */
   readonly stdout: string;

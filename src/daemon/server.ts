@@ -100,6 +100,7 @@ class Daemon {
   readonly #binary: string;
   #activeMs = Date.now();
   #hits: HitServer | undefined;
+  #answered = 0;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -131,8 +132,7 @@ class Daemon {
       },
     });
     chmodSync(socket, 0o600);
-    const hits = this.#listenForLaunchers();
-    this.#hits = hits;
+    this.#hits = this.#listenForLaunchers();
     removeFile(pauseFile(store.layout.root));
     if (config !== undefined) this.#session(configHash(config), config);
     this.#log(`started, version ${version}, process ${process.pid}`);
@@ -143,7 +143,7 @@ class Daemon {
     clearInterval(timer);
     // First the name: whoever comes now starts another one.
     removeFile(socket);
-    hits?.[Symbol.dispose]();
+    this.#hits?.[Symbol.dispose]();
     // The answer that ends us has to be on its way.
     await Bun.sleep(10);
     listener.stop(true);
@@ -166,6 +166,9 @@ class Daemon {
       },
       onRequest: () => {
         this.#activeMs = Date.now();
+      },
+      onAnswered: () => {
+        this.#answered++;
       },
       log: (line) => this.#log(line),
     });
@@ -295,8 +298,12 @@ class Daemon {
       this.#ended.resolve();
     }
     // Another store's clean-up, or a person: without its folder it is nobody's daemon.
-    const isReachable = this.#hits === undefined || this.#hits.isReachable;
-    if (stat(this.#options.socket) === undefined || !isReachable) this.#ended.resolve();
+    if (stat(this.#options.socket) === undefined) this.#ended.resolve();
+    else if (this.#hits?.isReachable === false) {
+      // A launcher has waited in vain, and took it for dead.
+      this.#hits[Symbol.dispose]();
+      this.#hits = this.#listenForLaunchers();
+    }
   }
 
   #status(): DaemonStatus {
@@ -306,7 +313,7 @@ class Daemon {
       protocol: PROTOCOL_VERSION,
       uptimeMs: Date.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),
-      hits: this.#hits?.answered ?? 0,
+      hits: this.#answered,
       sessions: [...this.#sessions.values()].map((session) => session.status()),
     };
   }

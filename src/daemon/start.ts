@@ -1,10 +1,10 @@
 // Starting the daemon from a compiler call: a process of its own that holds nothing of this one's. It ends by itself when
 // another has the store.
-import type { Settings } from '../core/config.ts';
-import type { Store } from '../store/store.ts';
-import { withParent } from '../store/store.ts';
+import type { Environment, Settings } from '../core/config.ts';
+import { openStore, type Store, withParent } from '../store/store.ts';
 import { bestEffort, createFile, isOsError, removeFile, stat } from '../sys/files.ts';
 import { startDetached } from '../sys/process.ts';
+import { loadSettings } from '../sys/settings.ts';
 import { daemonFolder, hitSocketPath, socketPath } from './protocol.ts';
 
 /** Starts the daemon of a store; `self` is this program. */
@@ -20,15 +20,24 @@ export function startDaemon(store: Store, settings: Settings, self: string): voi
 /** A daemon that has not come up by then will not. */
 const START_MS = 5_000;
 
+interface Launched {
+  /** Where a launcher asked in vain; undefined without one. */
+  readonly askedAt?: string | undefined;
+  readonly env: Environment;
+  readonly self: string;
+}
+
 /**
- * Sees to it that launchers find somebody who answers hits. The calls of one build start one daemon, not as many as
- * there are calls before it listens.
+ * Sees to it that launchers find somebody who answers: the daemon of the user's own store, whatever store the call itself
+ * uses. The calls of one build start one daemon, not as many as there are calls before it listens.
  */
-export function startAnswering(store: Store, settings: Settings, self: string): void {
-  const { root } = store.layout;
-  if (stat(hitSocketPath(root, settings)) !== undefined) return;
+export function startAnswering({ askedAt, env, self }: Launched): void {
+  if (askedAt === undefined || stat(askedAt) !== undefined) return;
+  const { settings } = loadSettings(env, '/');
+  const store = openStore(settings.cacheDir);
+  if (store.kind === 'problem' || hitSocketPath(store.layout.root, settings) !== askedAt) return;
   bestEffort(() => {
-    const claim = `${daemonFolder(root)}/starting`;
+    const claim = `${daemonFolder(store.layout.root)}/starting`;
     const claimed = stat(claim);
     if (claimed !== undefined && Math.abs(Date.now() - claimed.mtimeSec * 1000) < START_MS) return;
     removeFile(claim);

@@ -28,58 +28,76 @@ fn main() {
         println!("kache-launcher {BUILD}\nkache {KACHE}\nsocket {SOCKET}");
         return;
     }
-    let error = if args.iter().any(|arg| arg == "--out-dir") {
-        match ask(&args[1..]) {
-            Ok(Some(printed)) if print(&printed).is_ok() => exit(0),
-            // Nobody who answers: the next call need not wait, and kache may start another one.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => drop(fs::remove_file(SOCKET)),
-            _ => {}
+    if args.iter().any(|arg| arg == "--out-dir") {
+        if let Some(printed) = ask(&args[1..]) {
+            // Where that fails kache fails as the compiler would.
+            if print(&printed).is_ok() {
+                exit(0);
+            }
         }
-        become_kache(&args)
-    } else if Path::new(SOCKET).exists() {
-        become_compiler(&args)
-    } else {
-        // No output: a question of Cargo to the compiler. Behind it, kache starts the daemon.
-        become_kache(&args)
-    };
+    } else if is_question(&args) && Path::new(SOCKET).exists() {
+        let error = become_compiler(&args);
+        eprintln!("kache: cannot run {}: {error}", args[1].to_string_lossy());
+        exit(127);
+    }
+    // Its first argument tells kache who asked, and where: it starts a daemon where there is none.
+    Command::new(KACHE).arg0(Path::new(SOCKET).join("kache-launcher")).args(&args[1..]).exec();
+    let error = become_compiler(&args);
     eprintln!("kache: cannot run {}: {error}", args[1].to_string_lossy());
     exit(127);
 }
 
-fn become_kache(args: &[OsString]) -> io::Error {
-    let error = Command::new(KACHE).arg0(&args[0]).args(&args[1..]).exec();
-    if error.kind() != io::ErrorKind::NotFound {
-        eprintln!("kache: cannot run {KACHE}: {error}");
-    }
-    become_compiler(args)
+/// Whether Cargo only asks the compiler something. Further arguments may be in a file: that is for kache to see.
+fn is_question(args: &[OsString]) -> bool {
+    let starts = |arg: &OsString, text: &[u8]| arg.as_bytes().starts_with(text);
+    args.iter().any(|arg| arg == "-vV" || starts(arg, b"--print")) && !args.iter().any(|arg| starts(arg, b"@"))
 }
 
 fn become_compiler(args: &[OsString]) -> io::Error {
     Command::new(&args[1]).args(&args[2..]).exec()
 }
 
-/// What to print when this call was a hit and every file is in its place. An error: the daemon cannot be talked to.
-fn ask(call: &[OsString]) -> io::Result<Option<Printed>> {
-    let request = request(call).filter(|request| request.len() <= MAX_REQUEST_BYTES);
-    let Some(request) = request.filter(|_| is_private(Path::new(SOCKET))) else { return Ok(None) };
+/// What to print when this call was a hit and every file is in its place.
+fn ask(call: &[OsString]) -> Option<Printed> {
+    let request = request(call).filter(|request| request.len() <= MAX_REQUEST_BYTES)?;
+    if !is_private(Path::new(SOCKET)) {
+        return None;
+    }
+    let (mut daemon, plan) = match question(&request) {
+        Ok(answered) => answered,
+        Err(error) => {
+            // Nobody who answers: the next call need not wait. A daemon that lives puts it back.
+            if error.kind() != io::ErrorKind::NotFound {
+                let _ = fs::remove_file(SOCKET);
+            }
+            return None;
+        }
+    };
+    let mut fields = plan.split(|byte| *byte == 0);
+    if fields.next() != Some(b"place") {
+        return None;
+    }
+    let proof = path(fields.next()?);
+    let ways = put_in_place(&files(&mut fields)?)?;
+    // Only who can write to the store is believed.
+    create(&proof, 0o600).ok()?;
+    send(&mut daemon, &[b"placed", ways.as_slice()].join(&0)).ok()?;
+    let last = receive(&mut daemon).ok()?;
+    let mut fields = last.split(|byte| *byte == 0);
+    match (fields.next()?, fields.next()?, fields.next()?) {
+        (b"done", stdout, stderr) => Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() }),
+        _ => None,
+    }
+}
+
+/// The daemon, and its first answer. An error: nobody is there, or nobody who answers in time.
+fn question(request: &[u8]) -> io::Result<(UnixStream, Vec<u8>)> {
     let mut daemon = UnixStream::connect(SOCKET)?;
     daemon.set_read_timeout(Some(PATIENCE))?;
     daemon.set_write_timeout(Some(PATIENCE))?;
-    send(&mut daemon, &request)?;
+    send(&mut daemon, request)?;
     let plan = receive(&mut daemon)?;
-    let mut fields = plan.split(|byte| *byte == 0);
-    if fields.next() != Some(b"place") {
-        return Ok(None);
-    }
-    let Some(files) = files(&mut fields) else { return Ok(None) };
-    let Some(ways) = put_in_place(&files) else { return Ok(None) };
-    send(&mut daemon, &[b"placed", ways.as_slice()].join(&0))?;
-    let last = receive(&mut daemon)?;
-    let mut fields = last.split(|byte| *byte == 0);
-    match (fields.next(), fields.next(), fields.next()) {
-        (Some(b"done"), Some(stdout), Some(stderr)) => Ok(Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() })),
-        _ => Ok(None),
-    }
+    Ok((daemon, plan))
 }
 
 /// Whether nobody else can listen there: what comes from it is done.
@@ -200,7 +218,7 @@ struct Printed {
     stderr: Vec<u8>,
 }
 
-/// Prints what the compiler printed. Where that fails kache fails as the compiler would.
+/// Prints what the compiler printed.
 fn print(printed: &Printed) -> io::Result<()> {
     io::stdout().write_all(&printed.stdout)?;
     io::stdout().flush()?;

@@ -32,7 +32,8 @@ export class Store {
   /** Whether files on this file system can share blocks. */
   readonly canReflink: boolean;
   #boot: string | undefined;
-  #serial = 0;
+  /** One process may have opened the store more than once. */
+  #serial = Math.floor(Math.random() * 2 ** 32);
 
   constructor(layout: StoreLayout, canReflink: boolean) {
     this.layout = layout;
