@@ -95,6 +95,10 @@ async function reach(
     const greeting = await client?.ask(`kache ${PROTOCOL_VERSION} ${hash}`, untilMs);
     if (client !== undefined && greeting === 'ok') return client;
     if (client !== undefined && greeting === 'configure') {
+      const proof = await client.ask('prove', untilMs);
+      // Only who can write to the store may name a remote that is believed.
+      if (proof !== undefined)
+        bestEffort(() => withParent(proof, () => createFile(proof, new Uint8Array(), 0o600)));
       const answer = await client.ask(`config ${JSON.stringify(to.config)}`, untilMs);
       if (answer === 'ok') return client;
     }

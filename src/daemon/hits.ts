@@ -172,7 +172,7 @@ export class HitServer implements Disposable {
 }
 
 /** Removes a file; false when there is none. */
-function takeAway(path: string): boolean {
+export function takeAway(path: string): boolean {
   const isThere = stat(path) !== undefined;
   removeFile(path);
   return isThere;

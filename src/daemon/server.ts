@@ -20,7 +20,7 @@ import { tryLock } from '../sys/lock.ts';
 import { dirname } from '../sys/paths.ts';
 import type { Build } from './builds.ts';
 import { isPrivateFolder } from './client.ts';
-import { HitServer } from './hits.ts';
+import { HitServer, takeAway } from './hits.ts';
 import {
   type Answerer,
   type BuildInfo,
@@ -59,7 +59,7 @@ export interface DaemonStatus {
 
 const TICK_MS = 500;
 /** Requests of builds. */
-const WORK = ['config', 'build', 'unit', 'closures', 'entry'];
+const WORK = ['prove', 'config', 'build', 'unit', 'closures', 'entry'];
 /** Configurations kept, the least recently used goes first. */
 const MAX_SESSIONS = 8;
 const MAX_LINE = 1024 * 1024;
@@ -75,6 +75,8 @@ interface Connection {
   session: Session | undefined;
   /** The configuration whose settings were asked for. */
   wanted: string | undefined;
+  /** The file by which the other side shows that it can write to the store. */
+  proof: string | undefined;
   build: Build | undefined;
   /** Requests of one connection are answered in order. */
   turn: Promise<void>;
@@ -124,6 +126,7 @@ class Daemon {
             received: '',
             session: undefined,
             wanted: undefined,
+            proof: undefined,
             build: undefined,
             turn: Promise.resolve(),
           };
@@ -199,6 +202,9 @@ class Daemon {
       switch (verb) {
         case 'kache':
           return this.#greet(connection, rest);
+        case 'prove':
+          connection.proof = this.#options.store.temporaryPath();
+          return connection.proof;
         case 'config':
           return this.#configure(connection, rest);
         case 'build':
@@ -238,10 +244,17 @@ class Daemon {
     return connection.session === undefined ? 'configure' : 'ok';
   }
 
-  /** `config <JSON>`: the settings behind the hash of the greeting. */
+  /** `config <JSON>`: the settings behind the hash of the greeting. What a remote has comes into the store. */
   #configure(connection: Connection, json: string): string {
     const config = parseJson(json) as RemoteConfig | undefined;
-    if (config === undefined || connection.wanted !== configHash(config)) return 'refused';
+    const { proof } = connection;
+    if (
+      proof === undefined ||
+      !takeAway(proof) ||
+      config === undefined ||
+      connection.wanted !== configHash(config)
+    )
+      return 'refused';
     connection.session = this.#session(connection.wanted, config);
     return 'ok';
   }
