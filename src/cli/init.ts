@@ -73,10 +73,13 @@ export async function init(options: InitOptions): Promise<number> {
   const problem = toCompile !== undefined && isLauncherWanted ? buildLauncher(toCompile) : undefined;
   if (problem !== undefined)
     print(`${style.yellow('note')}  No launcher: ${problem}. Every call starts ${nativePath()} instead.`);
-  for (const { path, key, value } of accepted) {
+  // Also where the configuration names the launcher already: what could not be compiled may not be there.
+  const inPlaceOfLauncher = { ...wrapper, value: nativePath() };
+  const written =
+    problem === undefined ? accepted : [inPlaceOfLauncher, ...accepted.filter((one) => one !== wrapper)];
+  for (const { path, key, value } of written) {
     const config = readToml(path);
-    const written = problem !== undefined && key === wrapper.key ? nativePath() : value;
-    writeAtomically(path, withValue(config.text, config.table, { key, value: written }));
+    writeAtomically(path, withValue(config.text, config.table, { key, value }));
   }
   if (service !== undefined && isServiceWanted) installHere(service);
   print('Written. Every `cargo build` goes through kache now; `kache doctor` checks the rest.');
