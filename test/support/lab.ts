@@ -11,6 +11,8 @@ export const KACHE = process.env['KACHE_BINARY'] ?? join(import.meta.dir, '..', 
 /** Whether every build of a laboratory goes through a launcher. */
 const BEHIND_LAUNCHER = process.env['KACHE_TEST_LAUNCHER'] === '1';
 
+const WAKE_DAEMON = join(import.meta.dir, 'wake-daemon.ts');
+
 const HOME = process.env['HOME'] ?? '/root';
 const CARGO_HOME = process.env['CARGO_HOME'] ?? join(HOME, '.cargo');
 const RUSTUP_HOME = process.env['RUSTUP_HOME'] ?? join(HOME, '.rustup');
@@ -30,7 +32,10 @@ export interface CargoOptions {
   readonly env?: Env;
   /** False: plain cargo, with a target folder of its own. */
   readonly kache?: boolean;
-  /** Whether Cargo starts the launcher of the store, and that kache; by default as KACHE_TEST_LAUNCHER says. */
+  /**
+   * Whether Cargo starts the launcher of the store, and that kache. By default as KACHE_TEST_LAUNCHER says, and then
+   * the daemon is there and answers from the first call on.
+   */
   readonly launcher?: boolean;
 }
 
@@ -106,6 +111,7 @@ export class Lab implements Disposable {
     const before = this.safeEvents().length;
     const store = options.env?.['KACHE_CACHE_DIR'] ?? this.store;
     const isLaunched = options.launcher ?? BEHIND_LAUNCHER;
+    if (options.launcher === undefined && isLaunched && options.kache !== false) this.wake(store);
     const own: Env =
       options.kache === false
         ? { CARGO_TARGET_DIR: this.plainTarget(dir) }
@@ -122,6 +128,12 @@ export class Lab implements Disposable {
       stderr: run.stderr.toString(),
       events: this.safeEvents().slice(before),
     };
+  }
+
+  private wake(store: string): void {
+    // Where there can be no store there is no daemon either, and no test is about it.
+    if (this.run([KACHE, 'daemon', 'start'], { env: { KACHE_CACHE_DIR: store } }).status !== 0) return;
+    this.run([process.execPath, WAKE_DAEMON, hitSocketOf(store)]);
   }
 
   /** The daemon writes the event of a hit when nobody waits for it any more; it answers questions in their turn. */
