@@ -14,7 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   compile: ['core', 'sys', 'rustc', 'store', 'daemon'],
   remote: ['core', 'sys', 'store'],
   daemon: ['core', 'sys', 'store', 'remote'],
-  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui'],
+  launcher: [],
+  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui', 'launcher', 'wrapper.ts'],
   tui: ['core', 'sys', 'store', 'cli'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   'main.ts': ['wrapper.ts', 'sys', 'cli'],
@@ -22,13 +23,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Files no compiler call may load. */
 const isCold = (file: string): boolean =>
-  /^(cli|tui|remote)\//.test(file) ||
+  /^(cli|tui|remote|launcher)\//.test(file) ||
   /^store\/(budget|eviction-plan|verify|index|inventory|event-log|transfer-log|log-tail|builds|targets|target-removal)\.ts$/.test(
     file,
   ) ||
   /^core\/(later-settings|transfers)\.ts$/.test(file) ||
   /^sys\/(extents|file-system|pace|process-table)\.ts$/.test(file) ||
-  /^daemon\/(?!(protocol|client)\.ts$)/.test(file);
+  /^daemon\/(?!(protocol|client|start)\.ts$)/.test(file);
 
 /** Layers of which one layer may use some files only. */
 const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
@@ -53,6 +54,8 @@ const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)))
   .sort();
+/** The one source that is another language's: a text of the program. */
+const LAUNCHER = 'launcher/launcher.rs';
 const textOf = (file: string): string => readFileSync(join(SRC, file), 'utf8');
 
 interface Import {
@@ -120,7 +123,7 @@ test('every file imports only what its layer may', () => {
 test('every import leads to a file there is, by its full name', () => {
   const wrong = files.flatMap((file) =>
     ownImports(file)
-      .filter(({ target }) => !files.includes(target))
+      .filter(({ target }) => ![...files, LAUNCHER].includes(target))
       .map(({ target }) => `${file} imports ${target}`),
   );
   expect(wrong).toEqual([]);
@@ -159,6 +162,13 @@ test('the monitor and what it is drawn with are loaded by a dynamic import only'
   expect(imports.filter(({ target, own }) => !own && /^(ink|react)/.test(target))).toEqual([]);
 });
 
+test('the pipeline and the launcher are known to one file of the command line each', () => {
+  const from = (target: string): string[] =>
+    files.filter((file) => layerOf(file) === 'cli' && ownImports(file).some((one) => one.target === target));
+  expect(from('wrapper.ts')).toEqual(['cli/daemon.ts']);
+  expect(from(LAUNCHER)).toEqual(['cli/launcher.ts']);
+});
+
 test('no file is a barrel', () => {
   const barrels = files.filter((file) => {
     const text = textOf(file).replace(NOT_CODE, ' ');
@@ -171,10 +181,12 @@ test('no file is a barrel', () => {
 });
 
 test('files are named in kebab-case, open with a comment, and stay readable in length', () => {
-  const wrong = files.flatMap((file) => {
+  const wrong = [...files, LAUNCHER].flatMap((file) => {
     const text = textOf(file);
     return [
-      ...(/^([a-z0-9-]+\/)*[a-z0-9]+(-[a-z0-9]+)*\.tsx?$/.test(file) ? [] : [`${file} is not kebab-case`]),
+      ...(/^([a-z0-9-]+\/)*[a-z0-9]+(-[a-z0-9]+)*(\.d)?\.(tsx?|rs)$/.test(file)
+        ? []
+        : [`${file} is not kebab-case`]),
       ...(text.startsWith('// ') ? [] : [`${file} does not say what it owns`]),
       ...(text.split('\n').length <= MAX_LINES ? [] : [`${file} is too long`]),
     ];

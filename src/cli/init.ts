@@ -71,9 +71,12 @@ export async function init(options: InitOptions): Promise<number> {
     return 0;
   }
   const problem = toCompile !== undefined && isLauncherWanted ? buildLauncher(toCompile) : undefined;
-  const written = problem === undefined ? accepted : [...accepted.filter((one) => one !== wrapper), alone()];
   if (problem !== undefined)
     print(`${style.yellow('note')}  No launcher: ${problem}. Every call starts ${nativePath()} instead.`);
+  // Also where the configuration names the launcher already: what could not be compiled may not be there.
+  const inPlaceOfLauncher = { ...wrapper, value: nativePath() };
+  const written =
+    problem === undefined ? accepted : [inPlaceOfLauncher, ...accepted.filter((one) => one !== wrapper)];
   for (const { path, key, value } of written) {
     const config = readToml(path);
     writeAtomically(path, withValue(config.text, config.table, { key, value }));
@@ -102,9 +105,6 @@ function plannedService({ service: isOffered }: InitOptions): ServiceHere | unde
 }
 
 const isChange = ({ present, value }: Change): boolean => present !== value;
-
-/** The binary itself in front of rustc. */
-const alone = (): Change => wrapperChange(nativePath());
 
 function wrapperChange(value: string): Change {
   const config = readToml(configIn(cargoHome()));

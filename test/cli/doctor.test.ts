@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { CHECKS } from '../../src/cli/doctor.ts';
 import type { CompileEvent } from '../../src/core/events.ts';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
+import { compileLauncher, hitSocketOf } from '../support/launcher.ts';
 import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
 
@@ -116,6 +117,38 @@ test('the wrapper: which file or variable names it, and what is wrong with it', 
   expect(doctor([], { RUSTC_WRAPPER: '/gone/kache' }).of('wrapper')).toMatchObject([
     { state: 'fail', detail: 'RUSTC_WRAPPER names /gone/kache, which is not there' },
   ]);
+});
+
+test.if(process.platform === 'linux')('the wrapper: a launcher, what it starts, and whom it asks', () => {
+  const init = lab.run([KACHE, 'init', '-y'], { cwd: dir, env: { CARGO_HOME: home } });
+  expect(init.status).toBe(0);
+  const path = join(home, 'bin/kache-launcher');
+  const found = (env: Env = {}) => doctor([], { RUSTC_WRAPPER: undefined, ...env }).of('wrapper');
+  const from = `${join(home, 'config.toml')}:2`;
+  expect(found()).toMatchObject([{ state: 'ok', detail: `${from} = ${path}, in front of ${KACHE}` }]);
+  expect(found({ RUSTC_WRAPPER: path })).toMatchObject([{ state: 'ok' }]);
+  // It asks the daemon of the store it was made for.
+  expect(found({ KACHE_CACHE_DIR: lab.path('another-store') })).toMatchObject([
+    { state: 'look', remedy: 'Run `kache init`.' },
+  ]);
+  const socket = hitSocketOf(lab.store);
+  compileLauncher(join(home, 'bin'), { kache: KACHE, socket });
+  expect(found()[0]?.detail).toContain('was made for another version or store of kache');
+  compileLauncher(join(home, 'bin'), { kache: '/gone/kache', socket });
+  expect(found()).toMatchObject([
+    { state: 'fail', detail: `${path} starts /gone/kache, which is not there: nothing is cached` },
+  ]);
+  const other = join(lab.write('other-kache', { kache: '' }), 'kache');
+  compileLauncher(join(home, 'bin'), { kache: other, socket });
+  expect(found()).toMatchObject([{ state: 'look', detail: `${path} starts another kache: ${other}` }]);
+  writeFileSync(path, '#!/bin/sh\nexit 1\n');
+  expect(found()).toMatchObject([
+    { state: 'fail', detail: `${from} names ${path}, which is no launcher of kache` },
+  ]);
+  rmSync(path);
+  expect(found()).toMatchObject([{ state: 'fail', detail: `${from} names ${path}, which is not there` }]);
+  const fixed = doctor(['--fix'], { RUSTC_WRAPPER: undefined });
+  expect(fixed.of('wrapper')).toMatchObject([{ state: 'ok', detail: `${from} = ${KACHE}` }]);
 });
 
 test('the wrapper: a link to this binary is it, a script and another kache are not', () => {

@@ -1,8 +1,18 @@
 // `kache init` on the built binary: the plan, what is written, what is refused, and that a second time changes nothing.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
+import { compileLauncher } from '../support/launcher.ts';
 import { Pty } from '../support/pty.ts';
 
 let lab: Lab;
@@ -25,11 +35,14 @@ const env = (changes: Env = {}): Env => ({ CARGO_HOME: lab.path('cargo-home'), .
 const init = (args: readonly string[], changes: Env = {}) =>
   lab.run([KACHE, 'init', ...args], { cwd: lab.root, env: env(changes) });
 const recommended = process.platform === 'linux';
+/** What is put in front of rustc: on Linux the launcher. */
+const wrapper = (): string => (recommended ? launcher() : KACHE);
+const launcher = (): string => lab.path('cargo-home/bin/kache-launcher');
 
 test('--check shows the plan and changes nothing; -y carries it out; then there is nothing to do', () => {
   const plan = init(['--check']);
   expect(plan).toMatchObject({ status: 1, stderr: '' });
-  expect(plan.stdout).toContain(`In ${cargo}, section [build]:\n  + rustc-wrapper = "${KACHE}"`);
+  expect(plan.stdout).toContain(`In ${cargo}, section [build]:\n  + rustc-wrapper = "${wrapper()}"`);
   expect(plan.stdout).toContain(`In ${own}, section [cache]:\n  + cache_executables = true`);
   expect(readFileSync(cargo, 'utf8')).toBe(MINE);
   expect(existsSync(own)).toBe(false);
@@ -37,7 +50,7 @@ test('--check shows the plan and changes nothing; -y carries it out; then there 
   const done = init(['-y']);
   expect(done).toMatchObject({ status: 0, stderr: '' });
   expect(readFileSync(cargo, 'utf8')).toBe(
-    MINE.replace('jobs = 2 # two\n', `jobs = 2 # two\nrustc-wrapper = "${KACHE}"\n`),
+    MINE.replace('jobs = 2 # two\n', `jobs = 2 # two\nrustc-wrapper = "${wrapper()}"\n`),
   );
   expect(Bun.TOML.parse(readFileSync(own, 'utf8'))).toEqual({ cache: { cache_executables: recommended } });
 
@@ -56,7 +69,7 @@ test('whoever has decided about executables is not asked again', () => {
 test('an earlier kache gives way; another wrapper only when that is said', () => {
   writeFileSync(cargo, '[build]\nrustc-wrapper = "/old/place/kache"\n');
   expect(init(['-y']).status).toBe(0);
-  expect(readFileSync(cargo, 'utf8')).toContain(KACHE);
+  expect(readFileSync(cargo, 'utf8')).toContain(`"${wrapper()}"`);
 
   const other = '[build]\nrustc-wrapper = "sccache" # the team\n';
   writeFileSync(cargo, other);
@@ -66,7 +79,7 @@ test('an earlier kache gives way; another wrapper only when that is said', () =>
   expect(refused.stderr).toContain('--replace');
   expect(readFileSync(cargo, 'utf8')).toBe(other);
   expect(init(['-y', '--replace']).status).toBe(0);
-  expect(readFileSync(cargo, 'utf8')).toBe(other.replace('"sccache"', `"${KACHE}"`));
+  expect(readFileSync(cargo, 'utf8')).toBe(other.replace('"sccache"', `"${wrapper()}"`));
 });
 
 test('what goes before the file is said', () => {
@@ -92,6 +105,100 @@ test('a broken configuration is named and left; without a terminal nobody is ask
   expect(silent.status).toBe(1);
   expect(silent.stderr).toContain('kache init -y');
   expect(readFileSync(cargo, 'utf8')).toBe(MINE);
+});
+
+const said = (path: string): string[] => lab.run([path]).stdout.trim().split('\n');
+
+test.if(recommended)('the launcher is compiled once, for this binary and this store', () => {
+  const plan = init(['--check']);
+  expect(plan.stdout).toContain(`The launcher, compiled by your rustc:\n  + ${launcher()}\n`);
+  expect(existsSync(launcher())).toBe(false);
+  expect(init(['-y']).status).toBe(0);
+  expect(said(launcher()).slice(1)).toEqual([`kache ${KACHE}`, `socket ${lab.store}/daemon/socket-hits`]);
+  const { ino } = statSync(launcher());
+  expect(init(['-y']).stdout).toContain('has kache as rustc-wrapper already');
+  expect(statSync(launcher()).ino).toBe(ino);
+  expect(readdirSync(lab.path('cargo-home/bin'))).toEqual(['kache-launcher']);
+});
+
+test.if(recommended)('a launcher of another store, source or kache is compiled anew, and only it', () => {
+  expect(init(['-y']).status).toBe(0);
+  const [config, right] = [readFileSync(cargo, 'utf8'), said(launcher())];
+  const outdated = [
+    () => compileLauncher(lab.path('cargo-home/bin'), { kache: KACHE, socket: '/elsewhere/socket-hits' }),
+    () => compileLauncher(lab.path('cargo-home/bin'), { kache: '/gone/kache', socket: right[2] ?? '' }),
+    () => writeFileSync(launcher(), '#!/bin/sh\nexit 1\n'),
+    () => rmSync(launcher()),
+  ];
+  for (const spoil of outdated) {
+    spoil();
+    const plan = init(['--check']);
+    expect([plan.status, plan.stdout.includes('compiled by your rustc')]).toEqual([1, true]);
+    expect(plan.stdout).not.toContain('section [build]');
+    expect(init(['-y'])).toMatchObject({ status: 0, stderr: '' });
+    expect([said(launcher()), readFileSync(cargo, 'utf8')]).toEqual([right, config]);
+    expect(init(['--check']).status).toBe(0);
+  }
+  const other = init(['--check'], { KACHE_CACHE_DIR: lab.path('another-store') });
+  expect([other.status, other.stdout.includes('compiled by your rustc')]).toEqual([1, true]);
+});
+
+test('--no-launcher: the binary itself, also where there was a launcher', () => {
+  expect(init(['-y', '--no-launcher']).status).toBe(0);
+  expect(readFileSync(cargo, 'utf8')).toContain(`rustc-wrapper = "${KACHE}"`);
+  expect(existsSync(launcher())).toBe(false);
+  expect(init(['--check', '--no-launcher']).status).toBe(0);
+  expect(init(['-y']).status).toBe(0);
+  expect(readFileSync(cargo, 'utf8')).toContain(`rustc-wrapper = "${wrapper()}"`);
+  expect(init(['-y', '--no-launcher']).status).toBe(0);
+  expect(readFileSync(cargo, 'utf8')).toContain(`rustc-wrapper = "${KACHE}"`);
+});
+
+test.if(recommended)(
+  'where the launcher cannot be compiled the binary stands in its place, and that is said',
+  () => {
+    const empty = lab.write('nothing', { '.keep': '' });
+    const bin = lab.write('no-rust', { rustc: '#!/bin/sh\necho "error: no such linker" >&2\nexit 1\n' });
+    chmodSync(join(bin, 'rustc'), 0o755);
+    const cases: [Env, string][] = [
+      [{ PATH: empty }, 'there is no rustc on PATH'],
+      [{ PATH: bin }, 'rustc cannot compile it: error: no such linker'],
+      [{ RUSTC: join(bin, 'rustc') }, 'rustc cannot compile it: error: no such linker'],
+    ];
+    for (const [changes, why] of cases) {
+      writeFileSync(cargo, MINE);
+      const done = init(['-y'], changes);
+      expect(done.status).toBe(0);
+      expect(done.stdout).toContain(`note  No launcher: ${why}. Every call starts ${KACHE} instead.`);
+      expect(readFileSync(cargo, 'utf8')).toContain(`rustc-wrapper = "${KACHE}"`);
+      expect(existsSync(launcher())).toBe(false);
+    }
+  },
+);
+
+test.if(recommended)(
+  'a launcher that is gone and cannot be compiled again does not stay in front of rustc',
+  () => {
+    expect(init(['-y']).status).toBe(0);
+    rmSync(launcher());
+    const done = init(['-y'], { PATH: lab.write('nothing', { '.keep': '' }) });
+    expect([done.status, done.stdout.includes('there is no rustc on PATH')]).toEqual([0, true]);
+    expect(readFileSync(cargo, 'utf8')).toContain(`rustc-wrapper = "${KACHE}"`);
+  },
+);
+
+test.if(recommended)('on a terminal a launcher that is out of date is asked for by itself', async () => {
+  expect(init(['-y']).status).toBe(0);
+  for (const [key, isThere] of [
+    ['n', false],
+    ['y', true],
+  ] as const) {
+    rmSync(launcher(), { force: true });
+    using pty = onTerminal();
+    await pty.until('Compile the launcher anew?');
+    pty.press(key);
+    expect([await pty.ended(), existsSync(launcher())]).toEqual([0, isThere]);
+  }
 });
 
 /** A place for a service manager that writes down what it was asked. */
@@ -154,7 +261,7 @@ test('with a remote the daemon is offered as a service: planned, installed once,
 });
 
 test('without a remote, or where nothing manages services, the plan says why none is offered', () => {
-  expect(init(['--check']).stdout).toContain('without a remote there is nothing for a daemon to do');
+  expect(init(['--check']).stdout).toContain('without a remote, builds start the daemon when it is of use');
   const bin = lab.write('empty', { '.keep': '' });
   const bare = init(['-y'], { KACHE_REMOTE_PATH: lab.path('remote'), PATH: bin });
   expect(bare).toMatchObject({ status: 0, stderr: '' });
@@ -169,7 +276,7 @@ test('a manager that fails is named, and init has done its work all the same', (
   const done = init(['-y'], { PATH: path, KACHE_REMOTE_PATH: lab.path('remote') });
   expect(done.status).toBe(0);
   expect(done.stderr).toContain('start the service yourself');
-  expect(readFileSync(cargo, 'utf8')).toContain(KACHE);
+  expect(readFileSync(cargo, 'utf8')).toContain(`"${wrapper()}"`);
 });
 
 const onTerminal = (): Pty => new Pty([KACHE, 'init'], { cwd: lab.root, env: lab.env(env()) });
@@ -181,7 +288,7 @@ test('on a terminal both are asked, and each answer counts', async () => {
   await pty.until('Cache binaries');
   pty.press('n');
   expect(await pty.ended()).toBe(0);
-  expect(readFileSync(cargo, 'utf8')).toContain(KACHE);
+  expect(readFileSync(cargo, 'utf8')).toContain(`"${wrapper()}"`);
   expect(Bun.TOML.parse(readFileSync(own, 'utf8'))).toEqual({ cache: { cache_executables: false } });
 });
 

@@ -3,9 +3,15 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
+import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
 
 /** The binary under test: KACHE_BINARY, else what `npm run build` wrote. */
 export const KACHE = process.env['KACHE_BINARY'] ?? join(import.meta.dir, '..', '..', 'dist', 'kache');
+
+/** Whether every build of a laboratory goes through a launcher. */
+const BEHIND_LAUNCHER = process.env['KACHE_TEST_LAUNCHER'] === '1';
+
+const WAKE_DAEMON = join(import.meta.dir, 'wake-daemon.ts');
 
 const HOME = process.env['HOME'] ?? '/root';
 const CARGO_HOME = process.env['CARGO_HOME'] ?? join(HOME, '.cargo');
@@ -26,11 +32,17 @@ export interface CargoOptions {
   readonly env?: Env;
   /** False: plain cargo, with a target folder of its own. */
   readonly kache?: boolean;
+  /**
+   * Whether Cargo starts the launcher of the store, and that kache. By default as KACHE_TEST_LAUNCHER says, and then
+   * the daemon is there and answers from the first call on.
+   */
+  readonly launcher?: boolean;
 }
 
 export class Lab implements Disposable {
   readonly root = mkdtempSync(join(tmpdir(), 'kache-test-'));
   readonly store: string;
+  readonly #launchers = new Map<string, string>();
 
   constructor(store?: string) {
     this.store = store ?? join(this.root, 'store');
@@ -85,21 +97,49 @@ export class Lab implements Disposable {
     return this.log().flatMap((line) => parseEvent(line) ?? []);
   }
 
+  /** The launcher that asks the daemon of a store, compiled when it is first needed. */
+  launcher(store = this.store): string {
+    const known = this.#launchers.get(store);
+    if (known !== undefined) return known;
+    const dir = this.path('launchers', `${this.#launchers.size}`);
+    const path = compileLauncher(dir, { kache: KACHE, socket: hitSocketOf(store) });
+    this.#launchers.set(store, path);
+    return path;
+  }
+
   cargo(dir: string, args: readonly string[], options: CargoOptions = {}): CargoResult {
     const before = this.safeEvents().length;
+    const store = options.env?.['KACHE_CACHE_DIR'] ?? this.store;
+    const isLaunched = options.launcher ?? BEHIND_LAUNCHER;
+    if (options.launcher === undefined && isLaunched && options.kache !== false) this.wake(store);
     const own: Env =
-      options.kache === false ? { CARGO_TARGET_DIR: this.plainTarget(dir) } : { RUSTC_WRAPPER: KACHE };
+      options.kache === false
+        ? { CARGO_TARGET_DIR: this.plainTarget(dir) }
+        : { RUSTC_WRAPPER: isLaunched ? this.launcher(store) : KACHE };
     const run = Bun.spawnSync(['cargo', ...args], {
       cwd: dir,
       env: this.env({ ...own, ...options.env }),
       stdin: 'ignore',
     });
+    if (isLaunched) this.settle(store);
     return {
       status: run.exitCode,
       stdout: run.stdout.toString(),
       stderr: run.stderr.toString(),
       events: this.safeEvents().slice(before),
     };
+  }
+
+  private wake(store: string): void {
+    // Where there can be no store there is no daemon either, and no test is about it.
+    if (this.run([KACHE, 'daemon', 'start'], { env: { KACHE_CACHE_DIR: store } }).status !== 0) return;
+    this.run([process.execPath, WAKE_DAEMON, hitSocketOf(store)]);
+  }
+
+  /** The daemon writes the event of a hit when nobody waits for it any more; it answers questions in their turn. */
+  settle(store = this.store): void {
+    if (!existsSync(join(store, 'daemon', 'socket'))) return;
+    this.run([KACHE, 'daemon', 'status', '--json'], { env: { KACHE_CACHE_DIR: store } });
   }
 
   /** Like {@link events}, for stores that were damaged on purpose. */
@@ -134,6 +174,7 @@ export class Lab implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    endDaemons(KACHE, [...this.#launchers.keys()]);
     rmSync(this.root, { recursive: true, force: true });
   }
 }

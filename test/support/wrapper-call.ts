@@ -7,12 +7,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { type Env, KACHE, type Lab } from './lab.ts';
+import { processesOf } from './launcher.ts';
 
 /** Waits for something another process does, without a fixed delay. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
@@ -22,16 +22,7 @@ export async function until(what: string, condition: () => boolean): Promise<voi
 }
 
 /** The processes of this binary that work with a store, helpers that outlive their call included. */
-export const processesLeft = (store: string): string[] =>
-  readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
-      return readlinkSync(`/proc/${pid}/exe`) === KACHE && environment.includes(`KACHE_CACHE_DIR=${store}`);
-    } catch {
-      return false;
-    }
-  });
+export const processesLeft = (store: string): number[] => processesOf(KACHE, store);
 
 /** rustc behind a gate: compiles wait until it is opened, questions do not. */
 export class HeldCompiler implements Disposable {

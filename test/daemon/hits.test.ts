@@ -1,0 +1,421 @@
+// The server for launchers, with an answerer of the test's own and with clients that do everything a launcher never does.
+import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { existsSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  HitServer,
+  type HitServerOptions,
+  LAUNCHER_PROTOCOL,
+  placeSeenFromHere,
+} from '../../src/daemon/hits.ts';
+import type { Answerer, HitAnswer, LaunchedCall, PlacedFile, PlacedWay } from '../../src/daemon/protocol.ts';
+
+let dir: string;
+let socket: string;
+const home = process.cwd();
+beforeEach(() => {
+  dir = realpathSync(mkdtempSync(join(tmpdir(), 'kache-test-hits-')));
+  socket = join(dir, 'socket-hits');
+});
+afterEach(() => {
+  // The server leaves no folder in use, and goes to the root for that.
+  process.chdir(home);
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** What a server was asked and told. */
+class Served implements Disposable {
+  readonly calls: LaunchedCall[] = [];
+  readonly folders: string[] = [];
+  readonly settled: (readonly (PlacedWay | undefined)[])[] = [];
+  readonly lines: string[] = [];
+  noted = 0;
+  requests = 0;
+  /** What is answered; a function may throw. */
+  next: HitAnswer | 'absent' | 'none' | (() => never) = 'none';
+  isCurrent = true;
+  readonly server: HitServer;
+
+  constructor(options: Partial<HitServerOptions> = {}) {
+    const answer: Answerer = (call) => {
+      this.calls.push(call);
+      this.folders.push(process.cwd());
+      return typeof this.next === 'function' ? this.next() : this.next;
+    };
+    this.server = new HitServer({
+      socket,
+      answer,
+      isCurrent: () => this.isCurrent,
+      onRequest: () => this.requests++,
+      log: (line) => this.lines.push(line),
+      ...options,
+    });
+  }
+
+  hit(made: Partial<HitAnswer> = {}): HitAnswer {
+    return {
+      files: [TEXT, BLOB],
+      stdout: 'out\n',
+      stderr: 'err\n',
+      settle: (ways) => {
+        this.settled.push(ways);
+      },
+      note: () => {
+        this.noted++;
+      },
+      ...made,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.server[Symbol.dispose]();
+  }
+}
+
+const TEXT: PlacedFile = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: '/out/a.d' };
+const BLOB: PlacedFile = {
+  kind: 'blob',
+  source: '/store/blobs/ab/abc',
+  sizeBytes: 12,
+  ways: ['hardlinked', 'copied'],
+  mode: 0o644,
+  aside: '/out/.kache/1-a.rlib',
+  target: '/out/a.rlib',
+};
+const PLAN = [
+  ...['place', 'text', TEXT.text, TEXT.aside, TEXT.target],
+  ...['blob', BLOB.source, '12', 'hc', '644', BLOB.aside, BLOB.target],
+].join('\0');
+
+const framed = (body: Uint8Array | string): Buffer => {
+  const bytes = Buffer.from(body);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(bytes.length);
+  return Buffer.concat([length, bytes]);
+};
+
+/** A connection as a launcher has one; frames that came, and whether the other side has hung up. */
+class Peer {
+  #received = Buffer.alloc(0);
+  #changed = Promise.withResolvers<void>();
+  #isClosed = false;
+  readonly #socket: Bun.Socket;
+
+  private constructor(connection: Bun.Socket) {
+    this.#socket = connection;
+  }
+
+  static async connect(): Promise<Peer> {
+    let peer: Peer | undefined;
+    const connection = await Bun.connect({
+      unix: socket,
+      socket: {
+        data: (_, chunk) => {
+          if (peer === undefined) return;
+          peer.#received = Buffer.concat([peer.#received, chunk]);
+          peer.#wake();
+        },
+        close: () => {
+          if (peer === undefined) return;
+          peer.#isClosed = true;
+          peer.#wake();
+        },
+      },
+    });
+    peer = new Peer(connection);
+    return peer;
+  }
+
+  #wake(): void {
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  write(bytes: Uint8Array): void {
+    expect(this.#socket.write(bytes)).toBe(bytes.length);
+  }
+
+  hangUp(): void {
+    this.#socket.terminate();
+  }
+
+  /** The next frame; undefined when the server hung up instead. */
+  async frame(): Promise<string | undefined> {
+    for (;;) {
+      const length = this.#received.length < 4 ? undefined : this.#received.readUInt32LE(0);
+      if (length !== undefined && this.#received.length >= 4 + length) {
+        const body = this.#received.subarray(4, 4 + length).toString();
+        this.#received = this.#received.subarray(4 + length);
+        return body;
+      }
+      if (this.#isClosed) return undefined;
+      await this.#changed.promise;
+    }
+  }
+
+  async closed(): Promise<void> {
+    while (!this.#isClosed) await this.#changed.promise;
+  }
+}
+
+interface Told {
+  readonly protocol?: string;
+  readonly place?: string;
+  readonly cwd?: string;
+  readonly argc?: string;
+  readonly argv?: readonly string[];
+  readonly env?: readonly string[];
+}
+
+const request = (told: Told = {}): string => {
+  const { argv = ['rustc', '--crate-name', 'a'], env = ['A=1'] } = told;
+  const head = [told.protocol ?? LAUNCHER_PROTOCOL, '123', '45', told.place ?? placeSeenFromHere()];
+  return [...head, told.cwd ?? dir, told.argc ?? `${argv.length}`, ...argv, ...env].join('\0');
+};
+
+/** Asks once and returns the first answer; undefined when there was none. */
+async function ask(body: Uint8Array | string): Promise<string | undefined> {
+  const peer = await Peer.connect();
+  peer.write(framed(body));
+  const answer = await peer.frame();
+  if (answer === 'no') await peer.closed();
+  else peer.hangUp();
+  return answer;
+}
+
+test('a hit: the call as it was, the plan, the ways, the output; and it is written down last', async () => {
+  using served = new Served();
+  const events: string[] = [];
+  served.next = served.hit({
+    settle: (ways) => events.push(`settled ${ways.map((way) => way ?? 'text').join()} in ${process.cwd()}`),
+    note: () => events.push(`noted in ${process.cwd()}`),
+  });
+  const peer = await Peer.connect();
+  const env = ['EMPTY=', 'TWO=a=b', 'CARGO_BIN_EXE_my-bin=/x', 'LINES=a\nb', '__proto__=1', 'ÄÖ=ü'];
+  peer.write(framed(request({ argv: ['rustc', '', '--cfg', 'a="b"'], env })));
+  expect(await peer.frame()).toBe(PLAN);
+  expect([served.requests, served.server.answered, events]).toEqual([1, 0, []]);
+  expect(served.folders).toEqual([dir]);
+  const [call] = served.calls;
+  expect(call).toMatchObject({ argv: ['rustc', '', '--cfg', 'a="b"'], cwd: dir });
+  expect(call?.caller).toEqual({ pid: 123, parentPid: 45 });
+  expect(Object.entries(call?.env ?? {})).toEqual([
+    ['EMPTY', ''],
+    ['TWO', 'a=b'],
+    ['CARGO_BIN_EXE_my-bin', '/x'],
+    ['LINES', 'a\nb'],
+    ['__proto__', '1'],
+    ['ÄÖ', 'ü'],
+  ]);
+  peer.write(framed('placed\0-h'));
+  expect(await peer.frame()).toBe('done\0out\n\0err\n');
+  await peer.closed();
+  expect(events).toEqual([`settled text,hardlinked in ${dir}`, `noted in ${dir}`]);
+  expect([served.server.answered, process.cwd()]).toEqual([1, '/']);
+});
+
+test('a call in pieces, and two at once', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  const [one, two] = [await Peer.connect(), await Peer.connect()];
+  for (const byte of framed(request())) one.write(Uint8Array.of(byte));
+  expect(await one.frame()).toBe(PLAN);
+  two.write(framed(request()));
+  expect(await two.frame()).toBe(PLAN);
+  two.write(framed('placed\0-c'));
+  expect(await two.frame()).toStartWith('done');
+  one.write(framed('placed\0-r'));
+  expect(await one.frame()).toStartWith('done');
+  expect(served.settled).toEqual([
+    [undefined, 'copied'],
+    [undefined, 'reflinked'],
+  ]);
+});
+
+const NO_CALLS: Readonly<Record<string, () => Uint8Array | string>> = {
+  'no byte at all': () => '',
+  'another protocol': () => request({ protocol: 'kache-launcher-2' }),
+  'no protocol': () => 'GET / HTTP/1.1\r\n\r\n',
+  'another place': () => request({ place: 'mnt:[1] 1 2' }),
+  'no folder': () => [LAUNCHER_PROTOCOL, '1', '2', placeSeenFromHere()].join('\0'),
+  'no number of arguments': () => request({ argc: '' }).split('\0').slice(0, 5).join('\0'),
+  'more arguments than there are': () => request({ argc: '99' }),
+  'a number that is none': () => request({ argc: 'many' }),
+  'a variable twice': () => request({ env: ['A=1', 'B=2', 'A=1'] }),
+  'a variable without a value': () => request({ env: ['A'] }),
+  'a variable without a name': () => request({ env: ['=1'] }),
+  'an argument that is not UTF-8': () => Buffer.concat([Buffer.from(request()), Buffer.from([0x3d, 0xff])]),
+  'half a character': () => Buffer.concat([Buffer.from(request()), Buffer.from([0x3d, 0xc3])]),
+};
+
+test('what is no call is answered with no, and nobody is asked', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  for (const [name, body] of Object.entries(NO_CALLS))
+    expect([name, await ask(body())]).toEqual([name, 'no']);
+  expect([served.calls, served.lines]).toEqual([[], []]);
+  expect(await ask(request())).toBe(PLAN);
+});
+
+test('a byte order mark is a part of what it stands in front of', async () => {
+  using served = new Served();
+  expect(await ask(`\ufeff${request()}`)).toBe('no');
+  await ask(request({ argv: ['rustc', '\ufeffa'] }));
+  expect(served.calls.map(({ argv }) => argv)).toEqual([['rustc', '\ufeffa']]);
+});
+
+test('a frame that is too large ends the connection at its first bytes', async () => {
+  using served = new Served();
+  const peer = await Peer.connect();
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(4 * 1024 * 1024 + 1);
+  peer.write(length);
+  expect(await peer.frame()).toBeUndefined();
+  expect(served.requests).toBe(0);
+});
+
+test('a folder that is not there is none to answer in', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  expect(await ask(request({ cwd: join(dir, 'gone') }))).toBe('no');
+  expect([served.calls, served.lines.length]).toEqual([[], 1]);
+});
+
+test('an answer that would not survive the way is none', async () => {
+  using served = new Served();
+  for (const made of [
+    { stdout: 'a\0b' },
+    { stderr: '\0' },
+    { files: [{ ...TEXT, text: '\0' }] },
+    { files: [BLOB, { ...BLOB, target: '/out/\0' }] },
+  ]) {
+    served.next = served.hit(made);
+    expect(await ask(request())).toBe('no');
+  }
+  expect([served.calls.length, served.settled, served.noted]).toEqual([4, [], 0]);
+});
+
+test('files that did not come into their places are nothing to settle', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  const replies = ['failed', '', 'placed', 'placed\0', 'placed\0-', 'placed\0-h-', 'PLACED\0-h', request()];
+  for (const reply of replies) {
+    const peer = await Peer.connect();
+    peer.write(framed(request()));
+    expect(await peer.frame()).toBe(PLAN);
+    peer.write(framed(reply));
+    expect([reply, await peer.frame()]).toEqual([reply, 'no']);
+    await peer.closed();
+  }
+  expect([served.settled, served.noted, served.server.answered]).toEqual([[], 0, 0]);
+});
+
+test('a launcher that dies between the plan and its end leaves nothing behind', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  for (const last of [undefined, framed('placed\0-h').subarray(0, 6)]) {
+    const peer = await Peer.connect();
+    peer.write(framed(request()));
+    expect(await peer.frame()).toBe(PLAN);
+    if (last !== undefined) peer.write(last);
+    peer.hangUp();
+  }
+  const late = await Peer.connect();
+  late.write(framed(request()).subarray(0, 20));
+  late.hangUp();
+  expect(await ask(request())).toBe(PLAN);
+  expect([served.settled, served.noted, served.requests]).toEqual([[], 0, 3]);
+});
+
+test('whatever throws is a no before the output, and nothing behind it', async () => {
+  using served = new Served();
+  const fail = (): never => {
+    throw new Error('on purpose');
+  };
+  const whole = async (): Promise<string | undefined> => {
+    const peer = await Peer.connect();
+    peer.write(framed(request()));
+    const plan = await peer.frame();
+    if (plan === 'no') return plan;
+    peer.write(framed('placed\0-h'));
+    const last = await peer.frame();
+    await peer.closed();
+    return last;
+  };
+  served.next = fail;
+  expect(await whole()).toBe('no');
+  served.next = served.hit({ settle: fail });
+  expect([await whole(), served.noted, served.server.answered]).toEqual(['no', 0, 0]);
+  served.next = served.hit({ note: fail });
+  expect([await whole(), served.server.answered]).toEqual(['done\0out\n\0err\n', 1]);
+  expect(served.lines.map((line) => line.split('\n')[0])).toEqual(
+    Array.from({ length: 3 }, () => 'a hit failed: Error: on purpose'),
+  );
+  served.next = served.hit();
+  expect([await whole(), process.cwd()]).toEqual(['done\0out\n\0err\n', '/']);
+});
+
+test('answers of several megabytes arrive whole', async () => {
+  using served = new Served();
+  const text = 'a line that is long enough\n'.repeat(100_000);
+  const files = Array.from({ length: 3 }, (_, n): PlacedFile => ({ ...TEXT, text: `${n}${text}` }));
+  served.next = served.hit({ files, stdout: text, stderr: `${text}!` });
+  const peers = await Promise.all([Peer.connect(), Peer.connect()]);
+  for (const peer of peers) peer.write(framed(request()));
+  for (const peer of peers) {
+    const plan = (await peer.frame())?.split('\0') ?? [];
+    expect(plan.length).toBe(13);
+    expect([2, 6, 10].map((at) => plan[at] === `${(at - 2) / 4}${text}`)).toEqual([true, true, true]);
+    peer.write(framed('placed\0---'));
+    expect((await peer.frame()) === `done\0${text}\0${text}!`).toBe(true);
+    await peer.closed();
+  }
+  expect(served.noted).toBe(2);
+});
+
+test('after calls the store has nothing for, fewer are looked up, until one hits', async () => {
+  using served = new Served();
+  /** How many calls are passed by until the next one is looked up. */
+  const passed = async (): Promise<number> => {
+    const before = served.calls.length;
+    for (let count = 0; ; count++) {
+      await ask(request());
+      if (served.calls.length > before) return count;
+    }
+  };
+  served.next = 'absent';
+  const row = [];
+  for (let turn = 0; turn < 7; turn++) row.push(await passed());
+  expect(row).toEqual([0, 0, 1, 3, 7, 15, 15]);
+  served.next = served.hit();
+  expect(await passed()).toBe(15);
+  expect([await passed(), await passed()]).toEqual([0, 0]);
+  // What is no question for a store says nothing about the next call.
+  served.next = 'none';
+  for (let turn = 0; turn < 4; turn++) expect(await passed()).toBe(0);
+  served.next = 'absent';
+  expect([await passed(), await passed(), await passed()]).toEqual([0, 0, 1]);
+});
+
+test('a program that has been replaced answers nothing', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  served.isCurrent = false;
+  expect([await ask(request()), served.calls]).toEqual(['no', []]);
+});
+
+test('the socket is private, takes the place of an old one, and goes with the server', async () => {
+  writeFileSync(socket, 'what a dead one has left');
+  const served = new Served();
+  expect(statSync(socket).mode & 0o777).toBe(0o600);
+  expect(served.server.isReachable).toBe(true);
+  const peer = await Peer.connect();
+  rmSync(socket);
+  expect(served.server.isReachable).toBe(false);
+  writeFileSync(socket, '');
+  served[Symbol.dispose]();
+  expect(existsSync(socket)).toBe(false);
+  await peer.closed();
+});

@@ -1,0 +1,41 @@
+// The launcher of src/launcher, compiled for a store and a binary of a test as `kache init` compiles it.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildLauncher, type Launcher } from '../../src/cli/launcher.ts';
+import { hitSocketPath } from '../../src/daemon/protocol.ts';
+
+/** Where launchers of a store ask, when no setting says otherwise. */
+export const hitSocketOf = (store: string): string => hitSocketPath(store, { socketPath: undefined });
+
+/** Compiles one to `dir` and returns its path: Cargo and kache know it by its name. */
+export function compileLauncher(dir: string, made: Pick<Launcher, 'kache' | 'socket'>): string {
+  const launcher: Launcher = { path: join(dir, 'kache-launcher'), build: 'of-tests', ...made };
+  const problem = buildLauncher(launcher);
+  if (problem !== undefined) throw new Error(`Cannot compile the launcher to "${dir}": ${problem}.`);
+  return launcher.path;
+}
+
+/** The processes of a binary that work with a store, helpers that outlive their call included. */
+export const processesOf = (binary: string, store: string): number[] =>
+  readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+      const isOurs =
+        readlinkSync(`/proc/${pid}/exe`) === binary && environment.includes(`KACHE_CACHE_DIR=${store}`);
+      return isOurs ? [Number(pid)] : [];
+    } catch {
+      return [];
+    }
+  });
+
+/** Ends the daemons that calls of these stores have started. */
+export function endDaemons(binary: string, stores: readonly string[]): void {
+  for (const pid of stores.flatMap((store) => processesOf(binary, store))) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    }
+  }
+}
