@@ -133,7 +133,7 @@ test.if(process.platform === 'linux')('the wrapper: a launcher, what it starts, 
   ]);
   const socket = hitSocketOf(lab.store);
   compileLauncher(join(home, 'bin'), { kache: KACHE, socket });
-  expect(found()[0]?.detail).toContain('was made for another version or store of kache');
+  expect(found()[0]?.detail).toContain('was made by another version of kache, or for another store');
   compileLauncher(join(home, 'bin'), { kache: '/gone/kache', socket });
   expect(found()).toMatchObject([
     { state: 'fail', detail: `${path} starts /gone/kache, which is not there: nothing is cached` },

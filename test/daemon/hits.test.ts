@@ -31,6 +31,7 @@ class Served implements Disposable {
   readonly settled: (readonly (PlacedWay | undefined)[])[] = [];
   readonly lines: string[] = [];
   noted = 0;
+  answered = 0;
   requests = 0;
   /** What is answered; a function may throw. */
   next: HitAnswer | 'absent' | 'none' | (() => never) = 'none';
@@ -48,6 +49,7 @@ class Served implements Disposable {
       answer,
       isCurrent: () => this.isCurrent,
       onRequest: () => this.requests++,
+      onAnswered: () => this.answered++,
       log: (line) => this.lines.push(line),
       ...options,
     });
@@ -55,6 +57,7 @@ class Served implements Disposable {
 
   hit(made: Partial<HitAnswer> = {}): HitAnswer {
     return {
+      proof: proof(),
       files: [TEXT, BLOB],
       stdout: 'out\n',
       stderr: 'err\n',
@@ -83,10 +86,18 @@ const BLOB: PlacedFile = {
   aside: '/out/.kache/1-a.rlib',
   target: '/out/a.rlib',
 };
-const PLAN = [
-  ...['place', 'text', TEXT.text, TEXT.aside, TEXT.target],
-  ...['blob', BLOB.source, '12', 'hc', '644', BLOB.aside, BLOB.target],
-].join('\0');
+const proof = (): string => join(dir, 'proof');
+const plan = (): string =>
+  [
+    ...['place', proof(), 'text', TEXT.text, TEXT.aside, TEXT.target],
+    ...['blob', BLOB.source, '12', 'hc', '644', BLOB.aside, BLOB.target],
+  ].join('\0');
+
+/** What a launcher says that has placed its files and can write to the store. */
+function placed(letters: string): Buffer {
+  writeFileSync(proof(), '');
+  return framed(`placed\0${letters}`);
+}
 
 const framed = (body: Uint8Array | string): Buffer => {
   const bytes = Buffer.from(body);
@@ -195,8 +206,8 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
   const peer = await Peer.connect();
   const env = ['EMPTY=', 'TWO=a=b', 'CARGO_BIN_EXE_my-bin=/x', 'LINES=a\nb', '__proto__=1', 'ÄÖ=ü'];
   peer.write(framed(request({ argv: ['rustc', '', '--cfg', 'a="b"'], env })));
-  expect(await peer.frame()).toBe(PLAN);
-  expect([served.requests, served.server.answered, events]).toEqual([1, 0, []]);
+  expect(await peer.frame()).toBe(plan());
+  expect([served.requests, served.answered, events]).toEqual([1, 0, []]);
   expect(served.folders).toEqual([dir]);
   const [call] = served.calls;
   expect(call).toMatchObject({ argv: ['rustc', '', '--cfg', 'a="b"'], cwd: dir });
@@ -209,11 +220,11 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
     ['__proto__', '1'],
     ['ÄÖ', 'ü'],
   ]);
-  peer.write(framed('placed\0-h'));
+  peer.write(placed('-h'));
   expect(await peer.frame()).toBe('done\0out\n\0err\n');
   await peer.closed();
   expect(events).toEqual([`settled text,hardlinked in ${dir}`, `noted in ${dir}`]);
-  expect([served.server.answered, process.cwd()]).toEqual([1, '/']);
+  expect([served.answered, process.cwd()]).toEqual([1, '/']);
 });
 
 test('a call in pieces, and two at once', async () => {
@@ -221,12 +232,12 @@ test('a call in pieces, and two at once', async () => {
   served.next = served.hit();
   const [one, two] = [await Peer.connect(), await Peer.connect()];
   for (const byte of framed(request())) one.write(Uint8Array.of(byte));
-  expect(await one.frame()).toBe(PLAN);
+  expect(await one.frame()).toBe(plan());
   two.write(framed(request()));
-  expect(await two.frame()).toBe(PLAN);
-  two.write(framed('placed\0-c'));
+  expect(await two.frame()).toBe(plan());
+  two.write(placed('-c'));
   expect(await two.frame()).toStartWith('done');
-  one.write(framed('placed\0-r'));
+  one.write(placed('-r'));
   expect(await one.frame()).toStartWith('done');
   expect(served.settled).toEqual([
     [undefined, 'copied'],
@@ -256,7 +267,7 @@ test('what is no call is answered with no, and nobody is asked', async () => {
   for (const [name, body] of Object.entries(NO_CALLS))
     expect([name, await ask(body())]).toEqual([name, 'no']);
   expect([served.calls, served.lines]).toEqual([[], []]);
-  expect(await ask(request())).toBe(PLAN);
+  expect(await ask(request())).toBe(plan());
 });
 
 test('a byte order mark is a part of what it stands in front of', async () => {
@@ -304,28 +315,40 @@ test('files that did not come into their places are nothing to settle', async ()
   for (const reply of replies) {
     const peer = await Peer.connect();
     peer.write(framed(request()));
-    expect(await peer.frame()).toBe(PLAN);
+    expect(await peer.frame()).toBe(plan());
+    writeFileSync(proof(), '');
     peer.write(framed(reply));
     expect([reply, await peer.frame()]).toEqual([reply, 'no']);
+    expect(existsSync(proof())).toBe(false);
     await peer.closed();
   }
-  expect([served.settled, served.noted, served.server.answered]).toEqual([[], 0, 0]);
+  expect([served.settled, served.noted, served.answered]).toEqual([[], 0, 0]);
+});
+
+test('who cannot write to the store is not believed', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  const peer = await Peer.connect();
+  peer.write(framed(request()));
+  expect(await peer.frame()).toBe(plan());
+  peer.write(framed('placed\0-h'));
+  expect([await peer.frame(), served.settled, served.noted]).toEqual(['no', [], 0]);
 });
 
 test('a launcher that dies between the plan and its end leaves nothing behind', async () => {
   using served = new Served();
   served.next = served.hit();
-  for (const last of [undefined, framed('placed\0-h').subarray(0, 6)]) {
+  for (const last of [undefined, placed('-h').subarray(0, 6)]) {
     const peer = await Peer.connect();
     peer.write(framed(request()));
-    expect(await peer.frame()).toBe(PLAN);
+    expect(await peer.frame()).toBe(plan());
     if (last !== undefined) peer.write(last);
     peer.hangUp();
   }
   const late = await Peer.connect();
   late.write(framed(request()).subarray(0, 20));
   late.hangUp();
-  expect(await ask(request())).toBe(PLAN);
+  expect(await ask(request())).toBe(plan());
   expect([served.settled, served.noted, served.requests]).toEqual([[], 0, 3]);
 });
 
@@ -339,7 +362,7 @@ test('whatever throws is a no before the output, and nothing behind it', async (
     peer.write(framed(request()));
     const plan = await peer.frame();
     if (plan === 'no') return plan;
-    peer.write(framed('placed\0-h'));
+    peer.write(placed('-h'));
     const last = await peer.frame();
     await peer.closed();
     return last;
@@ -347,9 +370,9 @@ test('whatever throws is a no before the output, and nothing behind it', async (
   served.next = fail;
   expect(await whole()).toBe('no');
   served.next = served.hit({ settle: fail });
-  expect([await whole(), served.noted, served.server.answered]).toEqual(['no', 0, 0]);
+  expect([await whole(), served.noted, served.answered]).toEqual(['no', 0, 0]);
   served.next = served.hit({ note: fail });
-  expect([await whole(), served.server.answered]).toEqual(['done\0out\n\0err\n', 1]);
+  expect([await whole(), served.answered]).toEqual(['done\0out\n\0err\n', 1]);
   expect(served.lines.map((line) => line.split('\n')[0])).toEqual(
     Array.from({ length: 3 }, () => 'a hit failed: Error: on purpose'),
   );
@@ -366,9 +389,9 @@ test('answers of several megabytes arrive whole', async () => {
   for (const peer of peers) peer.write(framed(request()));
   for (const peer of peers) {
     const plan = (await peer.frame())?.split('\0') ?? [];
-    expect(plan.length).toBe(13);
-    expect([2, 6, 10].map((at) => plan[at] === `${(at - 2) / 4}${text}`)).toEqual([true, true, true]);
-    peer.write(framed('placed\0---'));
+    expect(plan.length).toBe(14);
+    expect([3, 7, 11].map((at) => plan[at] === `${(at - 3) / 4}${text}`)).toEqual([true, true, true]);
+    peer.write(placed('---'));
     expect((await peer.frame()) === `done\0${text}\0${text}!`).toBe(true);
     await peer.closed();
   }
