@@ -105,14 +105,14 @@ export async function daemonStop(): Promise<void> {
     return;
   }
   const pid = pidOf(store);
-  let asked = true;
+  let hangs = false;
   try {
-    asked = (await askDaemon(loaded, store, 'stop')) !== undefined;
+    await askDaemon(loaded, store, 'stop');
   } catch (error) {
     if (!(error instanceof KacheError) || error.code !== 'daemon-hangs') throw error;
-    asked = false;
+    hangs = true;
   }
-  if (await isGone(store, asked ? STOP_MS : 0)) {
+  if (await isGone(store, hangs ? 0 : STOP_MS)) {
     print('The daemon has ended.');
     return;
   }

@@ -54,7 +54,7 @@ export async function daemonStatus(
   const answer = await askDaemon(loaded, store, 'status', waitMs);
   const status = answer === undefined ? undefined : (parseJson(answer) as DaemonStatus | undefined);
   if (status === undefined) return undefined;
-  return { ...status, sessions: status.sessions.map((session) => ({ ...NOT_SAID, ...session })) };
+  return { hits: 0, ...status, sessions: status.sessions.map((session) => ({ ...NOT_SAID, ...session })) };
 }
 
 /** What daemons before these words existed leave out. */
