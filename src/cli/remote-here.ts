@@ -54,7 +54,11 @@ export async function daemonStatus(
   const answer = await askDaemon(loaded, store, 'status', waitMs);
   const status = answer === undefined ? undefined : (parseJson(answer) as DaemonStatus | undefined);
   if (status === undefined) return undefined;
-  return { hits: 0, ...status, sessions: status.sessions.map((session) => ({ ...NOT_SAID, ...session })) };
+  return {
+    ...status,
+    hits: status.hits ?? 0,
+    sessions: status.sessions.map((session) => ({ ...NOT_SAID, ...session })),
+  };
 }
 
 /** What daemons before these words existed leave out. */
