@@ -9,7 +9,7 @@ import { SHARED, WORKSPACE } from '../support/workspace.ts';
 const start = (lab: Lab, dir: string) =>
   Bun.spawn(['cargo', 'build', '--offline'], {
     cwd: dir,
-    env: lab.env({ RUSTC_WRAPPER: KACHE }),
+    env: lab.env({ RUSTC_WRAPPER: lab.wrapper() }),
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
   });

@@ -21,6 +21,8 @@ export interface FuzzOptions {
   readonly shrinkMs: number;
   /** The wrapper to judge; by default kache. */
   readonly wrapper?: string;
+  /** Whether kache runs behind its launcher. */
+  readonly launcher?: boolean;
 }
 
 export const fuzz = (wanted: Wanted, options: FuzzOptions): Promise<Fuzzed> =>

@@ -1,6 +1,6 @@
 // `npm run fuzz`: random projects and random walks, as long as asked; or saved cases again.
 //   npm run fuzz -- [--seeds N] [--seed S] [--steps K] [--minutes M] [--executables 0|1] [--jobs J]
-//                   [--shrink-seconds T] [--save DIR] [case.json …]
+//                   [--launcher] [--shrink-seconds T] [--save DIR] [case.json …]
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: 'string' },
     executables: { type: 'string', default: '0' },
     jobs: { type: 'string', default: '2' },
+    launcher: { type: 'boolean', default: false },
     'shrink-seconds': { type: 'string', default: '300' },
     save: { type: 'string' },
   },
@@ -24,6 +25,7 @@ const { values, positionals } = parseArgs({
 
 const shrinkMs = Number(values['shrink-seconds']) * 1000;
 const untilMs = values.minutes === undefined ? undefined : Date.now() + Number(values.minutes) * 60_000;
+const { launcher } = values;
 const executables = values.executables === '1';
 const tally = new Tally();
 
@@ -51,7 +53,7 @@ function note(name: string, fuzzed: Fuzzed): void {
 
 async function replay(): Promise<void> {
   for (const file of positionals)
-    note(file, await check(JSON.parse(readFileSync(file, 'utf8')) as Case, { shrinkMs: 0 }));
+    note(file, await check(JSON.parse(readFileSync(file, 'utf8')) as Case, { shrinkMs: 0, launcher }));
 }
 
 async function explore(): Promise<void> {
@@ -61,7 +63,10 @@ async function explore(): Promise<void> {
   const worker = async (): Promise<void> => {
     while (next < end && (untilMs === undefined || Date.now() < untilMs)) {
       const seed = next++;
-      note(`seed ${seed}`, await fuzz({ seed, rounds: Number(values.steps), executables }, { shrinkMs }));
+      note(
+        `seed ${seed}`,
+        await fuzz({ seed, rounds: Number(values.steps), executables }, { shrinkMs, launcher }),
+      );
     }
   };
   await Promise.all(Array.from({ length: Number(values.jobs) }, worker));

@@ -5,21 +5,21 @@ export class Tally {
   mismatches = 0;
   #cases = 0;
   #cargos = 0;
-  readonly #counts = { rounds: 0, builds: 0, cleanBuilds: 0, failing: 0 };
+  readonly #counts = { rounds: 0, builds: 0, cleanBuilds: 0, failing: 0, answered: 0 };
   readonly #outcomes: Record<string, number> = {};
 
   add({ walked, isCargos, finding }: Fuzzed): void {
     this.#cases++;
     if (isCargos) this.#cargos++;
     if (finding !== undefined) this.mismatches++;
-    for (const name of ['rounds', 'builds', 'cleanBuilds', 'failing'] as const)
+    for (const name of ['rounds', 'builds', 'cleanBuilds', 'failing', 'answered'] as const)
       this.#counts[name] += walked[name];
     for (const [name, count] of Object.entries(walked.outcomes))
       this.#outcomes[name] = (this.#outcomes[name] ?? 0) + count;
   }
 
   text(): string {
-    const { rounds, builds, cleanBuilds, failing } = this.#counts;
+    const { rounds, builds, cleanBuilds, failing, answered } = this.#counts;
     const outcomes = Object.entries(this.#outcomes)
       .sort(([, a], [, b]) => b - a)
       .map(([name, count]) => `${count} ${name}`);
@@ -27,6 +27,7 @@ export class Tally {
       `${this.#cases} seeds, ${rounds} steps, ${builds} builds through kache, ${cleanBuilds} clean builds without it`,
       `${failing} of the compared builds fail to compile, in both`,
       `calls: ${outcomes.join(', ')}`,
+      ...(answered === 0 ? [] : [`${answered} hits answered by the daemon, behind the launcher`]),
       `${this.mismatches} mismatches, ${this.#cargos} walks ended by limits of cargo itself`,
     ].join('\n');
   }

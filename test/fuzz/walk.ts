@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { parseEvent } from '../../src/core/events.ts';
 import { KACHE } from '../support/lab.ts';
+import { compileLauncher, endDaemons, hitSocketOf } from '../support/launcher.ts';
 import { type BuildSetting, type CargoRun, cargo, type Observed } from './builds.ts';
 import type { Build, Case } from './case.ts';
 import { Checkout } from './checkout.ts';
@@ -28,6 +29,8 @@ export interface Walked {
   readonly builds: number;
   readonly cleanBuilds: number;
   readonly failing: number;
+  /** Hits that the daemon answered behind a launcher. */
+  readonly answered: number;
   readonly outcomes: Readonly<Record<string, number>>;
   readonly mismatch?: Mismatch;
 }
@@ -39,6 +42,8 @@ export interface WalkOptions {
   readonly clean: CleanResults;
   /** The wrapper to judge, by default kache; null: plain cargo walks, to tell its own limits from errors of kache. */
   readonly wrapper?: string | null;
+  /** Whether kache runs behind its launcher, with a daemon that lives as long as the walk. */
+  readonly launcher?: boolean;
 }
 
 const HOME = process.env['HOME'] ?? '/root';
@@ -50,6 +55,7 @@ class Walker {
   readonly counts = { rounds: 0, builds: 0, cleanBuilds: 0, failing: 0 };
   readonly #case: Case;
   readonly #options: WalkOptions;
+  readonly #wrapper: string;
 
   constructor(walked: Case, options: WalkOptions) {
     this.#case = walked;
@@ -57,6 +63,14 @@ class Walker {
     const sources = render(walked.project);
     this.checkouts = walked.checkouts.map((name) => new Checkout(join(this.root, name), sources));
     mkdirSync(join(this.root, 'home'));
+    const isBehind = options.launcher === true && options.wrapper === undefined;
+    this.#wrapper = isBehind
+      ? compileLauncher(join(this.root, 'bin'), { kache: KACHE, socket: hitSocketOf(this.#store) })
+      : (options.wrapper ?? KACHE);
+  }
+
+  get #store(): string {
+    return join(this.root, 'store');
   }
 
   async walk(): Promise<Mismatch | undefined> {
@@ -83,7 +97,7 @@ class Walker {
     const counts: Record<string, number> = {};
     let log = '';
     try {
-      log = readFileSync(join(this.root, 'store', 'events', 'log'), 'utf8');
+      log = readFileSync(join(this.#store, 'events', 'log'), 'utf8');
     } catch {
       return counts;
     }
@@ -92,6 +106,19 @@ class Walker {
       if (result !== undefined) counts[result] = (counts[result] ?? 0) + 1;
     }
     return counts;
+  }
+
+  /** Calls that the daemon answered. */
+  answered(): number {
+    const { exitCode, stdout } = Bun.spawnSync([KACHE, 'daemon', 'status', '--json'], {
+      env: this.#setting({ KACHE_CACHE_DIR: this.#store }, '').env,
+    });
+    return exitCode === 0 ? (JSON.parse(stdout.toString()) as { hits: number }).hits : 0;
+  }
+
+  end(): void {
+    endDaemons(KACHE, [this.#store]);
+    rmSync(this.root, { recursive: true, force: true });
   }
 
   #checkout(at: number): Checkout {
@@ -131,8 +158,8 @@ class Walker {
       this.#options.wrapper === null
         ? { CARGO_INCREMENTAL: '0' }
         : {
-            RUSTC_WRAPPER: this.#options.wrapper ?? KACHE,
-            KACHE_CACHE_DIR: join(this.root, 'store'),
+            RUSTC_WRAPPER: this.#wrapper,
+            KACHE_CACHE_DIR: this.#store,
             KACHE_CACHE_EXECUTABLES: this.#case.executables ? '1' : '0',
           };
     return cargo(checkout, build, { ...this.#setting(own, checkout.target), run });
@@ -203,10 +230,11 @@ export async function walk(walked: Case, options: WalkOptions): Promise<Walked> 
     const mismatch = await walker.walk();
     return {
       ...walker.counts,
+      answered: options.launcher === true ? walker.answered() : 0,
       outcomes: walker.outcomes(),
       ...(mismatch === undefined ? {} : { mismatch }),
     };
   } finally {
-    rmSync(walker.root, { recursive: true, force: true });
+    walker.end();
   }
 }

@@ -32,11 +32,8 @@ export interface CargoOptions {
   readonly env?: Env;
   /** False: plain cargo, with a target folder of its own. */
   readonly kache?: boolean;
-  /**
-   * Whether Cargo starts the launcher of the store, and that kache. By default as KACHE_TEST_LAUNCHER says, and then
-   * the daemon is there and answers from the first call on.
-   */
-  readonly launcher?: boolean;
+  /** True: behind the launcher of the store, whatever its daemon does; else as {@link Lab.wrapper} says. */
+  readonly launcher?: true;
 }
 
 export class Lab implements Disposable {
@@ -107,15 +104,21 @@ export class Lab implements Disposable {
     return path;
   }
 
+  /** What stands in front of rustc: kache, or the launcher where KACHE_TEST_LAUNCHER says so. */
+  wrapper(store = this.store): string {
+    if (!BEHIND_LAUNCHER) return KACHE;
+    this.wake(store);
+    return this.launcher(store);
+  }
+
   cargo(dir: string, args: readonly string[], options: CargoOptions = {}): CargoResult {
     const before = this.safeEvents().length;
     const store = options.env?.['KACHE_CACHE_DIR'] ?? this.store;
     const isLaunched = options.launcher ?? BEHIND_LAUNCHER;
-    if (options.launcher === undefined && isLaunched && options.kache !== false) this.wake(store);
     const own: Env =
       options.kache === false
         ? { CARGO_TARGET_DIR: this.plainTarget(dir) }
-        : { RUSTC_WRAPPER: isLaunched ? this.launcher(store) : KACHE };
+        : { RUSTC_WRAPPER: options.launcher === true ? this.launcher(store) : this.wrapper(store) };
     const run = Bun.spawnSync(['cargo', ...args], {
       cwd: dir,
       env: this.env({ ...own, ...options.env }),

@@ -80,7 +80,7 @@ export const libraryArguments = ({ dir, compiler, metadata = 'm' }: CrateCall): 
 /** Starts the wrapper on one library crate. */
 export function startCall(lab: Lab, call: CrateCall) {
   mkdirSync(join(call.dir, 'target/debug/deps'), { recursive: true });
-  return Bun.spawn([KACHE, ...libraryArguments(call)], {
+  return Bun.spawn([lab.wrapper(), ...libraryArguments(call)], {
     cwd: call.dir,
     env: lab.env({
       CARGO_MANIFEST_DIR: call.dir,
