@@ -40,7 +40,8 @@ export async function askDaemon(
   // One that makes way for a newer program has ended already.
   if (greeting === 'restart') return undefined;
   const answer = greeting === undefined ? undefined : await daemon.ask(request, untilMs);
-  if (answer !== undefined) return answer;
+  // One that hangs up is about to end.
+  if (answer !== undefined || Date.now() < untilMs) return answer;
   throw new KacheError('daemon-hangs', 'Cannot reach the daemon: it does not answer.', {
     hint: 'Run `kache daemon restart`.',
   });

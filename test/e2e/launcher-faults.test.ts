@@ -78,7 +78,7 @@ onLinux(
 );
 
 onLinux(
-  'a daemon that hangs is waited for once, and makes way when it wakes',
+  'a daemon that hangs is waited for once, and answers again when it wakes',
   async () => {
     const pid = place.startDaemon();
     process.kill(pid, 'SIGSTOP');
@@ -87,9 +87,11 @@ onLinux(
     await until('the socket is taken away', () => !existsSync(place.socket));
     process.kill(pid, 'SIGCONT');
     await place.expectRight(dir, await built);
-    await until('it has ended', () => !place.processes.includes(pid));
+    await until('the socket is back', () => existsSync(place.socket));
+    const before = place.daemon();
+    expect(before?.pid).toBe(pid);
     await place.buildAnew();
-    await place.otherThan(pid);
+    expect(place.daemon()?.hits).toBe((before?.hits ?? 0) + UNITS);
   },
   120_000,
 );
@@ -113,12 +115,19 @@ const outDirOf = (call: Buffer): string => {
   return fields[fields.indexOf('--out-dir') + 1] ?? '';
 };
 
+/** A name nobody has, for the file by which a launcher shows that it can write to the store. */
+const newProof = (): string => place.lab.path(`proof-${crypto.randomUUID()}`);
+
 /** Sends a plan for one file in the folder of outputs, and answers what comes then. */
 const planning =
-  (kind: (outDir: string) => readonly string[], after: (peer: Peer) => void = () => {}): Answer =>
+  (
+    kind: (outDir: string) => readonly string[],
+    after: (peer: Peer) => void = () => {},
+    proof: () => string = newProof,
+  ): Answer =>
   (peer, frame, nth) => {
     if (nth > 1) after(peer);
-    else peer.write(framed(['place', ...kind(outDirOf(frame))].join('\0')));
+    else peer.write(framed(['place', proof(), ...kind(outDirOf(frame))].join('\0')));
   };
 
 const text = (outDir: string): string[] => ['text', 'a', `${outDir}/.kache/0-a`, `${outDir}/a`];
@@ -151,6 +160,11 @@ const LIES: Readonly<Record<string, Answer>> = {
   'a name that is taken': planning((dir) => [...text(dir), 'text', 'b', `${dir}/.kache/0-b`, dir]),
   'a place that cannot be': planning((dir) => [...text(dir), 'text', 'b', '/proc/no/place', '/proc/no/b']),
   'one name for two files': planning((dir) => [...text(dir), ...text(dir)]),
+  'a plan, and a proof that cannot be made': planning(
+    text,
+    (peer) => void peer.write(framed('done\0\0')),
+    () => '/proc/no/proof',
+  ),
   'a plan, and hangs up': planning(text, (peer) => peer.end()),
   'a plan, and then no': planning(text, (peer) => void peer.write(framed('no'))),
   'a plan, and an end without output': planning(text, (peer) => void peer.write(framed('done\0only one'))),
@@ -196,13 +210,14 @@ function holding(at: 'first' | 'last') {
     if (from === 'launcher' || nth !== 1) return frame;
     const fifo = place.lab.path('fifo');
     if (!existsSync(fifo)) Bun.spawnSync(['mkfifo', fifo]);
-    const [word, ...files] = fieldsOf(frame);
+    const [word = '', proof = '', ...files] = fieldsOf(frame);
     const held = ['blob', fifo, '0', 'c', '644', `${outDir}/.kache/${pid}-held`, `${outDir}/held`];
     void reader(fifo).then((end) => {
       process.kill(pid, 'SIGKILL');
       closeSync(end);
     });
-    return Buffer.from([word, ...(at === 'first' ? [...held, ...files] : [...files, ...held])].join('\0'));
+    const all = at === 'first' ? [...held, ...files] : [...files, ...held];
+    return Buffer.from([word, proof, ...all].join('\0'));
   };
 }
 
