@@ -28,7 +28,7 @@ fn main() {
         println!("kache-launcher {BUILD}\nkache {KACHE}\nsocket {SOCKET}");
         return;
     }
-    let error = if args.iter().any(|arg| arg == "--out-dir") {
+    let error = if may_compile(&args[1..]) {
         match ask(&args[1..]) {
             Ok(Some(printed)) if print(&printed).is_ok() => exit(0),
             // Nobody who answers: the next call need not wait, and kache may start another one.
@@ -39,11 +39,16 @@ fn main() {
     } else if Path::new(SOCKET).exists() {
         become_compiler(&args)
     } else {
-        // No output: a question of Cargo to the compiler. Behind it, kache starts the daemon.
+        // A question of Cargo to the compiler. Behind it, kache starts the daemon.
         become_kache(&args)
     };
     eprintln!("kache: cannot run {}: {error}", args[1].to_string_lossy());
     exit(127);
+}
+
+/// Whether this call may make outputs: it names a folder for them, or a file that holds more arguments.
+fn may_compile(call: &[OsString]) -> bool {
+    call.iter().any(|arg| arg.as_bytes().starts_with(b"--out-dir") || arg.as_bytes().starts_with(b"@"))
 }
 
 fn become_kache(args: &[OsString]) -> io::Error {
