@@ -261,10 +261,12 @@ onLinux(
     });
     const rest = ['--crate-name', 'form', 'lib.rs', '--crate-type', 'lib', '--emit=dep-info,metadata,link'];
     place.lab.write(dir, { arguments: ['--out-dir', 'in-file', ...rest].join('\n') });
+    // What a proxy of rustup starts is known where Cargo has named the toolchain.
+    const rustc = `${place.lab.run(['rustc', '--print', 'sysroot']).stdout.trim()}/bin/rustc`;
     const forms = [['--out-dir', 'apart', ...rest], ['--out-dir=joined', ...rest], ['@arguments']];
     for (const [at, form] of forms.entries()) {
       const before = place.lab.events().length;
-      const done = place.lab.run([place.lab.launcher(), 'rustc', ...form], { cwd: dir });
+      const done = place.lab.run([place.lab.launcher(), rustc, ...form], { cwd: dir });
       place.lab.settle();
       expect([done.status, results(place.lab.events().slice(before))]).toEqual([
         0,
