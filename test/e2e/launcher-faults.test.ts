@@ -2,6 +2,7 @@
 // disk is full; blobs go. The build is right each time, or fails as it would without, and the next one has nothing to do.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   closeSync,
@@ -11,6 +12,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -274,6 +276,43 @@ onLinux(
     // Everything is in the store again.
     await place.buildAnew({ evicted: true });
     expect(allHit(await place.buildAnew({ evicted: true }))).toBe(true);
+  },
+  120_000,
+);
+
+onLinux(
+  'a daemon that learns late what was placed knows nothing of what is there by then',
+  async () => {
+    const late = Promise.withResolvers<void>();
+    const real = { KACHE_SOCKET_PATH: place.lab.path('relayed/socket') };
+    let held = false;
+    let isPart = false;
+    using _relay = relayed(async ({ from, nth, frame }) => {
+      if (from === 'launcher' && nth === 1) isPart = fieldsOf(frame).includes('part');
+      if (!isPart || from !== 'launcher' || nth !== 2) return frame;
+      held = true;
+      await late.promise;
+      return frame;
+    });
+    const dir = place.checkout();
+    // The launcher waits in vain, and kache restores the same once more.
+    expect((await place.build(dir, { args: ['build', '--offline', '-j1'] })).status).toBe(0);
+    expect(held).toBe(true);
+    const hits = place.daemon(real)?.hits ?? -1;
+    const edited = 'pub fn number() -> u32 { let unused = 2; 8 }\n';
+    writeFileSync(join(dir, 'part/src/lib.rs'), edited);
+    appendFileSync(join(dir, 'gate/build.rs'), '// Runs once more.\n');
+    const gate = place.gate();
+    const before = place.lab.events().length;
+    const pending = place.build(dir, { wrapper: KACHE, env: gate.env });
+    const isCompiled = () =>
+      results(place.lab.events().slice(before)).some((line) => line.startsWith('part lib'));
+    await until('the edited crate is there, and its dependent waits', () => gate.reached() && isCompiled());
+    late.resolve();
+    await until('the daemon has heard it', () => place.daemon(real)?.hits === hits + 1);
+    gate.open();
+    expect((await pending).status).toBe(0);
+    expect(Bun.spawnSync([join(dir, 'target/debug/small')]).stdout.toString()).toBe('word 16 included\n');
   },
   120_000,
 );
