@@ -1,6 +1,15 @@
 // The server for launchers, with an answerer of the test's own and with clients that do everything a launcher never does.
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { existsSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -10,13 +19,28 @@ import {
   placeSeenFromHere,
 } from '../../src/daemon/hits.ts';
 import type { Answerer, HitAnswer, LaunchedCall, PlacedFile, PlacedWay } from '../../src/daemon/protocol.ts';
+import { signatureNow } from '../../src/store/hashes.ts';
 
 let dir: string;
 let socket: string;
+/** What every hit brings, already in its place. */
+let text: Extract<PlacedFile, { kind: 'text' }>;
+let blob: Extract<PlacedFile, { kind: 'blob' }>;
 const home = process.cwd();
 beforeEach(() => {
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'kache-test-hits-')));
   socket = join(dir, 'socket-hits');
+  text = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: join(dir, 'a.d') };
+  blob = {
+    kind: 'blob',
+    source: '/store/blobs/ab/abc',
+    sizeBytes: 12,
+    ways: ['hardlinked', 'copied'],
+    mode: 0o644,
+    aside: '/out/.kache/1-a.rlib',
+    target: join(dir, 'a.rlib'),
+  };
+  for (const { target } of [text, blob]) writeFileSync(target, target);
 });
 afterEach(() => {
   // The server leaves no folder in use, and goes to the root for that.
@@ -55,7 +79,7 @@ class Served implements Disposable {
 
   hit(made: Partial<HitAnswer> = {}): HitAnswer {
     return {
-      files: [TEXT, BLOB],
+      files: [text, blob],
       stdout: 'out\n',
       stderr: 'err\n',
       settle: (ways) => {
@@ -73,20 +97,17 @@ class Served implements Disposable {
   }
 }
 
-const TEXT: PlacedFile = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: '/out/a.d' };
-const BLOB: PlacedFile = {
-  kind: 'blob',
-  source: '/store/blobs/ab/abc',
-  sizeBytes: 12,
-  ways: ['hardlinked', 'copied'],
-  mode: 0o644,
-  aside: '/out/.kache/1-a.rlib',
-  target: '/out/a.rlib',
-};
-const PLAN = [
-  ...['place', 'text', TEXT.text, TEXT.aside, TEXT.target],
-  ...['blob', BLOB.source, '12', 'hc', '644', BLOB.aside, BLOB.target],
-].join('\0');
+const plan = (): string =>
+  [
+    ...['place', 'text', text.text, text.aside, text.target],
+    ...['blob', blob.source, '12', 'hc', '644', blob.aside, blob.target],
+  ].join('\0');
+
+const stateOf = (path: string): string => signatureNow(path) ?? '';
+
+/** What a launcher says when every file is in its place. */
+const placed = (letters: string, states = [stateOf(text.target), stateOf(blob.target)]): string =>
+  ['placed', letters, ...states].join('\0');
 
 const framed = (body: Uint8Array | string): Buffer => {
   const bytes = Buffer.from(body);
@@ -195,7 +216,7 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
   const peer = await Peer.connect();
   const env = ['EMPTY=', 'TWO=a=b', 'CARGO_BIN_EXE_my-bin=/x', 'LINES=a\nb', '__proto__=1', 'ÄÖ=ü'];
   peer.write(framed(request({ argv: ['rustc', '', '--cfg', 'a="b"'], env })));
-  expect(await peer.frame()).toBe(PLAN);
+  expect(await peer.frame()).toBe(plan());
   expect([served.requests, served.server.answered, events]).toEqual([1, 0, []]);
   expect(served.folders).toEqual([dir]);
   const [call] = served.calls;
@@ -209,7 +230,7 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
     ['__proto__', '1'],
     ['ÄÖ', 'ü'],
   ]);
-  peer.write(framed('placed\0-h'));
+  peer.write(framed(placed('-h')));
   expect(await peer.frame()).toBe('done\0out\n\0err\n');
   await peer.closed();
   expect(events).toEqual([`settled text,hardlinked in ${dir}`, `noted in ${dir}`]);
@@ -221,12 +242,12 @@ test('a call in pieces, and two at once', async () => {
   served.next = served.hit();
   const [one, two] = [await Peer.connect(), await Peer.connect()];
   for (const byte of framed(request())) one.write(Uint8Array.of(byte));
-  expect(await one.frame()).toBe(PLAN);
+  expect(await one.frame()).toBe(plan());
   two.write(framed(request()));
-  expect(await two.frame()).toBe(PLAN);
-  two.write(framed('placed\0-c'));
+  expect(await two.frame()).toBe(plan());
+  two.write(framed(placed('-c')));
   expect(await two.frame()).toStartWith('done');
-  one.write(framed('placed\0-r'));
+  one.write(framed(placed('-r')));
   expect(await one.frame()).toStartWith('done');
   expect(served.settled).toEqual([
     [undefined, 'copied'],
@@ -256,7 +277,7 @@ test('what is no call is answered with no, and nobody is asked', async () => {
   for (const [name, body] of Object.entries(NO_CALLS))
     expect([name, await ask(body())]).toEqual([name, 'no']);
   expect([served.calls, served.lines]).toEqual([[], []]);
-  expect(await ask(request())).toBe(PLAN);
+  expect(await ask(request())).toBe(plan());
 });
 
 test('a byte order mark is a part of what it stands in front of', async () => {
@@ -288,8 +309,8 @@ test('an answer that would not survive the way is none', async () => {
   for (const made of [
     { stdout: 'a\0b' },
     { stderr: '\0' },
-    { files: [{ ...TEXT, text: '\0' }] },
-    { files: [BLOB, { ...BLOB, target: '/out/\0' }] },
+    { files: [{ ...text, text: '\0' }] },
+    { files: [blob, { ...blob, target: '/out/\0' }] },
   ]) {
     served.next = served.hit(made);
     expect(await ask(request())).toBe('no');
@@ -300,11 +321,16 @@ test('an answer that would not survive the way is none', async () => {
 test('files that did not come into their places are nothing to settle', async () => {
   using served = new Served();
   served.next = served.hit();
-  const replies = ['failed', '', 'placed', 'placed\0', 'placed\0-', 'placed\0-h-', 'PLACED\0-h', request()];
+  const [one, two] = [stateOf(text.target), stateOf(blob.target)];
+  const replies = [
+    ...['failed', '', 'placed', 'placed\0', 'placed\0-', 'placed\0-h-', request()],
+    ...[placed('-h').toUpperCase(), placed('-h', []), placed('-h', [one]), placed('-h', [two, one])],
+    placed('-h', [one, two.replace(/^\d+/, '1')]),
+  ];
   for (const reply of replies) {
     const peer = await Peer.connect();
     peer.write(framed(request()));
-    expect(await peer.frame()).toBe(PLAN);
+    expect(await peer.frame()).toBe(plan());
     peer.write(framed(reply));
     expect([reply, await peer.frame()]).toEqual([reply, 'no']);
     await peer.closed();
@@ -312,20 +338,48 @@ test('files that did not come into their places are nothing to settle', async ()
   expect([served.settled, served.noted, served.server.answered]).toEqual([[], 0, 0]);
 });
 
+test('what is there by now must be what was placed; links that came since are nothing', async () => {
+  using served = new Served();
+  const states: (readonly string[])[] = [];
+  served.next = served.hit({ settle: (_, given) => states.push(given) });
+  const settledAfter = async (meanwhile: () => void): Promise<string | undefined> => {
+    const peer = await Peer.connect();
+    peer.write(framed(request()));
+    expect(await peer.frame()).toBe(plan());
+    const reply = placed('-h');
+    meanwhile();
+    peer.write(framed(reply));
+    return (await peer.frame())?.split('\0')[0];
+  };
+  const then = stateOf(blob.target);
+  expect(await settledAfter(() => linkSync(blob.target, join(dir, 'linked')))).toBe('done');
+  expect(states).toEqual([[stateOf(text.target), then]]);
+  expect(stateOf(blob.target)).not.toBe(then);
+  expect(await settledAfter(() => writeFileSync(blob.target, 'other'))).toBe('no');
+  expect(
+    await settledAfter(() => {
+      writeFileSync(`${text.target}.new`, text.target);
+      renameSync(`${text.target}.new`, text.target);
+    }),
+  ).toBe('no');
+  expect(await settledAfter(() => rmSync(blob.target))).toBe('no');
+  expect(states.length).toBe(1);
+});
+
 test('a launcher that dies between the plan and its end leaves nothing behind', async () => {
   using served = new Served();
   served.next = served.hit();
-  for (const last of [undefined, framed('placed\0-h').subarray(0, 6)]) {
+  for (const last of [undefined, framed(placed('-h')).subarray(0, 6)]) {
     const peer = await Peer.connect();
     peer.write(framed(request()));
-    expect(await peer.frame()).toBe(PLAN);
+    expect(await peer.frame()).toBe(plan());
     if (last !== undefined) peer.write(last);
     peer.hangUp();
   }
   const late = await Peer.connect();
   late.write(framed(request()).subarray(0, 20));
   late.hangUp();
-  expect(await ask(request())).toBe(PLAN);
+  expect(await ask(request())).toBe(plan());
   expect([served.settled, served.noted, served.requests]).toEqual([[], 0, 3]);
 });
 
@@ -337,9 +391,9 @@ test('whatever throws is a no before the output, and nothing behind it', async (
   const whole = async (): Promise<string | undefined> => {
     const peer = await Peer.connect();
     peer.write(framed(request()));
-    const plan = await peer.frame();
-    if (plan === 'no') return plan;
-    peer.write(framed('placed\0-h'));
+    const first = await peer.frame();
+    if (first === 'no') return first;
+    peer.write(framed(placed('-h')));
     const last = await peer.frame();
     await peer.closed();
     return last;
@@ -359,17 +413,18 @@ test('whatever throws is a no before the output, and nothing behind it', async (
 
 test('answers of several megabytes arrive whole', async () => {
   using served = new Served();
-  const text = 'a line that is long enough\n'.repeat(100_000);
-  const files = Array.from({ length: 3 }, (_, n): PlacedFile => ({ ...TEXT, text: `${n}${text}` }));
-  served.next = served.hit({ files, stdout: text, stderr: `${text}!` });
+  const long = 'a line that is long enough\n'.repeat(100_000);
+  const files = Array.from({ length: 3 }, (_, n): PlacedFile => ({ ...text, text: `${n}${long}` }));
+  served.next = served.hit({ files, stdout: long, stderr: `${long}!` });
   const peers = await Promise.all([Peer.connect(), Peer.connect()]);
   for (const peer of peers) peer.write(framed(request()));
   for (const peer of peers) {
-    const plan = (await peer.frame())?.split('\0') ?? [];
-    expect(plan.length).toBe(13);
-    expect([2, 6, 10].map((at) => plan[at] === `${(at - 2) / 4}${text}`)).toEqual([true, true, true]);
-    peer.write(framed('placed\0---'));
-    expect((await peer.frame()) === `done\0${text}\0${text}!`).toBe(true);
+    const fields = (await peer.frame())?.split('\0') ?? [];
+    expect(fields.length).toBe(13);
+    expect([2, 6, 10].map((at) => fields[at] === `${(at - 2) / 4}${long}`)).toEqual([true, true, true]);
+    const state = stateOf(text.target);
+    peer.write(framed(placed('---', [state, state, state])));
+    expect((await peer.frame()) === `done\0${long}\0${long}!`).toBe(true);
     await peer.closed();
   }
   expect(served.noted).toBe(2);

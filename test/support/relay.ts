@@ -130,7 +130,7 @@ class Line {
 
   end(): void {
     this.#turn = this.#turn.then(async () => {
-      (await this.#daemon)?.end();
+      (await this.#daemon)?.shutdown();
     });
   }
 }
