@@ -284,8 +284,9 @@ export function answer(input: WrapperInput): HitAnswer | 'absent' | 'none' {
     files: mapList(plan.placements, (file) => placedFile(store, file)),
     stdout: plan.stdout,
     stderr: plan.stderr,
-    settle: (ways) => {
-      hit.bytes = timed(call.phases, 'restore', () => settleRestored(call, base, { found, plan, ways }));
+    settle: (ways, states) => {
+      const carriedOut = { found, plan, ways, states };
+      hit.bytes = timed(call.phases, 'restore', () => settleRestored(call, base, carriedOut));
     },
     note: () => noteHit(call, base, hit),
   };

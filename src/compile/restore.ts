@@ -157,21 +157,25 @@ interface CarriedOut {
   readonly found: Found;
   readonly plan: RestorePlan;
   readonly ways: Ways;
+  /** The state of each file when another process had put it there: by now it may be another one. */
+  readonly states?: readonly string[];
 }
 
 /** What the store has to know of files that are in their places now; returns how many bytes came in which way. */
-export function settleRestored(call: Call, base: KeyBase, { found, plan, ways }: CarriedOut): RestoredBytes {
+export function settleRestored(call: Call, base: KeyBase, carriedOut: CarriedOut): RestoredBytes {
   const { store } = call;
+  const { found, plan, ways, states } = carriedOut;
   const bytes: RestoredBytes = { reflinked: 0, hardlinked: 0, copied: 0 };
-  const outputs: Proven[] = [];
+  const outputs: InPlace[] = [];
   for (let at = 0; at < plan.placements.length; at++) {
     const [file, way] = [plan.placements[at], ways[at]];
     if (file?.kind !== 'blob' || way === undefined) continue;
     const { output } = file;
     bytes[way] += output.stored.sizeBytes;
-    outputs.push(output);
     // Only now: the rename of a link moves the ctime once more.
     if (way === 'hardlinked') sealAgain(store, output.stored.blob, output.proof);
+    const state = states === undefined ? signatureNow(file.target) : states[at];
+    if (state !== undefined) outputs.push({ ...output, state });
   }
   rememberRestored(call, base, { outputs, identity: found.key.identity });
   touchEntry(store, found.entry.key);
@@ -195,6 +199,7 @@ function drop(
   return { kind: 'damaged', reason };
 }
 
+type InPlace = Proven & { readonly state: string };
 type Proven = { readonly planned: PlannedOutput; readonly stored: StoredOutput; readonly proof: Proof };
 
 function matchOutputs(
@@ -263,16 +268,13 @@ function announcement({ invocation }: Call, emit: string): string | undefined {
 function rememberRestored(
   call: Call,
   base: KeyBase,
-  restored: { outputs: readonly Proven[]; identity: CacheKey },
+  restored: { outputs: readonly InPlace[]; identity: CacheKey },
 ): void {
   const { invocation } = call;
   const { outputs, identity } = restored;
   const files: Record<string, OutputState> = {};
-  for (const { planned, stored } of outputs) {
-    const signature = signatureNow(`${invocation.outDir}/${planned.name}`);
-    if (signature !== undefined)
-      files[planned.name] = [signature, standsFor(planned.kind, stored.blob, identity), call.store.boot];
-  }
+  for (const { planned, stored, state } of outputs)
+    files[planned.name] = [state, standsFor(planned.kind, stored.blob, identity), call.store.boot];
   const [first] = outputs;
   if (first === undefined) return;
   recordOutputs(call, base.externs, { first: `${invocation.outDir}/${first.planned.name}`, files });

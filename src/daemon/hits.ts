@@ -2,7 +2,7 @@
 // of a hit in place and prints, or starts the wrapper. Deciding is done here, in a process that is warm; nothing outside
 // the store is written here. The grammar is in docs/daemon-protocol.md.
 import { chmodSync, readlinkSync, statSync } from 'node:fs';
-import { removeFile, stat } from '../sys/files.ts';
+import { removeFile, signatureOf, stat } from '../sys/files.ts';
 import type { Answerer, HitAnswer, LaunchedCall, PlacedFile, PlacedWay } from './protocol.ts';
 
 /** The first word of every request. Another form of request or answer is another word. */
@@ -135,16 +135,18 @@ export class HitServer implements Disposable {
     return texts.some((text) => text.includes('\0')) ? undefined : answer;
   }
 
-  /** The second frame: `placed` and a letter for each file. */
+  /** The second frame: `placed`, a letter for each file, and the state of each. */
   #settle(peer: Bun.Socket<Connection>, answer: HitAnswer & { readonly cwd: string }, text: string): void {
-    const [verb, letters = ''] = text.split('\0');
+    const [verb, letters = '', ...states] = text.split('\0');
     const ways = [...letters].map((letter) => WAYS[letter]);
     const settled =
       takeAway(answer.proof) &&
       verb === 'placed' &&
       ways.length === answer.files.length &&
       this.#inFolder(answer.cwd, () => {
-        answer.settle(ways);
+        // A launcher that has waited in vain is no more, and what came after it is not ours to remember.
+        if (!answer.files.every(({ target }, at) => isContentOf(states[at], target))) return false;
+        answer.settle(ways, states);
         return true;
       }) === true;
     if (!settled) {
@@ -176,6 +178,13 @@ export function takeAway(path: string): boolean {
   const isThere = stat(path) !== undefined;
   removeFile(path);
   return isThere;
+}
+
+/** Whether a file is the one that was in this state: links that come and go move its ctime. */
+function isContentOf(state: string | undefined, path: string): boolean {
+  const info = stat(path);
+  const withoutCtime = (signature: string): string => signature.slice(0, signature.lastIndexOf(':'));
+  return info !== undefined && state !== undefined && withoutCtime(signatureOf(info)) === withoutCtime(state);
 }
 
 /** What makes paths mean the same to two processes: their mount namespace and their root, as each sees its own. */

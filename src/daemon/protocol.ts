@@ -125,8 +125,11 @@ export interface HitAnswer {
   /** To be printed when every file is in its place. */
   readonly stdout: string;
   readonly stderr: string;
-  /** Every file is in its place, each by one of its ways (a text by none). Before anything is printed. */
-  readonly settle: (ways: readonly (PlacedWay | undefined)[]) => void;
+  /**
+   * Every file is in its place, each by one of its ways (a text by none), and was in this state there (signatureOf).
+   * Before anything is printed.
+   */
+  readonly settle: (ways: readonly (PlacedWay | undefined)[], states: readonly string[]) => void;
   /** What nobody waits for. */
   readonly note: () => void;
 }

@@ -78,10 +78,11 @@ fn ask(call: &[OsString]) -> Option<Printed> {
         return None;
     }
     let proof = path(fields.next()?);
-    let ways = put_in_place(&files(&mut fields)?)?;
+    let files = files(&mut fields)?;
+    let ways = put_in_place(&files)?;
     // Only who can write to the store is believed.
     create(&proof, 0o600).ok()?;
-    send(&mut daemon, &[b"placed", ways.as_slice()].join(&0)).ok()?;
+    send(&mut daemon, &report(&files, &ways)?).ok()?;
     let last = receive(&mut daemon).ok()?;
     let mut fields = last.split(|byte| *byte == 0);
     match (fields.next()?, fields.next()?, fields.next()?) {
@@ -174,6 +175,18 @@ fn put_in_place(files: &[Placed]) -> Option<Vec<u8>> {
         }
     }
     moved.ok()
+}
+
+/// The way of each file, and its state in its place: the daemon may hear of it when something else is there.
+fn report(files: &[Placed], ways: &[u8]) -> Option<Vec<u8>> {
+    let mut report = [b"placed", ways].join(&0);
+    for file in files {
+        let info = fs::symlink_metadata(&file.target).ok()?;
+        let (modified, changed) = ((info.mtime(), info.mtime_nsec()), (info.ctime(), info.ctime_nsec()));
+        let times = format!("{}.{}:{}.{}", modified.0, modified.1, changed.0, changed.1);
+        report.extend(format!("\0{}:{}:{times}", info.ino(), info.size()).as_bytes());
+    }
+    Some(report)
 }
 
 /// Makes one file under its name aside, and its folder when that is missing; says by which way.

@@ -1,6 +1,15 @@
 // The server for launchers, with an answerer of the test's own and with clients that do everything a launcher never does.
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { existsSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -10,13 +19,28 @@ import {
   placeSeenFromHere,
 } from '../../src/daemon/hits.ts';
 import type { Answerer, HitAnswer, LaunchedCall, PlacedFile, PlacedWay } from '../../src/daemon/protocol.ts';
+import { signatureNow } from '../../src/store/hashes.ts';
 
 let dir: string;
 let socket: string;
+/** What every hit brings, already in its place. */
+let text: Extract<PlacedFile, { kind: 'text' }>;
+let blob: Extract<PlacedFile, { kind: 'blob' }>;
 const home = process.cwd();
 beforeEach(() => {
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'kache-test-hits-')));
   socket = join(dir, 'socket-hits');
+  text = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: join(dir, 'a.d') };
+  blob = {
+    kind: 'blob',
+    source: '/store/blobs/ab/abc',
+    sizeBytes: 12,
+    ways: ['hardlinked', 'copied'],
+    mode: 0o644,
+    aside: '/out/.kache/1-a.rlib',
+    target: join(dir, 'a.rlib'),
+  };
+  for (const { target } of [text, blob]) writeFileSync(target, target);
 });
 afterEach(() => {
   // The server leaves no folder in use, and goes to the root for that.
@@ -58,7 +82,7 @@ class Served implements Disposable {
   hit(made: Partial<HitAnswer> = {}): HitAnswer {
     return {
       proof: proof(),
-      files: [TEXT, BLOB],
+      files: [text, blob],
       stdout: 'out\n',
       stderr: 'err\n',
       settle: (ways) => {
@@ -76,27 +100,19 @@ class Served implements Disposable {
   }
 }
 
-const TEXT: PlacedFile = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: '/out/a.d' };
-const BLOB: PlacedFile = {
-  kind: 'blob',
-  source: '/store/blobs/ab/abc',
-  sizeBytes: 12,
-  ways: ['hardlinked', 'copied'],
-  mode: 0o644,
-  aside: '/out/.kache/1-a.rlib',
-  target: '/out/a.rlib',
-};
 const proof = (): string => join(dir, 'proof');
 const plan = (): string =>
   [
-    ...['place', proof(), 'text', TEXT.text, TEXT.aside, TEXT.target],
-    ...['blob', BLOB.source, '12', 'hc', '644', BLOB.aside, BLOB.target],
+    ...['place', proof(), 'text', text.text, text.aside, text.target],
+    ...['blob', blob.source, '12', 'hc', '644', blob.aside, blob.target],
   ].join('\0');
 
-/** What a launcher says that has placed its files and can write to the store. */
-function placed(letters: string): Buffer {
+const stateOf = (path: string): string => signatureNow(path) ?? '';
+
+/** What a launcher says that can write to the store, when every file is in its place. */
+function placed(letters: string, states = [stateOf(text.target), stateOf(blob.target)]): string {
   writeFileSync(proof(), '');
-  return framed(`placed\0${letters}`);
+  return ['placed', letters, ...states].join('\0');
 }
 
 const framed = (body: Uint8Array | string): Buffer => {
@@ -220,7 +236,7 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
     ['__proto__', '1'],
     ['ÄÖ', 'ü'],
   ]);
-  peer.write(placed('-h'));
+  peer.write(framed(placed('-h')));
   expect(await peer.frame()).toBe('done\0out\n\0err\n');
   await peer.closed();
   expect(events).toEqual([`settled text,hardlinked in ${dir}`, `noted in ${dir}`]);
@@ -235,9 +251,9 @@ test('a call in pieces, and two at once', async () => {
   expect(await one.frame()).toBe(plan());
   two.write(framed(request()));
   expect(await two.frame()).toBe(plan());
-  two.write(placed('-c'));
+  two.write(framed(placed('-c')));
   expect(await two.frame()).toStartWith('done');
-  one.write(placed('-r'));
+  one.write(framed(placed('-r')));
   expect(await one.frame()).toStartWith('done');
   expect(served.settled).toEqual([
     [undefined, 'copied'],
@@ -299,8 +315,8 @@ test('an answer that would not survive the way is none', async () => {
   for (const made of [
     { stdout: 'a\0b' },
     { stderr: '\0' },
-    { files: [{ ...TEXT, text: '\0' }] },
-    { files: [BLOB, { ...BLOB, target: '/out/\0' }] },
+    { files: [{ ...text, text: '\0' }] },
+    { files: [blob, { ...blob, target: '/out/\0' }] },
   ]) {
     served.next = served.hit(made);
     expect(await ask(request())).toBe('no');
@@ -311,7 +327,12 @@ test('an answer that would not survive the way is none', async () => {
 test('files that did not come into their places are nothing to settle', async () => {
   using served = new Served();
   served.next = served.hit();
-  const replies = ['failed', '', 'placed', 'placed\0', 'placed\0-', 'placed\0-h-', 'PLACED\0-h', request()];
+  const [one, two] = [stateOf(text.target), stateOf(blob.target)];
+  const replies = [
+    ...['failed', '', 'placed', 'placed\0', 'placed\0-', 'placed\0-h-', request()],
+    ...[placed('-h').toUpperCase(), placed('-h', []), placed('-h', [one]), placed('-h', [two, one])],
+    placed('-h', [one, two.replace(/^\d+/, '1')]),
+  ];
   for (const reply of replies) {
     const peer = await Peer.connect();
     peer.write(framed(request()));
@@ -331,14 +352,44 @@ test('who cannot write to the store is not believed', async () => {
   const peer = await Peer.connect();
   peer.write(framed(request()));
   expect(await peer.frame()).toBe(plan());
-  peer.write(framed('placed\0-h'));
+  const said = framed(placed('-h'));
+  rmSync(proof());
+  peer.write(said);
   expect([await peer.frame(), served.settled, served.noted]).toEqual(['no', [], 0]);
+});
+
+test('what is there by now must be what was placed; links that came since are nothing', async () => {
+  using served = new Served();
+  const states: (readonly string[])[] = [];
+  served.next = served.hit({ settle: (_, given) => states.push(given) });
+  const settledAfter = async (meanwhile: () => void): Promise<string | undefined> => {
+    const peer = await Peer.connect();
+    peer.write(framed(request()));
+    expect(await peer.frame()).toBe(plan());
+    const reply = placed('-h');
+    meanwhile();
+    peer.write(framed(reply));
+    return (await peer.frame())?.split('\0')[0];
+  };
+  const then = stateOf(blob.target);
+  expect(await settledAfter(() => linkSync(blob.target, join(dir, 'linked')))).toBe('done');
+  expect(states).toEqual([[stateOf(text.target), then]]);
+  expect(stateOf(blob.target)).not.toBe(then);
+  expect(await settledAfter(() => writeFileSync(blob.target, 'other'))).toBe('no');
+  expect(
+    await settledAfter(() => {
+      writeFileSync(`${text.target}.new`, text.target);
+      renameSync(`${text.target}.new`, text.target);
+    }),
+  ).toBe('no');
+  expect(await settledAfter(() => rmSync(blob.target))).toBe('no');
+  expect(states.length).toBe(1);
 });
 
 test('a launcher that dies between the plan and its end leaves nothing behind', async () => {
   using served = new Served();
   served.next = served.hit();
-  for (const last of [undefined, placed('-h').subarray(0, 6)]) {
+  for (const last of [undefined, framed(placed('-h')).subarray(0, 6)]) {
     const peer = await Peer.connect();
     peer.write(framed(request()));
     expect(await peer.frame()).toBe(plan());
@@ -360,9 +411,9 @@ test('whatever throws is a no before the output, and nothing behind it', async (
   const whole = async (): Promise<string | undefined> => {
     const peer = await Peer.connect();
     peer.write(framed(request()));
-    const plan = await peer.frame();
-    if (plan === 'no') return plan;
-    peer.write(placed('-h'));
+    const first = await peer.frame();
+    if (first === 'no') return first;
+    peer.write(framed(placed('-h')));
     const last = await peer.frame();
     await peer.closed();
     return last;
@@ -382,17 +433,18 @@ test('whatever throws is a no before the output, and nothing behind it', async (
 
 test('answers of several megabytes arrive whole', async () => {
   using served = new Served();
-  const text = 'a line that is long enough\n'.repeat(100_000);
-  const files = Array.from({ length: 3 }, (_, n): PlacedFile => ({ ...TEXT, text: `${n}${text}` }));
-  served.next = served.hit({ files, stdout: text, stderr: `${text}!` });
+  const long = 'a line that is long enough\n'.repeat(100_000);
+  const files = Array.from({ length: 3 }, (_, n): PlacedFile => ({ ...text, text: `${n}${long}` }));
+  served.next = served.hit({ files, stdout: long, stderr: `${long}!` });
   const peers = await Promise.all([Peer.connect(), Peer.connect()]);
   for (const peer of peers) peer.write(framed(request()));
   for (const peer of peers) {
-    const plan = (await peer.frame())?.split('\0') ?? [];
-    expect(plan.length).toBe(14);
-    expect([3, 7, 11].map((at) => plan[at] === `${(at - 3) / 4}${text}`)).toEqual([true, true, true]);
-    peer.write(placed('---'));
-    expect((await peer.frame()) === `done\0${text}\0${text}!`).toBe(true);
+    const fields = (await peer.frame())?.split('\0') ?? [];
+    expect(fields.length).toBe(14);
+    expect([3, 7, 11].map((at) => fields[at] === `${(at - 3) / 4}${long}`)).toEqual([true, true, true]);
+    const state = stateOf(text.target);
+    peer.write(framed(placed('---', [state, state, state])));
+    expect((await peer.frame()) === `done\0${long}\0${long}!`).toBe(true);
     await peer.closed();
   }
   expect(served.noted).toBe(2);

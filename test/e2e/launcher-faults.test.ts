@@ -2,6 +2,7 @@
 // disk is full; blobs go. The build is right each time, or fails as it would without, and the next one has nothing to do.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   closeSync,
@@ -11,6 +12,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -289,6 +291,43 @@ onLinux(
     // Everything is in the store again.
     await place.buildAnew({ evicted: true });
     expect(allHit(await place.buildAnew({ evicted: true }))).toBe(true);
+  },
+  120_000,
+);
+
+onLinux(
+  'a daemon that learns late what was placed knows nothing of what is there by then',
+  async () => {
+    const late = Promise.withResolvers<void>();
+    let [part, isHeld, answer] = [0, false, ''];
+    using _relay = relayed(async ({ from, nth, frame, connection }) => {
+      if (nth === 1 && from === 'launcher' && fieldsOf(frame).includes('part')) part = connection;
+      if (connection !== part || nth !== 2) return frame;
+      if (from === 'daemon') answer = fieldsOf(frame)[0] ?? '';
+      else {
+        isHeld = true;
+        await late.promise;
+      }
+      return frame;
+    });
+    const dir = place.checkout();
+    // The launcher waits in vain, and kache restores the same once more.
+    expect((await place.build(dir, { args: ['build', '--offline', '-j1'] })).status).toBe(0);
+    expect(isHeld).toBe(true);
+    const edited = 'pub fn number() -> u32 { let unused = 2; 8 }\n';
+    writeFileSync(join(dir, 'part/src/lib.rs'), edited);
+    appendFileSync(join(dir, 'gate/build.rs'), '// Runs once more.\n');
+    const gate = place.gate();
+    const before = place.lab.events().length;
+    const pending = place.build(dir, { wrapper: KACHE, env: gate.env });
+    const isCompiled = () =>
+      results(place.lab.events().slice(before)).some((line) => line.startsWith('part lib'));
+    await until('the edited crate is there, and its dependent waits', () => gate.reached() && isCompiled());
+    late.resolve();
+    await until('the daemon has heard it', () => answer !== '');
+    gate.open();
+    expect((await pending).status).toBe(0);
+    expect(Bun.spawnSync([join(dir, 'target/debug/small')]).stdout.toString()).toBe('word 16 included\n');
   },
   120_000,
 );

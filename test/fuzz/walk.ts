@@ -1,16 +1,17 @@
 // Walks through a case: after every round, each build through kache must be the clean build without it, and a second
 // one must find nothing to do.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { parseEvent } from '../../src/core/events.ts';
 import { KACHE } from '../support/lab.ts';
-import { compileLauncher, endDaemons, hitSocketOf } from '../support/launcher.ts';
+import { compileLauncher, endDaemons, hitSocketOf, WAKE_DAEMON } from '../support/launcher.ts';
 import { type BuildSetting, type CargoRun, cargo, type Observed } from './builds.ts';
 import type { Build, Case } from './case.ts';
 import { Checkout } from './checkout.ts';
 import { render } from './project.ts';
+import { spawn } from './spawn.ts';
 
 export type MismatchKind = 'status' | 'diagnostics' | 'program' | 'second-build';
 
@@ -55,6 +56,7 @@ class Walker {
   readonly counts = { rounds: 0, builds: 0, cleanBuilds: 0, failing: 0 };
   readonly #case: Case;
   readonly #options: WalkOptions;
+  readonly #isBehindLauncher: boolean;
   readonly #wrapper: string;
 
   constructor(walked: Case, options: WalkOptions) {
@@ -63,8 +65,8 @@ class Walker {
     const sources = render(walked.project);
     this.checkouts = walked.checkouts.map((name) => new Checkout(join(this.root, name), sources));
     mkdirSync(join(this.root, 'home'));
-    const isBehind = options.launcher === true && options.wrapper === undefined;
-    this.#wrapper = isBehind
+    this.#isBehindLauncher = options.launcher === true && options.wrapper === undefined;
+    this.#wrapper = this.#isBehindLauncher
       ? compileLauncher(join(this.root, 'bin'), { kache: KACHE, socket: hitSocketOf(this.#store) })
       : (options.wrapper ?? KACHE);
   }
@@ -110,6 +112,7 @@ class Walker {
 
   /** Calls that the daemon answered. */
   answered(): number {
+    if (!this.#isBehindLauncher) return 0;
     const { exitCode, stdout } = Bun.spawnSync([KACHE, 'daemon', 'status', '--json'], {
       env: this.#setting({ KACHE_CACHE_DIR: this.#store }, '').env,
     });
@@ -151,8 +154,9 @@ class Walker {
     };
   }
 
-  #cached(build: Build, run = true): Promise<CargoRun> {
+  async #cached(build: Build, run = true): Promise<CargoRun> {
     this.counts.builds++;
+    if (this.#isBehindLauncher) await this.#wake();
     const checkout = this.#checkout(build.at);
     const own: Record<string, string> =
       this.#options.wrapper === null
@@ -162,7 +166,14 @@ class Walker {
             KACHE_CACHE_DIR: this.#store,
             KACHE_CACHE_EXECUTABLES: this.#case.executables ? '1' : '0',
           };
-    return cargo(checkout, build, { ...this.#setting(own, checkout.target), run });
+    return await cargo(checkout, build, { ...this.#setting(own, checkout.target), run });
+  }
+
+  /** After misses the daemon passes calls by; here it is to answer as many as it can. */
+  async #wake(): Promise<void> {
+    const socket = hitSocketOf(this.#store);
+    if (!existsSync(socket)) return;
+    await spawn([process.execPath, WAKE_DAEMON, socket], { cwd: this.root, env: this.#setting({}, '').env });
   }
 
   async #clean(build: Build): Promise<Observed> {
@@ -230,7 +241,7 @@ export async function walk(walked: Case, options: WalkOptions): Promise<Walked> 
     const mismatch = await walker.walk();
     return {
       ...walker.counts,
-      answered: options.launcher === true ? walker.answered() : 0,
+      answered: walker.answered(),
       outcomes: walker.outcomes(),
       ...(mismatch === undefined ? {} : { mismatch }),
     };

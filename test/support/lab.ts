@@ -3,15 +3,13 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
-import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
+import { compileLauncher, endDaemons, hitSocketOf, WAKE_DAEMON } from './launcher.ts';
 
 /** The binary under test: KACHE_BINARY, else what `npm run build` wrote. */
 export const KACHE = process.env['KACHE_BINARY'] ?? join(import.meta.dir, '..', '..', 'dist', 'kache');
 
 /** Whether every build of a laboratory goes through a launcher. */
 const BEHIND_LAUNCHER = process.env['KACHE_TEST_LAUNCHER'] === '1';
-
-const WAKE_DAEMON = join(import.meta.dir, 'wake-daemon.ts');
 
 const HOME = process.env['HOME'] ?? '/root';
 const CARGO_HOME = process.env['CARGO_HOME'] ?? join(HOME, '.cargo');

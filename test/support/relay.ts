@@ -90,6 +90,8 @@ class Line {
   #asked = 0;
   #answered = 0;
   #pid = 0;
+  /** What the launcher has said is handed on in its order, also when it is no more. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(launcher: Bun.Socket<Line>, options: { real: string; connection: number; pass: Pass }) {
     this.#launcher = launcher;
@@ -104,11 +106,14 @@ class Line {
     });
   }
 
-  async fromLauncher(chunk: Uint8Array): Promise<void> {
+  fromLauncher(chunk: Uint8Array): void {
     for (const frame of this.#questions.push(chunk)) {
       if (this.#asked === 0) this.#pid = Number(fieldsOf(frame)[1]);
-      const on = await this.#passed({ from: 'launcher', nth: ++this.#asked, frame });
-      if (on !== undefined) (await this.#daemon)?.write(framed(on));
+      const passed = this.#passed({ from: 'launcher', nth: ++this.#asked, frame });
+      this.#turn = this.#turn.then(async () => {
+        const on = await passed;
+        if (on !== undefined) (await this.#daemon)?.write(framed(on));
+      });
     }
   }
 
@@ -123,8 +128,10 @@ class Line {
     return await this.#pass({ ...seen, pid: this.#pid, connection: this.#connection });
   }
 
-  async end(): Promise<void> {
-    (await this.#daemon)?.end();
+  end(): void {
+    this.#turn = this.#turn.then(async () => {
+      (await this.#daemon)?.shutdown();
+    });
   }
 }
 
@@ -140,8 +147,8 @@ export class Relay implements Disposable {
         open: (peer) => {
           peer.data = new Line(peer, { real, connection: ++this.#connections, pass });
         },
-        data: (peer, chunk) => void peer.data.fromLauncher(chunk),
-        close: (peer) => void peer.data.end(),
+        data: (peer, chunk) => peer.data.fromLauncher(chunk),
+        close: (peer) => peer.data.end(),
       },
     });
   }
