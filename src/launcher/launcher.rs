@@ -28,7 +28,7 @@ fn main() {
         println!("kache-launcher {BUILD}\nkache {KACHE}\nsocket {SOCKET}");
         return;
     }
-    if args.iter().any(|arg| arg == "--out-dir") {
+    if may_compile(&args) {
         if let Some(printed) = ask(&args[1..]) {
             // Where that fails kache fails as the compiler would.
             if print(&printed).is_ok() {
@@ -47,10 +47,14 @@ fn main() {
     exit(127);
 }
 
-/// Whether Cargo only asks the compiler something. Further arguments may be in a file: that is for kache to see.
+/// Whether this call names a folder for outputs, or a file that may.
+fn may_compile(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg.as_bytes().starts_with(b"--out-dir") || arg.as_bytes().starts_with(b"@"))
+}
+
+/// Whether Cargo only asks the compiler something.
 fn is_question(args: &[OsString]) -> bool {
-    let starts = |arg: &OsString, text: &[u8]| arg.as_bytes().starts_with(text);
-    args.iter().any(|arg| arg == "-vV" || starts(arg, b"--print")) && !args.iter().any(|arg| starts(arg, b"@"))
+    args.iter().any(|arg| arg == "-vV" || arg.as_bytes().starts_with(b"--print"))
 }
 
 fn become_compiler(args: &[OsString]) -> io::Error {
