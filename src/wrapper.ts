@@ -10,6 +10,7 @@ import { observe } from './compile/observe.ts';
 import { lookUpRemotely } from './compile/remote-look-up.ts';
 import { reserve } from './compile/reserve.ts';
 import {
+  bytesToProve,
   placedFile,
   planRestore,
   type Restored,
@@ -256,6 +257,9 @@ function noteHit(call: Call, base: KeyBase, { entry, bytes, self }: NotedHit): v
   startEviction(call.store, self, call.settings.maxSizeBytes);
 }
 
+/** One process answers all calls in turn: what takes it longer to prove than some milliseconds is for one of many. */
+const MAX_PROVEN_HERE_BYTES = 8 * 1024 * 1024;
+
 /**
  * What {@link runWrapper} would restore for this call now, for a launcher to put in place. Everything that is no hit of
  * the local store is for the wrapper. Starts no program, writes to no output folder, takes no lock.
@@ -276,6 +280,8 @@ export function answer(input: WrapperInput): HitAnswer | 'absent' | 'none' {
   if (base === undefined || 'why' in base) return 'none';
   const found = timed(call.phases, 'lookup', () => lookUp(call, base));
   if (found.kind === 'absent') return 'absent';
+  if (sizeOf(found.entry) > MAX_PROVEN_HERE_BYTES && bytesToProve(call, found.entry) > MAX_PROVEN_HERE_BYTES)
+    return 'none';
   const plan = timed(call.phases, 'restore', () => planRestore(call, found));
   if (plan.kind !== 'planned') return 'absent';
   const hit = { entry: found.entry, self: input.self, bytes: { reflinked: 0, hardlinked: 0, copied: 0 } };

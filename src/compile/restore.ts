@@ -10,6 +10,7 @@ import { artifactLine, fromTemplate } from '../rustc/diagnostics.ts';
 import { emitOf, type PlannedOutput } from '../rustc/outputs.ts';
 import {
   checkBlob,
+  isSealed,
   type LinkKind,
   mayBeLinked,
   type PlaceOptions,
@@ -118,6 +119,13 @@ export function planRestore(call: Call, found: Found): RestorePlan | NotRestored
   const aside = asideOf(depInfo, call.caller.pid);
   placements.push({ kind: 'text', aside, target: depInfo, text: depInfoHere(call, found) });
   return { kind: 'planned', placements, ...printed(call, found) };
+}
+
+/** The bytes of an entry that a restore has to read to prove them: those of blobs whose seals do not hold. */
+export function bytesToProve({ store }: Call, { outputs }: Entry): number {
+  let bytes = 0;
+  for (const { blob, sizeBytes } of outputs) if (!isSealed(store, blob)) bytes += sizeBytes;
+  return bytes;
 }
 
 /** How each file of a plan was brought, in its order: a way for a blob, undefined for a text. */

@@ -36,15 +36,11 @@ fn main() {
             }
         }
     } else if is_question(&args) && Path::new(SOCKET).exists() {
-        let error = become_compiler(&args);
-        eprintln!("kache: cannot run {}: {error}", args[1].to_string_lossy());
-        exit(127);
+        become_compiler(&args);
     }
     // Its first argument tells kache who asked, and where: it starts a daemon where there is none.
     Command::new(KACHE).arg0(Path::new(SOCKET).join("kache-launcher")).args(&args[1..]).exec();
-    let error = become_compiler(&args);
-    eprintln!("kache: cannot run {}: {error}", args[1].to_string_lossy());
-    exit(127);
+    become_compiler(&args);
 }
 
 /// Whether this call names a folder for outputs, or a file that may.
@@ -57,8 +53,10 @@ fn is_question(args: &[OsString]) -> bool {
     args.iter().any(|arg| arg == "-vV" || arg.as_bytes().starts_with(b"--print"))
 }
 
-fn become_compiler(args: &[OsString]) -> io::Error {
-    Command::new(&args[1]).args(&args[2..]).exec()
+fn become_compiler(args: &[OsString]) -> ! {
+    let error = Command::new(&args[1]).args(&args[2..]).exec();
+    let _ = writeln!(io::stderr(), "kache: cannot run {}: {error}", args[1].to_string_lossy());
+    exit(127);
 }
 
 /// What to print when this call was a hit and every file is in its place.
@@ -70,8 +68,8 @@ fn ask(call: &[OsString]) -> Option<Printed> {
     let (mut daemon, plan) = match question(&request) {
         Ok(answered) => answered,
         Err(error) => {
-            // Nobody who answers: the next call need not wait. A daemon that lives puts it back.
-            if error.kind() != io::ErrorKind::NotFound {
+            // The next call need not wait. A daemon that lives puts it back.
+            if is_silence(error.kind()) {
                 let _ = fs::remove_file(SOCKET);
             }
             return None;
@@ -93,6 +91,15 @@ fn ask(call: &[OsString]) -> Option<Printed> {
         (b"done", stdout, stderr) => Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() }),
         _ => None,
     }
+}
+
+/// Whether nobody listens behind the socket, or nobody who answers: any other trouble is this call's own.
+fn is_silence(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::*;
+    matches!(
+        kind,
+        ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof | WouldBlock | TimedOut | InvalidData
+    )
 }
 
 /// The daemon, and its first answer. An error: nobody is there, or nobody who answers in time.

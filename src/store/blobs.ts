@@ -109,6 +109,12 @@ export function checkBlob(store: Store, id: BlobId, sizeBytes: number): BlobStat
   }
 }
 
+/** Whether the seal of a blob holds: {@link checkBlob} reads no byte of it then. */
+export const isSealed = (store: Store, id: BlobId): boolean => {
+  const info = stat(store.layout.blob(id));
+  return info !== undefined && readSeal(store, id)?.state === stateOf(info);
+};
+
 function lookAtBlob(store: Store, id: BlobId, sizeBytes: number): BlobState {
   const info = stat(store.layout.blob(id));
   if (info === undefined) return { kind: 'missing' };

@@ -33,8 +33,12 @@ export function startEviction(store: Store, self: string, maxSizeBytes: number |
   bestEffort(() => {
     if (!isEvictionDue(store, maxSizeBytes)) return;
     // What holds here is handed over; a config file that holds for the helper's own folder must not.
-    const cap = maxSizeBytes === undefined ? {} : { KACHE_MAX_SIZE: `${maxSizeBytes}` };
-    const settings = { KACHE_CONFIG: '/dev/null', KACHE_CACHE_DIR: store.layout.root, ...cap };
+    const settings = {
+      KACHE_CONFIG: '/dev/null',
+      KACHE_CACHE_DIR: store.layout.root,
+      // Also where there is none: this may be a process that was started for another call.
+      KACHE_MAX_SIZE: maxSizeBytes === undefined ? '' : `${maxSizeBytes}`,
+    };
     startDetached([self, 'gc', '--background'], settings);
   });
 }

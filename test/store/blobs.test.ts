@@ -19,6 +19,7 @@ import type { BlobId } from '../../src/core/ids.ts';
 import {
   BlobWriter,
   checkBlob,
+  isSealed,
   type PlaceOptions,
   type Proof,
   placeBlob,
@@ -112,6 +113,18 @@ test('bytes that are written in are sealed: their first use does not hash them, 
   writeFileSync(path, TEXT.toUpperCase());
   expect(write()).toBe(false);
   expect([readFileSync(path, 'utf8'), leftovers(lab)]).toEqual([TEXT, []]);
+});
+
+test('a seal holds until a link comes or goes, and again once the blob was looked at', () => {
+  using lab = new Lab();
+  const { store, id, size } = published(lab);
+  const path = store.layout.blob(id);
+  expect(isSealed(store, id)).toBe(true);
+  linkSync(path, lab.path('link'));
+  expect(isSealed(store, id)).toBe(false);
+  expect([checkBlob(store, id, size).kind, isSealed(store, id)]).toEqual(['sound', true]);
+  rmSync(path);
+  expect(isSealed(store, id)).toBe(false);
 });
 
 test('bytes that are not finished leave nothing, whatever had come', () => {
