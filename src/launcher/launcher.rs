@@ -39,7 +39,7 @@ fn main() {
         become_compiler(&args);
     }
     // Its first argument tells kache who asked, and where: it starts a daemon where there is none.
-    Command::new(KACHE).arg0(Path::new(SOCKET).join("kache-launcher")).args(&args[1..]).exec();
+    let _ = Command::new(KACHE).arg0(Path::new(SOCKET).join("kache-launcher")).args(&args[1..]).exec();
     become_compiler(&args);
 }
 
