@@ -193,6 +193,9 @@ export function placeSeenFromHere(): string {
   return `${readlinkSync('/proc/self/ns/mnt')} ${dev} ${ino}`;
 }
 
+/** Names that lead every process to something of its own: `/dev/stdin`, `/proc/self/fd/3`. */
+const OWN_OF_A_PROCESS = /(^|=)\/(dev|proc)\//;
+
 /** A call from its frame; undefined when it is none of ours to answer. */
 function parseCall(frame: Uint8Array, place: string): LaunchedCall | undefined {
   const text = decode(frame);
@@ -208,8 +211,9 @@ function parseCall(frame: Uint8Array, place: string): LaunchedCall | undefined {
     if (at <= 0 || name in env) return undefined;
     env[name] = line.slice(at + 1);
   }
-  const caller = { pid: Number(pid), parentPid: Number(parentPid) };
-  return { argv: rest.slice(0, argc), env, cwd, caller };
+  const argv = rest.slice(0, argc);
+  if (argv.some((arg) => OWN_OF_A_PROCESS.test(arg))) return undefined;
+  return { argv, env, cwd, caller: { pid: Number(pid), parentPid: Number(parentPid) } };
 }
 
 /** Undefined for what is not UTF-8: the wrapper passes such a call through byte for byte. */

@@ -160,6 +160,17 @@ class Daemon {
   #listenForLaunchers(): HitServer | undefined {
     const { hits } = this.#options;
     if (hits === undefined || !isLinux) return undefined;
+    try {
+      return this.#hitServer(hits);
+    } catch (error) {
+      // A name that is too long for a socket, no descriptors: launchers start kache then, and remotes go on.
+      if (!(error instanceof Error && 'code' in error)) throw error;
+      this.#log(`launchers are not answered: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  #hitServer(hits: NonNullable<DaemonOptions['hits']>): HitServer {
     return new HitServer({
       ...hits,
       isCurrent: () => {

@@ -273,6 +273,9 @@ const NO_CALLS: Readonly<Record<string, () => Uint8Array | string>> = {
   'a variable twice': () => request({ env: ['A=1', 'B=2', 'A=1'] }),
   'a variable without a value': () => request({ env: ['A'] }),
   'a variable without a name': () => request({ env: ['=1'] }),
+  'a source that every process has for itself': () => request({ argv: ['rustc', '/dev/stdin'] }),
+  'a library that every process has for itself': () =>
+    request({ argv: ['rustc', '--extern', 'a=/proc/self/fd/3', 'lib.rs'] }),
   'an argument that is not UTF-8': () => Buffer.concat([Buffer.from(request()), Buffer.from([0x3d, 0xff])]),
   'half a character': () => Buffer.concat([Buffer.from(request()), Buffer.from([0x3d, 0xc3])]),
 };
