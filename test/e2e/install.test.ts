@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -162,12 +163,28 @@ test('after an upgrade to another folder doctor names the old binary, and mends 
     CARGO_HOME: join(home, 'cargo'),
     KACHE_CACHE_DIR: join(home, 'store'),
   };
-  await run([command, 'init', '-y'], env);
+  await run([command, 'init', '-y', '--no-launcher'], env);
   const before = wrapperIn(env.CARGO_HOME);
+  await run([command, 'init', '-y'], env);
   await install(home, `${MAIN}@${NEXT}`);
   const doctor = (...args: string[]) => lab.run([command, 'doctor', ...args], { env }).stdout;
   expect(before).toContain(manifest.version);
   expect(existsSync(before)).toBe(true);
+  if (process.platform === 'linux') {
+    const launcher = wrapperIn(env.CARGO_HOME);
+    const started = (): string => lab.run([launcher], { env }).stdout;
+    expect(started()).toContain(before);
+    expect(doctor()).toContain(`starts another kache: ${before}`);
+    renameSync(before, `${before}.away`);
+    expect(doctor()).toContain(`starts ${before}, which is not there`);
+    doctor('--fix');
+    expect(started()).toContain(NEXT);
+    renameSync(`${before}.away`, before);
+    writeFileSync(
+      join(env.CARGO_HOME, 'config.toml'),
+      readFileSync(join(env.CARGO_HOME, 'config.toml'), 'utf8').replace(launcher, before),
+    );
+  }
   expect(doctor()).toContain(`names another kache: ${before} (${manifest.version})`);
   // What pnpm does with it a week later.
   rmSync(before);

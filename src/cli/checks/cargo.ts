@@ -14,7 +14,7 @@ import {
   type Named,
   wrappersNamed,
 } from '../cargo-config.ts';
-import { launcherAt, launcherFor } from '../launcher.ts';
+import { buildLauncher, launcherAt, launcherFor } from '../launcher.ts';
 import { lineOfKey, readToml, withValue, writeAtomically } from '../toml.ts';
 import { type Check, type Context, capture, type Finding, fail, look, ok } from './check.ts';
 
@@ -80,13 +80,24 @@ const wrapper: Check = {
     const path = configIn(cargoHome(context.env));
     const [first] = named(context);
     if (!isNative() || first?.from !== path || !isKache(first.value)) return undefined;
-    if (first.path !== undefined && stat(first.path) !== undefined) return undefined;
+    if (first.path !== undefined && stat(first.path) !== undefined) return mendLauncher(first.path);
     const config = readToml(path);
     const change = { key: 'build.rustc-wrapper', value: process.execPath };
     writeAtomically(path, withValue(config.text, config.table, change));
     return `rustc-wrapper in ${path} was ${first.value}, which is not there; it is ${process.execPath} now`;
   },
 };
+
+/** Compiles the launcher anew where the binary it starts is gone. */
+function mendLauncher(path: string): string | undefined {
+  const said = basename(path) === LAUNCHER_NAME ? launcherAt(path) : undefined;
+  const launcher = launcherFor(process.execPath);
+  if (said === undefined || stat(said.kache) !== undefined || launcher?.path !== path) return undefined;
+  const problem = buildLauncher(launcher);
+  return problem === undefined
+    ? `${path} started ${said.kache}, which is not there; it starts ${launcher.kache} now`
+    : undefined;
+}
 
 function sameOrOther(path: string, where: string): Finding {
   if (basename(path) === LAUNCHER_NAME) return launcherFinding(path, where);
