@@ -405,14 +405,3 @@ onLinux(
   },
   240_000,
 );
-
-onLinux('a name that leaves no room for the second socket: the daemon is there for the rest', () => {
-  // 108 bytes is what Linux has for the name of a socket, its end included.
-  const folder = place.lab.path('long');
-  const socket = `${folder}/${'s'.repeat(105 - folder.length)}`;
-  const daemon = place.lab.run([KACHE, 'daemon', 'start'], { env: { KACHE_SOCKET_PATH: socket } });
-  expect(daemon).toMatchObject({ status: 0, stderr: '' });
-  expect(place.daemon({ KACHE_SOCKET_PATH: socket })?.hits).toBe(0);
-  expect(place.lab.run([KACHE, 'daemon', 'log']).stdout).toContain('launchers are not answered');
-  expect(place.lab.run([KACHE, 'daemon', 'stop'], { env: { KACHE_SOCKET_PATH: socket } }).status).toBe(0);
-});
