@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{parent_id, CommandExt};
@@ -214,7 +215,9 @@ fn make_aside(file: &Placed) -> io::Result<u8> {
 fn make(file: &Placed) -> io::Result<u8> {
     let (source, size, ways, mode) = match &file.content {
         Content::Text(text) => {
-            create(&file.aside, 0o644)?.write_all(text)?;
+            let mut to = create(&file.aside, 0o644)?;
+            to.write_all(text)?;
+            finish(to)?;
             return Ok(b'-');
         }
         Content::Blob { source, size, ways, mode } => (source, *size, *ways, *mode),
@@ -229,7 +232,20 @@ fn make(file: &Placed) -> io::Result<u8> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let is_shared = ways.contains(&b'r') && from.metadata()?.dev() == to.metadata()?.dev();
+    finish(to)?;
     Ok(if is_shared { b'r' } else { b'c' })
+}
+
+/// Closes a file that was written: over a network, a full disk or quota is said only then, and std does not look.
+fn finish(file: File) -> io::Result<()> {
+    extern "C" {
+        fn close(fd: std::os::raw::c_int) -> std::os::raw::c_int;
+    }
+    // Nobody else has this descriptor: it was the file's own.
+    match unsafe { close(file.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A new file: what another process has left there is never written to, it may be a link into the store.
