@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{exit, id, Command};
 use std::time::Duration;
 
+mod observer;
+
 const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
 /// Tells one launcher from the next: the hash of this source and of the paths above.
@@ -28,6 +30,13 @@ fn main() {
     if args.len() < 2 {
         println!("kache-launcher {BUILD}\nkache {KACHE}\nsocket {SOCKET}");
         return;
+    }
+    if args[1] == "--observe" {
+        observer::run(&args[2..]);
+    }
+    // A build script that is watched asks the compiler itself: what kache would read for it is none of its inputs.
+    if std::env::var_os("KACHE_OBSERVED").is_some() {
+        become_compiler(&args);
     }
     if may_compile(&args) {
         if let Some(printed) = ask(&args[1..]) {
