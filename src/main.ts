@@ -1,5 +1,6 @@
 // The entry of the binary: a compiler call goes to the wrapper at once, anything else is the command line, which is
 // loaded only then.
+import { BUILD_SCRIPT_COMMAND } from './compile/stand-in.ts';
 import { isSupported, passThrough } from './sys/pass-through.ts';
 import { runWrapper } from './wrapper.ts';
 
@@ -38,6 +39,10 @@ if (isCompiler) {
     console.error(`kache: ${error instanceof Error ? error.message : error}`);
     process.exit(127);
   });
+} else if (first === BUILD_SCRIPT_COMMAND && isSupported) {
+  const [standIn = '', script = '', ...args] = argv.slice(1);
+  const input = { standIn, script, args, env: process.env, cwd: currentDir(), self: process.execPath };
+  void import('./script/run.ts').then(({ runBuildScript }) => runBuildScript(input));
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));
 }

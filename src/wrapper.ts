@@ -21,6 +21,7 @@ import {
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
 import { queueUpload, rememberRead } from './compile/share.ts';
+import { putStandIn } from './compile/stand-in.ts';
 import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import { type Environment, remoteOf } from './core/config.ts';
@@ -129,7 +130,7 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   const reason = bypassReason(invocation, settings);
   const call =
     reason === undefined || reason === LINKED
-      ? prepare({ invocation, settings, store, startedMs, caller: input.caller, ask: outputOf })
+      ? prepare(input, { invocation, settings, store, startedMs, ask: outputOf })
       : reason;
   if (typeof call === 'string') return pass(call);
   if (reason === LINKED) return compileLinked(call, progress, reason);
@@ -140,9 +141,9 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
   return pass('unsupported|input-missing');
 }
 
-type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs' | 'caller' | 'ask'>;
+type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs' | 'ask'>;
 
-function prepare(start: Start): Call | BypassReason {
+function prepare({ caller, self }: WrapperInput, start: Start): Call | BypassReason {
   const { invocation, settings } = start;
   const toolchain = identifyToolchain(start);
   if (toolchain === undefined) return 'unsupported|toolchain';
@@ -152,7 +153,8 @@ function prepare(start: Start): Call | BypassReason {
     baseDirs: settings.baseDirs,
     sysroot: toolchain.sysroot,
   };
-  return { ...start, toolchain, origin, map: pathMapOf(invocation, origin, options), phases: {} };
+  const map = pathMapOf(invocation, origin, options);
+  return { ...start, caller, self, toolchain, origin, map, phases: {} };
 }
 
 /**
@@ -274,7 +276,7 @@ export function answer(input: WrapperInput): HitAnswer | 'absent' | 'none' {
   const store = openStore(settings.cacheDir);
   if (store.kind === 'problem' || bypassReason(invocation, settings) !== undefined) return 'none';
   const ask = (): undefined => undefined;
-  const call = prepare({ invocation, settings, store, startedMs, caller: input.caller, ask });
+  const call = prepare(input, { invocation, settings, store, startedMs, ask });
   if (typeof call === 'string') return 'none';
   const base = timed(call.phases, 'key', () => baseOf(call, true));
   if (base === undefined || 'why' in base) return 'none';
@@ -345,6 +347,7 @@ async function compileAndSave(call: Call, base: KeyBase, options: MissOptions): 
     return compiled.status;
   }
   const { withheld } = saved;
+  putStandIn(call, saved.outputs);
   if (withheld === undefined) queueUpload(call, saved.key);
   finish(call, {
     ...common,

@@ -1,10 +1,12 @@
 // The launcher of this user: compiled once, by their own rustc, for this binary and its store. Its source is in
 // src/launcher; it is put in front of rustc in the place of this binary, and everything works without it, slower.
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../core/config.ts';
 import { hitSocketPath } from '../daemon/protocol.ts';
-import source from '../launcher/launcher.rs' with { type: 'text' };
+import calls from '../launcher/calls.rs' with { type: 'text' };
+import launcher from '../launcher/launcher.rs' with { type: 'text' };
+import observer from '../launcher/observer.rs' with { type: 'text' };
 import { StoreLayout } from '../store/layout.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
@@ -13,6 +15,9 @@ import { loadSettings } from '../sys/settings.ts';
 import { LAUNCHER_NAME, nativePath } from './binary.ts';
 import { cargoHome } from './cargo-config.ts';
 import { print } from './terminal.ts';
+
+/** Its modules by their names. */
+const SOURCES = { launcher, observer, calls };
 
 /** What a launcher is made of. */
 export interface Launcher {
@@ -37,7 +42,7 @@ export function launcherFor(
   const { settings } = loadSettings(env, '/');
   if (!isLinux || settings.cacheDir === undefined) return undefined;
   const socket = hitSocketPath(new StoreLayout(settings.cacheDir).root, settings);
-  const build = sha256(JSON.stringify([source, kache, socket])).slice(0, 16);
+  const build = sha256(JSON.stringify([SOURCES, kache, socket])).slice(0, 16);
   return { path: join(folder, LAUNCHER_NAME), kache, socket, build };
 }
 
@@ -63,6 +68,7 @@ export function buildLauncher(launcher: Launcher): string | undefined {
   const dir = mkdtempSync(join(folder, `.${LAUNCHER_NAME}-`));
   try {
     const made = join(dir, LAUNCHER_NAME);
+    for (const [name, text] of Object.entries(SOURCES)) writeFileSync(join(dir, `${name}.rs`), text);
     // Without shared libraries it starts a quarter of a millisecond sooner; not everybody has libc to link that way.
     const why = compile(rustc, made, launcher, ['-Ctarget-feature=+crt-static']);
     const whyShared = why === undefined ? undefined : compile(rustc, made, launcher, []);
@@ -83,9 +89,8 @@ function compile(
   more: readonly string[],
 ): string | undefined {
   const flags = ['--edition=2021', '-Copt-level=s', '-Cpanic=abort', '-Cstrip=symbols', ...more];
-  const done = Bun.spawnSync([rustc, ...flags, '--crate-name=kache_launcher', '-o', made, '-'], {
+  const done = Bun.spawnSync([rustc, ...flags, '--crate-name=kache_launcher', '-o', made, 'launcher.rs'], {
     cwd: dirname(made),
-    stdin: Buffer.from(source),
     env: {
       ...process.env,
       KACHE_LAUNCHER_KACHE: kache,

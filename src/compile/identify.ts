@@ -26,7 +26,9 @@ import type { Call } from './call.ts';
 /** Part of every UnitId: raise it whenever what enters a key changes. */
 const KEY_VERSION = 'kache-key-1';
 
-type Asking = Pick<Call, 'store' | 'invocation' | 'ask'>;
+type Asking = Pick<Call, 'store' | 'ask'> & {
+  readonly invocation: Pick<Invocation, 'compiler' | 'env' | 'cwd'>;
+};
 
 /** The toolchain behind the compiler of a call; undefined when it is no rustc that answers. */
 export function identifyToolchain({ store, invocation, ask }: Asking): Toolchain | undefined {
@@ -140,7 +142,7 @@ function clippyConfigs(env: Environment): string[] {
 }
 
 /** The processor as far as LLVM's `native` can see it: model and features, from the first block of /proc/cpuinfo. */
-function processorIdentity(): string {
+export function processorIdentity(): string {
   const block = (readText('/proc/cpuinfo') ?? '').split('\n\n')[0] ?? '';
   const telling =
     /^(vendor_id|cpu family|model|stepping|flags|CPU implementer|CPU architecture|CPU variant|CPU part|Features)\s*:/;

@@ -11,6 +11,7 @@ import {
   parseLinkDependencies,
 } from '../rustc/linker.ts';
 import { nativeFolders } from '../rustc/native-libraries.ts';
+import { isOfToolchain } from '../rustc/toolchain.ts';
 import type { Closure } from '../store/closures.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import { asideOf } from '../sys/aside.ts';
@@ -25,7 +26,7 @@ import {
   stat,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
+import { basename, dirname, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 
 export interface LinkStep {
@@ -117,7 +118,7 @@ export function linkedFiles(
   const [linked, absent]: [Set<string>, Set<string>] = [new Set(), new Set()];
   for (const path of [...files, ...step.request.mentioned.filter(isFile)]) {
     // The toolchain's own files are part of its identity.
-    if (isWithin(path, toolchain.sysroot)) continue;
+    if (isOfToolchain(toolchain, path)) continue;
     if (known.has(realPath(path) ?? path)) continue;
     if (path.endsWith('.rlib')) return { skip: `unknown-library-in-link ${basename(path)}` };
     linked.add(toLinked(call, path));

@@ -30,6 +30,7 @@ import type { Call } from './call.ts';
 import { placesBehind, recordOutputs, standsFor } from './externs.ts';
 import type { KeyBase } from './key.ts';
 import type { LookUp } from './look-up.ts';
+import { scriptBehind, standInFor } from './stand-in.ts';
 
 type Found = Extract<LookUp, { kind: 'found' }>;
 
@@ -57,7 +58,7 @@ export interface RestorePlan {
 /** One file on its way: made aside, and renamed when all are there. */
 export type Placement = { readonly aside: string; readonly target: string } & (
   | { readonly kind: 'blob'; readonly output: Proven; readonly options: PlaceOptions }
-  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'text'; readonly text: string; readonly mode: number }
 );
 
 /** A placement as a launcher carries it out. */
@@ -107,7 +108,10 @@ export function planRestore(call: Call, found: Found): RestorePlan | NotRestored
   for (const { planned, stored } of pairs) {
     const state = checkBlob(store, stored.blob, stored.sizeBytes);
     if (state.kind !== 'sound') return drop(call, found, `blob-${state.kind}`);
-    const target = `${invocation.outDir}/${planned.name}`;
+    const place = `${invocation.outDir}/${planned.name}`;
+    const standIn = planned.kind === 'program' ? standInFor(call, stored.blob, place) : undefined;
+    const target = standIn === undefined ? place : scriptBehind(place);
+    if (standIn !== undefined) placements.push(textAt(call, place, { text: standIn, mode: 0o755 }));
     const { proof } = state;
     // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
     const shared = planned.kind === 'link' && mayBeLinked(proof);
@@ -116,10 +120,16 @@ export function planRestore(call: Call, found: Found): RestorePlan | NotRestored
     placements.push({ kind: 'blob', aside: asideOf(target, call.caller.pid), target, output, options });
   }
   const depInfo = `${invocation.outDir}/${invocation.outputs.depInfo ?? ''}`;
-  const aside = asideOf(depInfo, call.caller.pid);
-  placements.push({ kind: 'text', aside, target: depInfo, text: depInfoHere(call, found) });
+  placements.push(textAt(call, depInfo, { text: depInfoHere(call, found), mode: 0o644 }));
   return { kind: 'planned', placements, ...printed(call, found) };
 }
+
+const textAt = (call: Call, target: string, what: { text: string; mode: number }): Placement => ({
+  kind: 'text',
+  aside: asideOf(target, call.caller.pid),
+  target,
+  ...what,
+});
 
 /** The bytes of an entry that a restore has to read to prove them: those of blobs whose seals do not hold. */
 export function bytesToProve({ store }: Call, { outputs }: Entry): number {
@@ -141,7 +151,7 @@ function carryOut(call: Call, found: Found, { placements }: RestorePlan): Ways |
       if (file.kind === 'blob')
         ways.push(makeAside(aside, () => placeBlob(store, file.output.stored.blob, aside, file.options)));
       else {
-        makeAside(aside, () => createFile(aside, utf8(file.text)));
+        makeAside(aside, () => createFile(aside, utf8(file.text), file.mode));
         ways.push(undefined);
       }
     }

@@ -15,6 +15,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 export type LinkMode = 'auto' | 'hardlink' | 'copy';
 export type VerifyMode = 'off' | 'sampled' | 'always';
+/** Of which packages runs of build scripts are kept: those of registries, git and vendored ones, or of all. */
+export type BuildScriptMode = 'off' | 'dependencies' | 'all';
 
 export interface Settings {
   /** Undefined when neither a setting nor a home directory says where: then there is no store. */
@@ -23,6 +25,7 @@ export interface Settings {
   readonly maxSizeBytes: number | undefined;
   readonly disabled: boolean;
   readonly cacheExecutables: boolean;
+  readonly cacheBuildScripts: BuildScriptMode;
   readonly localOnly: boolean;
   readonly remoteReadonly: boolean;
   readonly keySalt: string;
@@ -85,6 +88,13 @@ export const SETTINGS = [
     kind: 'boolean',
     default: 'false',
     summary: 'cache linked outputs too',
+  },
+  {
+    key: 'cache.cache_build_scripts',
+    variable: 'KACHE_CACHE_BUILD_SCRIPTS',
+    kind: 'build-script-mode',
+    default: 'off',
+    summary: 'keep runs of build scripts, with cache_executables: off, dependencies or all',
   },
   {
     key: 'cache.local_only',
@@ -217,6 +227,10 @@ export function parseValue(kind: SettingKind, raw: unknown): { value: Parsed } |
       return ['off', 'sampled', 'always'].includes(text)
         ? { value: text }
         : { expected: 'off, sampled or always' };
+    case 'build-script-mode':
+      return ['off', 'dependencies', 'all'].includes(text)
+        ? { value: text }
+        : { expected: 'off, dependencies or all' };
     case 'remote-type':
       return ['s3', 'filesystem'].includes(text) ? { value: text } : { expected: 's3 or filesystem' };
     case 'addressing':
@@ -281,6 +295,7 @@ function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settin
     maxSizeBytes: found.get('KACHE_MAX_SIZE') as number | undefined,
     disabled: flag('KACHE_DISABLED'),
     cacheExecutables: flag('KACHE_CACHE_EXECUTABLES'),
+    cacheBuildScripts: (string('KACHE_CACHE_BUILD_SCRIPTS') ?? 'off') as BuildScriptMode,
     localOnly: flag('KACHE_LOCAL_ONLY'),
     remoteReadonly: flag('KACHE_REMOTE_READONLY'),
     keySalt: string('KACHE_KEY_SALT') ?? '',

@@ -9,6 +9,7 @@ export type SettingKind =
   | 'number'
   | 'link-mode'
   | 'verify-mode'
+  | 'build-script-mode'
   | 'remote-type'
   | 'addressing';
 

@@ -5,8 +5,9 @@
 // The log: fields that end at a zero byte, in pairs. `saw` and `listed`: a path, behind the state it was found in when it was
 // first asked for (`-` absent, `f` file, `d` folder, `o` anything else). `wrote`: a path that was made, changed or taken away,
 // behind the state before. `lost`: why the rest is not the whole. `ended`, last: `exited N` or `signalled N`.
+use crate::calls::{self, prctl, Does, Does::*, Names, HOW, NONE};
 use std::collections::HashSet;
-use std::ffi::{c_int, c_long, c_uint, c_ulong, c_void, CString, OsString};
+use std::ffi::{c_int, c_long, c_ulong, c_void, OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -17,7 +18,6 @@ use std::process::{exit, Command};
 
 extern "C" {
     fn ptrace(request: c_long, pid: c_int, address: usize, data: usize) -> c_long;
-    fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn fork() -> c_int;
     fn pipe2(ends: *mut c_int, flags: c_int) -> c_int;
@@ -44,137 +44,23 @@ const SIGTRAP: c_int = 5;
 const WALL: c_int = 0x4000_0000;
 const O_CLOEXEC: c_int = 0o2_000_000;
 const PR_SET_PDEATHSIG: c_int = 1;
-const PR_SET_NO_NEW_PRIVS: c_int = 38;
-const PR_SET_SECCOMP: c_int = 22;
 
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
-/// Elsewhere nobody knows the numbers of the calls.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const ARCHITECTURE: u32 = 0;
-
-/// What a call does with the path in its arguments: which argument holds the folder a relative path starts from (`NONE`: the
-/// working folder), and which the path.
-#[derive(Clone, Copy)]
-enum Does {
-    Looks(usize, usize),
-    /// Looks, and what is there becomes the program.
-    Starts(usize, usize),
-    /// Reads or writes by the flags in this argument; `HOW`: in the structure it points to.
-    Opens(usize, usize, usize),
-    Writes(usize, usize),
-    /// Two paths: the first is read where it stays (link), the second is made.
-    Moves((usize, usize), (usize, usize)),
-    Connects,
-    /// Sends a message: the argument that holds the address, or a structure that begins with it.
-    Sends(Names),
-    /// Reaches what has no path, or changes what paths mean.
-    Escapes(&'static str),
-}
-use Does::*;
-
-/// Where a message says whom it is for.
-#[derive(Clone, Copy)]
-enum Names {
-    InArgument(usize),
-    /// In the structure an argument points to, first.
-    InHeader(usize),
-}
-
-const NONE: usize = 9;
-const HOW: usize = 8;
-
-/// System calls by their numbers, on x86-64 and on arm64 (-1: it has none).
-const CALLS: &[(i32, i32, Does)] = &[
-    (2, -1, Opens(NONE, 0, 1)),
-    (257, 56, Opens(0, 1, 2)),
-    (437, 437, Opens(0, 1, HOW)),
-    (85, -1, Writes(NONE, 0)),
-    (4, -1, Looks(NONE, 0)),
-    (6, -1, Looks(NONE, 0)),
-    (262, 79, Looks(0, 1)),
-    (332, 291, Looks(0, 1)),
-    (21, -1, Looks(NONE, 0)),
-    (269, 48, Looks(0, 1)),
-    (439, 439, Looks(0, 1)),
-    (89, -1, Looks(NONE, 0)),
-    (267, 78, Looks(0, 1)),
-    (80, 49, Looks(NONE, 0)),
-    (137, 43, Looks(NONE, 0)),
-    (191, 8, Looks(NONE, 0)),
-    (192, 9, Looks(NONE, 0)),
-    (59, 221, Starts(NONE, 0)),
-    (322, 281, Starts(0, 1)),
-    (82, -1, Moves((NONE, 0), (NONE, 1))),
-    (264, 38, Moves((0, 1), (2, 3))),
-    (316, 276, Moves((0, 1), (2, 3))),
-    (86, -1, Moves((NONE, 0), (NONE, 1))),
-    (265, 37, Moves((0, 1), (2, 3))),
-    (88, -1, Writes(NONE, 1)),
-    (266, 36, Writes(1, 2)),
-    (83, -1, Writes(NONE, 0)),
-    (258, 34, Writes(0, 1)),
-    (84, -1, Writes(NONE, 0)),
-    (87, -1, Writes(NONE, 0)),
-    (263, 35, Writes(0, 1)),
-    (133, -1, Writes(NONE, 0)),
-    (259, 33, Writes(0, 1)),
-    (76, 45, Writes(NONE, 0)),
-    (90, -1, Writes(NONE, 0)),
-    (268, 53, Writes(0, 1)),
-    (452, 452, Writes(0, 1)),
-    (92, -1, Writes(NONE, 0)),
-    (94, -1, Writes(NONE, 0)),
-    (260, 54, Writes(0, 1)),
-    (132, -1, Writes(NONE, 0)),
-    (235, -1, Writes(NONE, 0)),
-    (261, -1, Writes(0, 1)),
-    (280, 88, Writes(0, 1)),
-    (188, 5, Writes(NONE, 0)),
-    (189, 6, Writes(NONE, 0)),
-    (42, 203, Connects),
-    (49, 200, Escapes("it listened on a socket")),
-    (44, 206, Sends(Names::InArgument(4))),
-    (46, 211, Sends(Names::InHeader(1))),
-    (307, 269, Sends(Names::InHeader(1))),
-    (425, 425, Escapes("it used io_uring")),
-    (303, 264, Escapes("it opened by a handle")),
-    (304, 265, Escapes("it opened by a handle")),
-    (101, 117, Escapes("it traced a process")),
-    (438, 438, Escapes("it took a descriptor of another process")),
-    (165, 40, Escapes("it mounted")),
-    (428, 428, Escapes("it mounted")),
-    (430, 430, Escapes("it mounted")),
-    (161, 51, Escapes("it changed its root")),
-    (155, 41, Escapes("it changed its root")),
-    (272, 97, Escapes("it left its namespaces")),
-    (308, 268, Escapes("it left its namespaces")),
-    (29, 194, Escapes("it used shared memory")),
-    (240, 180, Escapes("it used a message queue")),
-    (68, 186, Escapes("it used a message queue")),
-    (248, 217, Escapes("it used the kernel's keys")),
-    (250, 219, Escapes("it used the kernel's keys")),
-];
-
-fn number_here(&(x86_64, aarch64, _): &(i32, i32, Does)) -> i32 {
-    if cfg!(target_arch = "x86_64") { x86_64 } else { aarch64 }
-}
-
-/// `--observe LOG PROGRAM ARG…`: ends as the program ends.
+/// `--observe LOG NAME PROGRAM ARG…`, with the name the program is to know itself by: ends as the program ends.
 pub fn run(args: &[OsString]) -> ! {
-    let [log, program, rest @ ..] = args else { exit(2) };
+    let [log, program @ ..] = args else { exit(2) };
+    if program.len() < 2 {
+        exit(2);
+    }
     let mut ends = [0; 2];
     let log = File::create(log);
-    let (Ok(log), 0) = (log, unsafe { pipe2(ends.as_mut_ptr(), O_CLOEXEC) }) else { become_program(program, rest) };
+    let (Ok(log), 0) = (log, unsafe { pipe2(ends.as_mut_ptr(), O_CLOEXEC) }) else { become_program(program) };
     let (mut from, to) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
     // The tracer is a child: it stays where something the program has started stays behind it.
     match unsafe { fork() } {
-        -1 => become_program(program, rest),
+        -1 => become_program(program),
         0 => {
             drop(from);
-            trace(log, to, program, rest)
+            trace(log, to, program)
         }
         tracer => {
             drop((log, to));
@@ -188,9 +74,9 @@ pub fn run(args: &[OsString]) -> ! {
     }
 }
 
-fn become_program(program: &OsString, args: &[OsString]) -> ! {
-    let error = Command::new(program).args(args).exec();
-    let _ = writeln!(io::stderr(), "kache: cannot run {}: {error}", program.to_string_lossy());
+fn become_program(program: &[OsString]) -> ! {
+    let error = Command::new(&program[1]).arg0(&program[0]).args(&program[2..]).exec();
+    let _ = writeln!(io::stderr(), "kache: cannot run {}: {error}", program[1].to_string_lossy());
     exit(127);
 }
 
@@ -224,17 +110,17 @@ fn end_like(status: c_int) -> ! {
 }
 
 /// Starts the program and follows it to its end, and everything it has started to theirs.
-fn trace(log: File, to: File, program: &OsString, args: &[OsString]) -> ! {
+fn trace(log: File, to: File, program: &[OsString]) -> ! {
     unsafe { prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) };
     let mut ends = [0; 2];
     if unsafe { pipe2(ends.as_mut_ptr(), O_CLOEXEC) } != 0 {
-        become_program(program, args);
+        become_program(program);
     }
     let (mut go, mut ready) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
     let main = unsafe { fork() };
     if main == 0 {
         drop(ready);
-        start(&mut go, program, args);
+        start(&mut go, program);
     }
     drop(go);
     let mut tracer = Tracer { file: log, log: Vec::new(), seen: HashSet::new(), main };
@@ -249,57 +135,13 @@ fn trace(log: File, to: File, program: &OsString, args: &[OsString]) -> ! {
 }
 
 /// The child: waits for the tracer, puts the filter on itself and becomes the program.
-fn start(go: &mut File, program: &OsString, args: &[OsString]) -> ! {
+fn start(go: &mut File, program: &[OsString]) -> ! {
     let mut seized = [0];
-    if go.read_exact(&mut seized).is_ok() && seized == [1] && !filter() {
+    if go.read_exact(&mut seized).is_ok() && seized == [1] && !calls::stop_at_them() {
         // Nobody would stop for anything. The program is not run so.
         exit(126);
     }
-    become_program(program, args)
-}
-
-#[repr(C)]
-struct Instruction {
-    code: u16,
-    if_true: u8,
-    if_false: u8,
-    value: u32,
-}
-
-#[repr(C)]
-struct FilterProgram {
-    length: u16,
-    instructions: *const Instruction,
-}
-
-/// Has the kernel stop this process, and all it starts, at the calls of the table.
-fn filter() -> bool {
-    const LOAD: u16 = 0x20;
-    const EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
-    const TRACE: u32 = 0x7ff0_0000;
-    let step = |code, value| Instruction { code, if_true: 0, if_false: 0, value };
-    let mut steps = vec![
-        step(LOAD, 4),
-        Instruction { code: EQUAL, if_true: 1, if_false: 0, value: ARCHITECTURE },
-        // Another architecture's calls have other numbers.
-        step(RETURN, TRACE),
-        step(LOAD, 0),
-    ];
-    // The x32 calls of x86-64.
-    steps.push(Instruction { code: 0x35, if_true: 0, if_false: 1, value: 0x4000_0000 });
-    steps.push(step(RETURN, TRACE));
-    for call in CALLS.iter().filter(|call| number_here(call) >= 0) {
-        steps.push(Instruction { code: EQUAL, if_true: 0, if_false: 1, value: number_here(call) as u32 });
-        steps.push(step(RETURN, TRACE));
-    }
-    steps.push(step(RETURN, ALLOW));
-    let program = FilterProgram { length: steps.len() as u16, instructions: steps.as_ptr() };
-    unsafe {
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && prctl(PR_SET_SECCOMP, 2, &program as *const _ as c_ulong, 0, 0) == 0
-    }
+    become_program(program)
 }
 
 /// struct ptrace_syscall_info, as far as a stop for the filter fills it.
@@ -395,8 +237,7 @@ impl Tracer {
             // Killed in the middle; or a kernel before 5.3.
             return self.say("lost", b"a call that cannot be told");
         }
-        let known = CALLS.iter().find(|call| u64::from(number_here(call) as u32) == info.number);
-        let (ARCHITECTURE, Some(&(_, _, does))) = (info.architecture, known) else {
+        let Some(does) = calls::meaning(info.architecture, info.number) else {
             return self.say("lost", b"a call of another architecture");
         };
         let call = Call { pid, arguments: info.arguments };
@@ -518,7 +359,7 @@ impl Call {
         }
         let name = self.text(address)?;
         if name.first() == Some(&b'/') {
-            return Some(Some(PathBuf::from(OsString::from_vec(self.own(name)))));
+            return self.absolute(PathBuf::from(OsString::from_vec(name)));
         }
         if name.is_empty() {
             return Some(None);
@@ -535,12 +376,27 @@ impl Call {
         Some(Some(base.join(OsString::from_vec(name))))
     }
 
-    /// What a process finds under `/proc/self` is its own.
-    fn own(&self, name: Vec<u8>) -> Vec<u8> {
-        match name.strip_prefix(b"/proc/thread-self/").or(name.strip_prefix(b"/proc/self/")) {
-            Some(rest) => [format!("/proc/{}/", self.pid).as_bytes(), rest].concat(),
-            None => name,
+    /// An absolute path as it is to everybody: `/proc/self` and `/dev/fd` are the process's own. None for what a descriptor
+    /// leads to that has no path: a pipe, a socket.
+    fn absolute(&self, path: PathBuf) -> Option<Option<PathBuf>> {
+        const OWN: [(&str, &str); 6] = [
+            ("/proc/self", ""),
+            ("/proc/thread-self", ""),
+            ("/dev/fd", "fd"),
+            ("/dev/stdin", "fd/0"),
+            ("/dev/stdout", "fd/1"),
+            ("/dev/stderr", "fd/2"),
+        ];
+        let process = PathBuf::from(format!("/proc/{}", self.pid));
+        let found = OWN.iter().find_map(|(name, stands)| Some(process.join(stands).join(path.strip_prefix(name).ok()?)));
+        let path = found.unwrap_or(path);
+        let mut parts = path.strip_prefix("/proc").into_iter().flat_map(|below| below.iter().skip(1));
+        if parts.next() != Some(OsStr::new("fd")) || parts.next().is_none() || parts.next().is_some() {
+            return Some(Some(path));
         }
+        // What is not there any more is for the call to find out.
+        let Ok(leads) = fs::read_link(&path) else { return Some(Some(path)) };
+        Some(leads.is_absolute().then_some(leads))
     }
 
     /// The text at an address, to its zero byte.

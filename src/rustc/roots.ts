@@ -18,16 +18,21 @@ export type PackageOrigin = 'workspace' | 'registry' | 'vendored' | 'path';
 export function packageOrigin(invocation: Invocation): PackageOrigin {
   if (isWorkspaceMember(invocation)) return 'workspace';
   const dir = packageDir(invocation);
-  const home = cargoHome(invocation);
-  if (home !== undefined && (isWithin(dir, `${home}/registry`) || isWithin(dir, `${home}/git`)))
-    return 'registry';
+  if (isFromRegistry(dir, invocation)) return 'registry';
   return stat(`${dir}/.cargo-checksum.json`) === undefined ? 'path' : 'vendored';
 }
 
-function cargoHome(invocation: Invocation): string | undefined {
-  const set = invocation.env['CARGO_HOME'];
+/** Whether a package lies where Cargo unpacks those of registries and git. */
+export function isFromRegistry(dir: string, invocation: Pick<Invocation, 'env'>): boolean {
+  const home = cargoHome(invocation);
+  return home !== undefined && (isWithin(dir, `${home}/registry`) || isWithin(dir, `${home}/git`));
+}
+
+/** Cargo's own folder, which holds the packages of registries; undefined when the environment does not say. */
+export function cargoHome({ env }: Pick<Invocation, 'env'>): string | undefined {
+  const set = env['CARGO_HOME'];
   if (set?.startsWith('/')) return set;
-  const home = invocation.env['HOME'];
+  const home = env['HOME'];
   return home?.startsWith('/') ? `${home}/.cargo` : undefined;
 }
 

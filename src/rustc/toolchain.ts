@@ -12,7 +12,7 @@ import {
   stat,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { basename, dirname, resolve } from '../sys/paths.ts';
+import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
 
 /** What the compiler of one call is, as far as its outputs depend on it. */
 export interface Toolchain {
@@ -22,6 +22,14 @@ export interface Toolchain {
   readonly release: string;
   readonly sysroot: string;
 }
+
+/**
+ * Whether a file came with the compiler, so that its identity stands for it. Not all of the sysroot did: that of a
+ * distribution's compiler is `/usr`.
+ */
+export const isOfToolchain = ({ sysroot }: Pick<Toolchain, 'sysroot'>, path: string): boolean =>
+  isWithin(path, `${sysroot}/lib/rustlib`) ||
+  (dirname(path) === `${sysroot}/lib` && /^lib(rustc_driver|LLVM|std)[-.]/.test(basename(path)));
 
 /** A toolchain with the state of the files it was read from. */
 export interface ToolchainRecord extends Toolchain {

@@ -295,6 +295,13 @@ export function makeDirectory(path: string, mode = 0o755): void {
   if (existing === undefined || !isDirectory(existing)) throw error;
 }
 
+/** Where a symbolic link leads, as it says itself. For build scripts only: it loads `node:fs`. */
+export const linkTarget = (path: string): string => process.getBuiltinModule('node:fs').readlinkSync(path);
+
+/** Makes a symbolic link. For build scripts only: it loads `node:fs`. */
+export const makeLink = (target: string, path: string): void =>
+  process.getBuiltinModule('node:fs').symlinkSync(target, path);
+
 /** The path with every symbolic link resolved, or undefined when something on it does not exist. */
 export function realPath(path: string): string | undefined {
   const out = new Uint8Array(4097);

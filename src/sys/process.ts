@@ -110,6 +110,8 @@ export interface ChildOptions {
   /** Receives the chunks as they come; without it the child writes to our own descriptor. */
   readonly onStdout?: ((chunk: Uint8Array) => void) | undefined;
   readonly onStderr?: ((chunk: Uint8Array) => void) | undefined;
+  /** The child's whole environment; without it, ours. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Runs a child to its end. SIGINT, SIGTERM and SIGHUP sent to us reach it. Throws when it cannot be started. */
@@ -120,6 +122,7 @@ export async function runChild(argv: readonly string[], options: ChildOptions): 
     extra[fd - 3] = fd;
   }
   const child = Bun.spawn([...argv], {
+    ...(options.env === undefined ? {} : { env: options.env }),
     stdio: [
       'inherit',
       options.onStdout === undefined ? 'inherit' : 'pipe',

@@ -72,6 +72,7 @@ test('values are written as what they are, and every setting of the file can be 
     strings: ['a, b', ['a', 'b']],
     number: ['7', 7],
     'link-mode': ['hardlink', 'hardlink'],
+    'build-script-mode': ['all', 'all'],
     'verify-mode': ['always', 'always'],
     'remote-type': ['s3', 's3'],
     addressing: ['path', 'path'],

@@ -30,7 +30,7 @@ const home = process.cwd();
 beforeEach(() => {
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'kache-test-hits-')));
   socket = join(dir, 'socket-hits');
-  text = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: join(dir, 'a.d') };
+  text = { kind: 'text', text: 'a: b\n', mode: 0o644, aside: '/out/.kache/1-a.d', target: join(dir, 'a.d') };
   blob = {
     kind: 'blob',
     source: '/store/blobs/ab/abc',
@@ -103,7 +103,7 @@ class Served implements Disposable {
 const proof = (): string => join(dir, 'proof');
 const plan = (): string =>
   [
-    ...['place', proof(), 'text', text.text, text.aside, text.target],
+    ...['place', proof(), 'text', text.text, '644', text.aside, text.target],
     ...['blob', blob.source, '12', 'hc', '644', blob.aside, blob.target],
   ].join('\0');
 

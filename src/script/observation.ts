@@ -1,0 +1,123 @@
+// What a run of a build script was seen to do, by the log of the observer (src/launcher/observer.rs), and whether a list of
+// files can stand for it.
+import { findInList } from '../core/lists.ts';
+import { isOfToolchain } from '../rustc/toolchain.ts';
+import { stat } from '../sys/files.ts';
+import { dirname, isWithin, resolve } from '../sys/paths.ts';
+
+/** Everything a run looked at besides its own files. Absolute paths, sorted. */
+export interface Inputs {
+  /** Files, folders and names at which there was nothing, and what was there: one of {@link FOUND}. */
+  readonly looked: readonly (readonly [path: string, found: string])[];
+  /** Folders whose names were read. */
+  readonly listed: readonly string[];
+}
+
+/** What the observer found at a path. Its log says it in these letters. */
+export const FOUND = { nothing: '-', file: 'f', folder: 'd', other: 'o' } as const;
+
+/** The places of one run. */
+export interface Places {
+  readonly outDir: string;
+  /** Holds `outDir`, and what other units of the same target folder made. */
+  readonly targetDir: string;
+  /** The package, where its place does not matter: it is part of the workspace. */
+  readonly packageDir: string | undefined;
+  readonly script: string;
+  /** The observer, through which the compiler is called. */
+  readonly observer: string | undefined;
+  readonly sysroot: string;
+  /** Folders that the environment names literally: what is below them was not found by way of the target folder. */
+  readonly named: readonly string[];
+}
+
+/** A pair of the log. */
+type Record = readonly [kind: string, what: string];
+
+/** The inputs of the run behind a log, or why nobody can know them all. */
+export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly why: string } {
+  const records = recordsOf(log);
+  if (records === undefined) return { why: 'not-utf8' };
+  if (records.at(-1)?.[0] !== 'ended') return { why: 'no-end' };
+  const lost = findInList(records, ([kind]) => kind === 'lost');
+  if (lost !== undefined) return { why: `not-followed|${lost[1]}` };
+  const own = new Set<string>();
+  for (const [kind, what] of records) {
+    const path = pathOf(what);
+    if (kind !== 'wrote' || isOwn(path, places) || isSink(path)) continue;
+    // Made and taken away again: a temporary file.
+    if (what[0] !== FOUND.nothing || stat(path) !== undefined) return { why: `wrote-elsewhere|${path}` };
+    own.add(path);
+  }
+  const isTemporary = (path: string): boolean => {
+    for (let at = path; at !== '/' && at !== '.'; at = dirname(at)) if (own.has(at)) return true;
+    return false;
+  };
+  const [looked, listed] = [new Map<string, string>(), new Set<string>()];
+  for (const [kind, what] of records) {
+    if (kind !== 'saw' && kind !== 'listed') continue;
+    const path = pathOf(what);
+    if (
+      path === places.script ||
+      path === places.observer ||
+      isOwn(path, places) ||
+      isTemporary(path) ||
+      isSink(path)
+    )
+      continue;
+    if (isOfToolchain(places, path) || isPassing(path)) continue;
+    if (/^\/(proc|sys|dev)(\/|$)/.test(path)) return { why: `read-what-changes|${path}` };
+    // That it is there is what a target folder is.
+    if (kind === 'saw' && isWithin(places.outDir, path)) continue;
+    if (isNearTarget(path, places)) return { why: `read-beside-target|${path}` };
+    if (kind === 'listed' && isWithin(path, places.targetDir) && !/\/build\/[^/]+\/out(\/|$)/.test(path))
+      return { why: `listed-target|${path}` };
+    if (!looked.has(path)) looked.set(path, what[0] ?? '');
+    if (kind === 'listed') listed.add(path);
+  }
+  return { looked: [...looked].sort(([a], [b]) => (a < b ? -1 : 1)), listed: [...listed].sort() };
+}
+
+function recordsOf(log: Uint8Array): Record[] | undefined {
+  const text = new TextDecoder().decode(log);
+  if (text.includes('\uFFFD')) return undefined;
+  const fields = text.split('\0');
+  const records: Record[] = [];
+  for (let at = 0; at + 1 < fields.length; at += 2) records.push([fields[at] ?? '', fields[at + 1] ?? '']);
+  return records;
+}
+
+/** The path of a `saw`, `listed` or `wrote`, without the state before it and without `.` and `..`. */
+const pathOf = (what: string): string => resolve('/', what.slice(1));
+
+const isOwn = (path: string, { outDir }: Places): boolean => isWithin(path, outDir);
+
+/** What takes everything and gives nothing that differs from one run to the next, or gives what nobody can repeat anyway. */
+const isSink = (path: string): boolean => /^\/dev\/(null|zero|full|tty|u?random)$/.test(path);
+
+/** What tells a process about itself and how much of the machine it may use: nothing of it is in what it makes. */
+const isPassing = (path: string): boolean =>
+  /^\/proc\/(\d+\/(maps|exe|cgroup|mountinfo|stat|statm|status|fd(\/\d+)?|task(\/.*)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
+    path,
+  ) ||
+  /^\/sys\/(fs\/cgroup(\/|$)|devices\/system\/(cpu|node)(\/|$)|kernel\/mm\/transparent_hugepage\/)/.test(
+    path,
+  );
+
+/**
+ * Whether a path lies nearer to the target folder than any other place the run was told of: a script that walks up from
+ * its OUT_DIR finds another workspace there in another checkout.
+ */
+function isNearTarget(path: string, { targetDir, packageDir, named }: Places): boolean {
+  if (isWithin(path, targetDir) || (packageDir !== undefined && isWithin(path, packageDir))) return false;
+  const shared = sharedParts(path, targetDir);
+  return named.every((folder) => sharedParts(folder, targetDir) < shared);
+}
+
+function sharedParts(a: string, b: string): number {
+  const [left, right] = [a.split('/'), b.split('/')];
+  let shared = 0;
+  while (shared < left.length && left[shared] === right[shared]) shared++;
+  // All paths share the empty part before the first slash.
+  return shared - 1;
+}

@@ -1,0 +1,128 @@
+// What a run leaves behind: the tree of its OUT_DIR. In the store it is a list of names, and a blob for each file.
+import type { BlobId } from '../core/ids.ts';
+import type { PathMap } from '../rustc/path-map.ts';
+import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
+import type { StoredOutput } from '../store/entries.ts';
+import {
+  type FileStat,
+  linkTarget,
+  listDirectory,
+  lstat,
+  makeDirectory,
+  makeLink,
+  readFile,
+  removeTree,
+  utf8,
+} from '../sys/files.ts';
+import { checksum, sha256 } from '../sys/hash.ts';
+import type { Run } from './prepare.ts';
+
+/** The names below an OUT_DIR, as its blob holds them: never rename. Links with the paths of this target as tokens. */
+interface TreeList {
+  readonly folders: readonly string[];
+  readonly links: readonly (readonly [name: string, target: string])[];
+  /** In the order of their blobs. */
+  readonly files: readonly string[];
+}
+
+export interface OutTree {
+  readonly list: TreeList;
+  readonly files: readonly { readonly path: string; readonly info: FileStat; readonly bytes: Uint8Array }[];
+}
+
+/** More than this is no longer small beside what the run took. */
+const MAX_BYTES = 1024 ** 3;
+
+/** The tree below `outDir`, or why it cannot stand in another place. */
+export function readTree(outDir: string, map: PathMap): OutTree | { readonly why: string } {
+  const list = { folders: [] as string[], links: [] as [string, string][], files: [] as string[] };
+  const files: { path: string; info: FileStat; bytes: Uint8Array }[] = [];
+  let sizeBytes = 0;
+  const pending = [''];
+  for (let below = pending.pop(); below !== undefined; below = pending.pop()) {
+    for (const { name, kind } of listDirectory(`${outDir}/${below}`) ?? []) {
+      const path = `${outDir}/${below}${name}`;
+      const shown = `${below}${name}`;
+      if (name.includes('\uFFFD')) return { why: 'not-utf8' };
+      const info = lstat(path);
+      if (kind === 'directory') {
+        list.folders.push(shown);
+        pending.push(`${shown}/`);
+      } else if (kind === 'file' && info !== undefined) {
+        sizeBytes += info.size;
+        if (sizeBytes > MAX_BYTES) return { why: 'large' };
+        const bytes = readFile(path) ?? new Uint8Array();
+        if (holdsRoot(bytes, map)) return { why: `holds-a-path|${shown}` };
+        list.files.push(shown);
+        files.push({ path, info, bytes });
+      } else if (info !== undefined && (info.mode & 0o170000) === 0o120000) {
+        const target = map.tokenize(linkTarget(path));
+        if (holdsRoot(utf8(target), map)) return { why: `holds-a-path|${shown}` };
+        list.links.push([shown, target]);
+      } else return { why: `no-file|${shown}` };
+    }
+  }
+  // A folder before what is in it.
+  list.folders.sort();
+  return { list, files };
+}
+
+/** Whether a path of this target folder stands in some bytes. */
+export const holdsRoot = (bytes: Uint8Array, map: PathMap): boolean =>
+  map.roots.some(({ path }) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(path));
+
+/** Puts a tree into the store. The first output is the list of its names. */
+export function storeTree(
+  { store, settings }: Run,
+  { list, files }: OutTree,
+): { outputs: StoredOutput[]; newBytes: number } {
+  let newBytes = 0;
+  const named = utf8(JSON.stringify(list));
+  const listId = sha256(named) as BlobId;
+  using writer = new BlobWriter(store, { id: listId, sizeBytes: named.length, mode: 0o644 });
+  writer.write(named);
+  if (!writer.existed) newBytes += named.length;
+  writer.finish();
+  const outputs: StoredOutput[] = [{ kind: 'out-dir', blob: listId, sizeBytes: named.length, mode: 0o644 }];
+  for (const { path, info, bytes } of files) {
+    const blob = sha256(bytes) as BlobId;
+    const mode = info.mode & 0o777;
+    const { existed } = publishBlob(store, blob, path, {
+      // A later run writes into these files.
+      shared: false,
+      mode,
+      linkMode: settings.linkMode,
+      info,
+      checksum: () => checksum(bytes),
+    });
+    if (!existed) newBytes += bytes.length;
+    outputs.push({ kind: 'out-file', blob, sizeBytes: bytes.length, mode });
+  }
+  return { outputs, newBytes };
+}
+
+/** Makes the tree of an entry below an empty OUT_DIR. False, and nothing made, when a blob of it is not whole. */
+export function restoreTree(
+  { store, settings, places, map }: Run,
+  outputs: readonly StoredOutput[],
+): boolean {
+  if (outputs.some(({ blob, sizeBytes }) => checkBlob(store, blob, sizeBytes).kind !== 'sound')) return false;
+  const [first, ...files] = outputs;
+  const bytes = first === undefined ? undefined : readFile(store.layout.blob(first.blob));
+  if (bytes === undefined || first?.kind !== 'out-dir') return false;
+  const list = JSON.parse(new TextDecoder().decode(bytes)) as TreeList;
+  if (list.files.length !== files.length) return false;
+  const { outDir } = places;
+  for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
+  for (const [at, name] of list.files.entries()) {
+    const { blob, mode } = files[at] as StoredOutput;
+    placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });
+  }
+  for (const [name, target] of list.links) makeLink(map.detokenize(target), `${outDir}/${name}`);
+  return true;
+}
+
+/** Makes an OUT_DIR as empty as Cargo made it. */
+export function emptyTree(outDir: string): void {
+  for (const { name } of listDirectory(outDir) ?? []) removeTree(`${outDir}/${name}`);
+}
