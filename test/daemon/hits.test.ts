@@ -263,7 +263,7 @@ test('a call in pieces, and two at once', async () => {
 
 const NO_CALLS: Readonly<Record<string, () => Uint8Array | string>> = {
   'no byte at all': () => '',
-  'another protocol': () => request({ protocol: 'kache-launcher-2' }),
+  'another protocol': () => request({ protocol: 'kache-launcher-0' }),
   'no protocol': () => 'GET / HTTP/1.1\r\n\r\n',
   'another place': () => request({ place: 'mnt:[1] 1 2' }),
   'no folder': () => [LAUNCHER_PROTOCOL, '1', '2', placeSeenFromHere()].join('\0'),
@@ -443,8 +443,8 @@ test('answers of several megabytes arrive whole', async () => {
   for (const peer of peers) peer.write(framed(request()));
   for (const peer of peers) {
     const fields = (await peer.frame())?.split('\0') ?? [];
-    expect(fields.length).toBe(14);
-    expect([3, 7, 11].map((at) => fields[at] === `${(at - 3) / 4}${long}`)).toEqual([true, true, true]);
+    expect(fields.length).toBe(17);
+    expect([3, 8, 13].map((at) => fields[at] === `${(at - 3) / 5}${long}`)).toEqual([true, true, true]);
     const state = stateOf(text.target);
     peer.write(framed(placed('---', [state, state, state])));
     expect((await peer.frame()) === `done\0${long}\0${long}!`).toBe(true);
