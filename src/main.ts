@@ -41,7 +41,15 @@ if (isCompiler) {
   });
 } else if (first === BUILD_SCRIPT_COMMAND && isSupported) {
   const [standIn = '', script = '', ...args] = argv.slice(1);
-  const input = { standIn, script, args, env: process.env, cwd: currentDir(), self: process.execPath };
+  const input = {
+    standIn,
+    script,
+    args,
+    env: process.env,
+    cwd: currentDir(),
+    self: process.execPath,
+    caller: { pid: process.pid, parentPid: process.ppid },
+  };
   void import('./script/run.ts').then(({ runBuildScript }) => runBuildScript(input));
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));

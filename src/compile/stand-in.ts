@@ -41,9 +41,13 @@ export function standInFor(call: Call, blob: BlobId, target: string): string | u
 const standIn = (kache: string, script: string): string => `#!/bin/sh
 # Put here by kache (cache.cache_build_scripts): the build script is the file beside this one that ends in .script.
 kache=${quoted(kache)} script="\${0%/*}"/${quoted(script)}
+case "$RUSTC_WRAPPER" in */${LAUNCHER}) [ -x "$RUSTC_WRAPPER" ] && kache="$RUSTC_WRAPPER" ;; esac
 [ -x "$kache" ] && exec "$kache" ${BUILD_SCRIPT_COMMAND} "$0" "$script" "$@"
 exec "$script" "$@"
 `;
+
+/** What asks the daemon first (src/launcher). */
+const LAUNCHER = 'kache-launcher';
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 

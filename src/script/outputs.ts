@@ -3,6 +3,7 @@ import type { BlobId } from '../core/ids.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
 import type { StoredOutput } from '../store/entries.ts';
+import type { Store } from '../store/store.ts';
 import {
   type FileStat,
   linkTarget,
@@ -11,6 +12,7 @@ import {
   makeDirectory,
   makeLink,
   readFile,
+  readText,
   removeTree,
   utf8,
 } from '../sys/files.ts';
@@ -101,21 +103,26 @@ export function storeTree(
   return { outputs, newBytes };
 }
 
+/** The names of a stored tree; undefined when the entry is not one of a run. Its first blob is sound. */
+export function readList(store: Store, outputs: readonly StoredOutput[]): TreeList | undefined {
+  const [first, ...files] = outputs;
+  const text = first?.kind === 'out-dir' ? readText(store.layout.blob(first.blob)) : undefined;
+  const list = text === undefined ? undefined : (JSON.parse(text) as TreeList);
+  return list?.files.length === files.length ? list : undefined;
+}
+
 /** Makes the tree of an entry below an empty OUT_DIR. False, and nothing made, when a blob of it is not whole. */
 export function restoreTree(
   { store, settings, places, map }: Run,
   outputs: readonly StoredOutput[],
 ): boolean {
   if (outputs.some(({ blob, sizeBytes }) => checkBlob(store, blob, sizeBytes).kind !== 'sound')) return false;
-  const [first, ...files] = outputs;
-  const bytes = first === undefined ? undefined : readFile(store.layout.blob(first.blob));
-  if (bytes === undefined || first?.kind !== 'out-dir') return false;
-  const list = JSON.parse(new TextDecoder().decode(bytes)) as TreeList;
-  if (list.files.length !== files.length) return false;
+  const list = readList(store, outputs);
+  if (list === undefined) return false;
   const { outDir } = places;
   for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
   for (const [at, name] of list.files.entries()) {
-    const { blob, mode } = files[at] as StoredOutput;
+    const { blob, mode } = outputs[at + 1] as StoredOutput;
     placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });
   }
   for (const [name, target] of list.links) makeLink(map.detokenize(target), `${outDir}/${name}`);

@@ -1,15 +1,17 @@
 // What is known of a run before it begins: its places, and the unit it is a run of.
+
+import type { Call, Caller } from '../compile/call.ts';
 import { identifyToolchain, processorIdentity } from '../compile/identify.ts';
+import { scriptBehind } from '../compile/stand-in.ts';
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
-import { SourceHashes } from '../store/hashes.ts';
+import { readOutputs, SourceHashes, signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { isExecutable, listDirectory, readText } from '../sys/files.ts';
 import { hashFile, sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
-import { outputOf } from '../sys/process.ts';
 import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
 
@@ -26,6 +28,7 @@ export interface ScriptInput {
   readonly env: Environment;
   readonly cwd: string;
   readonly self: string;
+  readonly caller: Caller;
 }
 
 export interface Run {
@@ -46,13 +49,13 @@ export interface Run {
 
 /** Names of the terminal, the session and the shell, which differ from one window to the next: a watched run has none. */
 const OF_A_SESSION =
-  /^(OLDPWD|SHLVL|_|COLUMNS|LINES|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_SESSION_ID|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|VSCODE_.*)$/;
+  /^(OLDPWD|SHLVL|_|COLUMNS|LINES|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
 
 /** How much of the machine may be used, and kache itself: nothing of it is in what a script makes. */
 const NOT_IN_THE_UNIT = /^(NUM_JOBS|RUSTC_WRAPPER|KACHE_.*)$/;
 
-/** The run that is asked for; undefined where it is none to be kept. */
-export function prepare(input: ScriptInput): Run | undefined {
+/** The run that is asked for; undefined where it is none to be kept. `ask` runs a short program, where one may be run. */
+export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const startedMs = Date.now();
   const { env, cwd, standIn, script } = input;
   const { settings } = loadSettings(env, dirname(standIn));
@@ -68,8 +71,8 @@ export function prepare(input: ScriptInput): Run | undefined {
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
   const given = environmentOf(env, cwd);
-  const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask: outputOf });
-  const scriptHash = hashFile(script);
+  const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask });
+  const scriptHash = knownHash(store, script) ?? hashFile(script);
   if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
   const roots = [
@@ -134,6 +137,15 @@ function observerOf(env: Environment): string | undefined {
   return places.find(
     (path) => path.startsWith('/') && basename(path) === 'kache-launcher' && isExecutable(path),
   );
+}
+
+/** The hash of a script that is as kache put it there. */
+function knownHash(store: Store, script: string): string | undefined {
+  const standIn = script.slice(0, -scriptBehind('').length);
+  const [signature, identity, boot] = readOutputs(store, standIn)?.files[basename(standIn)] ?? [];
+  const isKnown =
+    boot === store.boot && signature === signatureNow(script) && /^[0-9a-f]{64}$/.test(identity ?? '');
+  return isKnown ? identity : undefined;
 }
 
 /** Undefined when a value is no UTF-8: it could not be handed on as it is. */

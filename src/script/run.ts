@@ -20,21 +20,21 @@ import {
   writeAll,
 } from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
-import { type ExitStatus, endLike, exec, jobserverDescriptors, runChild } from '../sys/process.ts';
+import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
 import { keyOf, stateOf } from './key.ts';
 import { FOUND, inputsOf } from './observation.ts';
 import { emptyTree, holdsRoot, readTree, restoreTree, storeTree } from './outputs.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
 
 /** A run that takes less than this is not kept: to look it up takes half as long. */
-const WORTH_MS = 30;
+const WORTH_MS = 15;
 
 /** Runs the script or puts a run of it back, and ends the process as the script would have ended it. */
 export async function runBuildScript(input: ScriptInput): Promise<never> {
   let run: Run | undefined;
   let ended: ExitStatus | undefined;
   try {
-    run = prepare(input);
+    run = prepare(input, outputOf);
     if (run !== undefined) ended = await cached(run);
   } catch (error) {
     // Whatever went wrong in here is no reason for a build to fail.
@@ -67,7 +67,8 @@ type LookUp =
   | { readonly kind: 'found'; readonly entry: Entry }
   | { readonly kind: 'absent'; readonly reason: string };
 
-function lookUp(run: Run): LookUp {
+/** Has anyone seen a run that looked at exactly what is there now? */
+export function lookUp(run: Run): LookUp {
   const { closures } = readUnit(run.store, run.unit);
   let reason = closures.length === 0 ? 'never-compiled' : 'inputs-changed';
   for (const closure of closures) {
@@ -88,10 +89,24 @@ function restored(run: Run, entry: Entry): boolean {
     removeEntry(run.store, entry.key);
     return false;
   }
-  const text = (lines: readonly string[]): Uint8Array =>
-    utf8(lines.map((line) => run.map.detokenize(line)).join('\n'));
-  writeAll(1, text(entry.stdout));
-  writeAll(2, text(entry.stderr));
+  const { stdout, stderr } = printedHere(run, entry);
+  writeAll(1, utf8(stdout));
+  writeAll(2, utf8(stderr));
+  noteHit(run, entry);
+  return true;
+}
+
+/** What the script printed, with the places of this target folder. */
+export function printedHere(
+  { map }: Run,
+  entry: Entry,
+): { readonly stdout: string; readonly stderr: string } {
+  const text = (lines: readonly string[]): string => lines.map((line) => map.detokenize(line)).join('\n');
+  return { stdout: text(entry.stdout), stderr: text(entry.stderr) };
+}
+
+/** What is left to do when a run is in its place. */
+export function noteHit(run: Run, entry: Entry): void {
   run.hashes.remember();
   touchEntry(run.store, entry.key);
   touchUnit(run.store, run.unit);
@@ -102,7 +117,6 @@ function restored(run: Run, entry: Entry): boolean {
     size_bytes: sizeOf(entry),
   });
   startEviction(run.store, run.input.self, run.settings.maxSizeBytes);
-  return true;
 }
 
 const sizeOf = ({ outputs }: Pick<Entry, 'outputs'>): number =>
@@ -289,6 +303,8 @@ function note(run: Run, body: Pick<EventBody, 'result'> & Partial<EventBody>): v
     out_dir: dirname(run.input.standIn),
     compiler_runs: 0,
     unit_id: run.unit,
+    pid: run.input.caller.pid,
+    build_pid: run.input.caller.parentPid,
     ...body,
   });
 }
