@@ -39,7 +39,7 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'script store': (file) => !isCold(file),
   'script daemon': (file) => file === 'daemon/protocol.ts',
   'cli script': (file) => file === 'script/answer.ts',
-  'script compile': (file) => /^compile\/(call|identify|stand-in|write-event)\.ts$/.test(file),
+  'script compile': (file) => /^compile\/(call|identify|share|stand-in|write-event)\.ts$/.test(file),
   'main.ts compile': (file) => file === 'compile/stand-in.ts',
   'wrapper.ts store': (file) => !isCold(file),
   'wrapper.ts daemon': (file) => !isCold(file),

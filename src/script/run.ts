@@ -21,10 +21,11 @@ import {
 } from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
-import { keyOf, stateOf } from './key.ts';
+import { HOST_NAME, keyOf, stateOf } from './key.ts';
 import { FOUND, inputsOf } from './observation.ts';
-import { emptyTree, holdsRoot, readTree, restoreTree, storeTree } from './outputs.ts';
+import { emptyTree, holdsRoot, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
+import { holds, whyWithheld } from './share.ts';
 
 /** A run that takes less than this is not kept: to look it up takes half as long. */
 const WORTH_MS = 15;
@@ -220,7 +221,7 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     files: inputs.looked.map(([path]) => map.toRooted(path)),
     listed: inputs.listed.map((path) => map.toRooted(path)),
     env: [],
-    bound: [],
+    bound: boundTo(run, { tree, stdout, stderr }),
     absent: [],
     observed: [],
     natives: false,
@@ -239,7 +240,8 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     stderr,
   };
   const described = { identity: '', unit: [], flags: [], files: [], env: [], externs: [], other: [] };
-  if (!writeEntry(store, entry, { ...described, closure, withheld: 'build-script' }))
+  const withheld = whyWithheld(run, { entry, tree });
+  if (!writeEntry(store, entry, { ...described, closure, withheld }))
     return { why: 'entry-of-another-version' };
   // An eviction may have taken a blob that was there before the entry named it.
   if (outputs.some(({ blob }) => stat(store.layout.blob(blob)) === undefined)) {
@@ -250,6 +252,16 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
   run.hashes.remember();
   bestEffort(() => store.noteWritten(newBytes));
   return { cache_key: key, size_bytes: sizeBytes, stored_bytes: newBytes };
+}
+
+/** What of this machine a run depends on besides its inputs: its places always, its name where that stands in what it made. */
+function boundTo(
+  { hostName }: Run,
+  { tree, stdout, stderr }: { tree: OutTree; stdout: readonly string[]; stderr: readonly string[] },
+): string[] {
+  const printed = [...stdout, ...stderr];
+  const isNamed = printed.some((line) => line.includes(hostName)) || holds(tree, hostName);
+  return isNamed ? ['machine', HOST_NAME] : ['machine'];
 }
 
 /** The first input that is not what the run found there, or may have become it since it began. */
