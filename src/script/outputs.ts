@@ -1,5 +1,6 @@
 // What a run leaves behind: the tree of its OUT_DIR. In the store it is a list of names, and a blob for each file.
 import type { BlobId } from '../core/ids.ts';
+import { parseJson } from '../core/json.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
 import type { StoredOutput } from '../store/entries.ts';
@@ -107,9 +108,18 @@ export function storeTree(
 export function readList(store: Store, outputs: readonly StoredOutput[]): TreeList | undefined {
   const [first, ...files] = outputs;
   const text = first?.kind === 'out-dir' ? readText(store.layout.blob(first.blob)) : undefined;
-  const list = text === undefined ? undefined : (JSON.parse(text) as TreeList);
-  return list?.files.length === files.length ? list : undefined;
+  const list = parseJson(text ?? '') as Partial<TreeList> | undefined;
+  const { folders = [], links = [], files: names = [] } = list ?? {};
+  const all = [...folders, ...names, ...links.map(([name]) => name)];
+  if (list === undefined || names.length !== files.length || !all.every(isBelow)) return undefined;
+  return { folders, links, files: names };
 }
+
+/** Whether a name leads below the folder it is put into, and nowhere else: a pack may say anything. */
+const isBelow = (name: unknown): boolean =>
+  typeof name === 'string' &&
+  !name.includes('\0') &&
+  name.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 
 /** Makes the tree of an entry below an empty OUT_DIR. False, and nothing made, when a blob of it is not whole. */
 export function restoreTree(
