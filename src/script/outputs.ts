@@ -4,6 +4,7 @@ import type { PathMap } from '../rustc/path-map.ts';
 import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
 import type { StoredOutput } from '../store/entries.ts';
 import {
+  bestEffort,
   type FileStat,
   linkTarget,
   listDirectory,
@@ -101,17 +102,21 @@ export function storeTree(
   return { outputs, newBytes };
 }
 
-/** Makes the tree of an entry below an empty OUT_DIR. False, and nothing made, when a blob of it is not whole. */
+/** Makes the tree of an entry below an empty OUT_DIR. When the entry is not whole, nothing is made: returns what it lacks. */
 export function restoreTree(
   { store, settings, places, map }: Run,
   outputs: readonly StoredOutput[],
-): boolean {
-  if (outputs.some(({ blob, sizeBytes }) => checkBlob(store, blob, sizeBytes).kind !== 'sound')) return false;
+): 'blob-missing' | 'blob-damaged' | 'entry-incomplete' | undefined {
+  for (const { blob, sizeBytes } of outputs) {
+    const { kind } = checkBlob(store, blob, sizeBytes);
+    if (kind !== 'sound') return `blob-${kind}`;
+  }
   const [first, ...files] = outputs;
-  const bytes = first === undefined ? undefined : readFile(store.layout.blob(first.blob));
-  if (bytes === undefined || first?.kind !== 'out-dir') return false;
+  if (first?.kind !== 'out-dir') return 'entry-incomplete';
+  const bytes = readFile(store.layout.blob(first.blob));
+  if (bytes === undefined) return 'blob-missing';
   const list = JSON.parse(new TextDecoder().decode(bytes)) as TreeList;
-  if (list.files.length !== files.length) return false;
+  if (list.files.length !== files.length) return 'entry-incomplete';
   const { outDir } = places;
   for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
   for (const [at, name] of list.files.entries()) {
@@ -119,10 +124,12 @@ export function restoreTree(
     placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });
   }
   for (const [name, target] of list.links) makeLink(map.detokenize(target), `${outDir}/${name}`);
-  return true;
+  return undefined;
 }
 
-/** Makes an OUT_DIR as empty as Cargo made it. */
+/** Makes an OUT_DIR as empty as Cargo made it, as far as that can be done. */
 export function emptyTree(outDir: string): void {
-  for (const { name } of listDirectory(outDir) ?? []) removeTree(`${outDir}/${name}`);
+  bestEffort(() => {
+    for (const { name } of listDirectory(outDir) ?? []) bestEffort(() => removeTree(`${outDir}/${name}`));
+  });
 }
