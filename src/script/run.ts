@@ -200,8 +200,9 @@ function settle(run: Run, watched: Watched, reason: string): void {
   }
 }
 
-/** Reasons that may be gone next time. */
-const PASSING = /^(input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
+/** Reasons that may be gone next time: they are of the moment or of the machine, not of the script. */
+const PASSING =
+  /^(no-end|not-followed\|it cannot be traced here|input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
 
 type Kept = { readonly cache_key: CacheKey; readonly size_bytes: number; readonly stored_bytes: number };
 
