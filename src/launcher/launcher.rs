@@ -64,14 +64,14 @@ fn is_question(args: &[OsString]) -> bool {
     args.iter().any(|arg| arg == "-vV" || arg.as_bytes().starts_with(b"--print"))
 }
 
-/// Whether the stand-in of a build script calls: behind the word its own path, the script's, and arguments.
+/// Whether the stand-in of a build script calls: with the script in the place of a compiler, its own path, and arguments.
 fn is_run(args: &[OsString]) -> bool {
-    args[1] == "build-script" && args.len() >= 4
+    args[1].as_bytes().ends_with(b".script") && args.len() >= 3
 }
 
 /// Becomes what would run without kache.
 fn become_compiler(args: &[OsString]) -> ! {
-    let (name, program, rest) = if is_run(args) { (&args[2], &args[3], &args[4..]) } else { (&args[1], &args[1], &args[2..]) };
+    let (name, program, rest) = if is_run(args) { (&args[2], &args[1], &args[3..]) } else { (&args[1], &args[1], &args[2..]) };
     let error = Command::new(program).arg0(name).args(rest).exec();
     let _ = writeln!(io::stderr(), "kache: cannot run {}: {error}", program.to_string_lossy());
     exit(127);
@@ -100,7 +100,7 @@ fn ask(call: &[OsString]) -> Option<Printed> {
     let proof = path(fields.next()?);
     let files = files(&mut fields)?;
     let settled = settle(&mut daemon, &proof, &files);
-    if settled.is_none() && call[0] == "build-script" {
+    if settled.is_none() && call[0].as_bytes().ends_with(b".script") {
         // A build script begins with an empty folder.
         for file in &files {
             let _ = fs::remove_file(&file.target);

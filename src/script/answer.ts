@@ -1,7 +1,7 @@
 // What a run that is known would put back, for a launcher to put in place: the same as run.ts would, without a process of
 // its own.
 
-import { BUILD_SCRIPT_COMMAND } from '../compile/stand-in.ts';
+import { isCallOfStandIn } from '../compile/stand-in.ts';
 import type { HitAnswer, LaunchedCall, PlacedFile } from '../daemon/protocol.ts';
 import { checkBlob, isSealed, strategies } from '../store/blobs.ts';
 import { readUnit } from '../store/closures.ts';
@@ -16,11 +16,11 @@ const MAX_INPUTS = 4_000;
 const MAX_PROVEN_HERE_BYTES = 8 * 1024 * 1024;
 
 /** Whether a call is one of a stand-in. */
-export const isRunCall = ({ argv }: Pick<LaunchedCall, 'argv'>): boolean => argv[0] === BUILD_SCRIPT_COMMAND;
+export const isRunCall = ({ argv }: Pick<LaunchedCall, 'argv'>): boolean => isCallOfStandIn(argv[0]);
 
 /** The run to put back for a stand-in's call; starts no program, writes to no output folder, takes no lock. */
 export function answerRun({ argv, env, cwd, caller }: LaunchedCall, self: string): HitAnswer | 'none' {
-  const [, standIn = '', script = '', ...args] = argv;
+  const [script = '', standIn = '', ...args] = argv;
   const run = prepare({ standIn, script, args, env, cwd, self, caller }, () => undefined);
   if (
     run === undefined ||

@@ -6,6 +6,7 @@ import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts
 import type { StoredOutput } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import {
+  bestEffort,
   type FileStat,
   linkTarget,
   listDirectory,
@@ -121,14 +122,17 @@ const isBelow = (name: unknown): boolean =>
   !name.includes('\0') &&
   name.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 
-/** Makes the tree of an entry below an empty OUT_DIR. False, and nothing made, when a blob of it is not whole. */
+/** Makes the tree of an entry below an empty OUT_DIR. When the entry is not whole, nothing is made: returns what it lacks. */
 export function restoreTree(
   { store, settings, places, map }: Run,
   outputs: readonly StoredOutput[],
-): boolean {
-  if (outputs.some(({ blob, sizeBytes }) => checkBlob(store, blob, sizeBytes).kind !== 'sound')) return false;
+): 'blob-missing' | 'blob-damaged' | 'entry-incomplete' | undefined {
+  for (const { blob, sizeBytes } of outputs) {
+    const { kind } = checkBlob(store, blob, sizeBytes);
+    if (kind !== 'sound') return `blob-${kind}`;
+  }
   const list = readList(store, outputs);
-  if (list === undefined) return false;
+  if (list === undefined) return 'entry-incomplete';
   const { outDir } = places;
   for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
   for (const [at, name] of list.files.entries()) {
@@ -136,10 +140,12 @@ export function restoreTree(
     placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });
   }
   for (const [name, target] of list.links) makeLink(map.detokenize(target), `${outDir}/${name}`);
-  return true;
+  return undefined;
 }
 
-/** Makes an OUT_DIR as empty as Cargo made it. */
+/** Makes an OUT_DIR as empty as Cargo made it, as far as that can be done. */
 export function emptyTree(outDir: string): void {
-  for (const { name } of listDirectory(outDir) ?? []) removeTree(`${outDir}/${name}`);
+  bestEffort(() => {
+    for (const { name } of listDirectory(outDir) ?? []) bestEffort(() => removeTree(`${outDir}/${name}`));
+  });
 }

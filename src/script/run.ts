@@ -44,25 +44,29 @@ export async function runBuildScript(input: ScriptInput): Promise<never> {
   }
   if (ended !== undefined) return endLike(ended);
   // Something may have been put there before it failed: the script begins with nothing.
-  if (run !== undefined) {
-    const { outDir } = run.places;
-    bestEffort(() => emptyTree(outDir));
-  }
+  if (run !== undefined) emptyTree(run.places.outDir);
   return exec(input.script, [input.standIn, ...input.args]);
 }
 
 /** How the script ended, or would have; undefined where it has to be run as it is. */
 async function cached(run: Run): Promise<ExitStatus | undefined> {
-  const first = lookUp(run);
-  if (first.kind === 'found' && restored(run, first.entry)) return SUCCESS;
+  const first = putBack(run);
+  if (typeof first !== 'string') return first;
   using _lock = lockStore(run.store, run.unit);
   run.hashes.lookAgain();
-  const second = lookUp(run);
-  if (second.kind === 'found' && restored(run, second.entry)) return SUCCESS;
-  return await observed(run, second.kind === 'found' ? 'blob-missing' : second.reason);
+  const second = putBack(run);
+  if (typeof second !== 'string') return second;
+  // An entry that was not whole is gone at the second look.
+  return await observed(run, second === 'inputs-changed' ? first : second);
 }
 
 const SUCCESS: ExitStatus = { kind: 'exited', code: 0 };
+
+/** Puts a run back that was seen before, or says why there is none. */
+function putBack(run: Run): ExitStatus | string {
+  const found = lookUp(run);
+  return found.kind === 'found' ? restore(run, found.entry) : found.reason;
+}
 
 type LookUp =
   | { readonly kind: 'found'; readonly entry: Entry }
@@ -84,17 +88,17 @@ export function lookUp(run: Run): LookUp {
   return { kind: 'absent', reason };
 }
 
-/** Puts a run back; false when that cannot be done, and the OUT_DIR is empty again. */
-function restored(run: Run, entry: Entry): boolean {
-  if (!restoreTree(run, entry.outputs)) {
+/** Puts a run back; drops an entry that is not whole, and says what it lacks. */
+function restore(run: Run, entry: Entry): ExitStatus | string {
+  const lacks = restoreTree(run, entry.outputs);
+  if (lacks !== undefined) {
     removeEntry(run.store, entry.key);
-    return false;
+    return lacks;
   }
   const { stdout, stderr } = printedHere(run, entry);
-  writeAll(1, utf8(stdout));
-  writeAll(2, utf8(stderr));
+  const ended = print(utf8(stdout), utf8(stderr));
   noteHit(run, entry);
-  return true;
+  return ended;
 }
 
 /** What the script printed, with the places of this target folder. */
@@ -154,10 +158,12 @@ async function observed(run: Run, reason: string): Promise<ExitStatus | undefine
   const tookMs = performance.now() - from;
   const written = readFile(log);
   bestEffort(() => removeFile(log));
-  // Perhaps only because it was watched: the script has another go.
   if (status.kind !== 'exited' || status.code !== 0 || written === undefined) {
-    note(run, { result: 'error', reason, compile_ms: tookMs });
-    return undefined;
+    const how = status.kind === 'exited' ? `exited ${status.code}` : status.signal;
+    const body = { reason: `failed-while-watched|${how}`, compile_ms: Math.round(tookMs) };
+    note(run, { result: 'error', ...body });
+    // Whoever ended it so did not mean the watching. Else it was perhaps only for that: the script has another go.
+    return /^SIG(INT|TERM|HUP)$/.test(how) ? status : undefined;
   }
   const watched = {
     log: written,
@@ -167,11 +173,25 @@ async function observed(run: Run, reason: string): Promise<ExitStatus | undefine
     tookMs,
   };
   // Nothing is a reason to run it again from here on.
-  writeAll(1, watched.stdout);
-  writeAll(2, watched.stderr);
+  const ended = print(watched.stdout, watched.stderr);
   settle(run, watched, reason);
-  return status;
+  return ended;
 }
+
+/** Prints what a script printed, and ends as it: it fails where nobody takes it. */
+function print(stdout: Uint8Array, stderr: Uint8Array): ExitStatus {
+  try {
+    writeAll(1, stdout);
+    writeAll(2, stderr);
+    return SUCCESS;
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return { kind: 'exited', code: PANICKED };
+  }
+}
+
+/** The exit status of a program of Rust that cannot print. */
+const PANICKED = 101;
 
 function watchedEnvironment(run: Run, observer: string): Record<string, string> {
   const wrapper = run.env['RUSTC_WRAPPER'] === undefined ? {} : { RUSTC_WRAPPER: observer };
@@ -195,8 +215,9 @@ function settle(run: Run, watched: Watched, reason: string): void {
   }
 }
 
-/** Reasons that may be gone next time. */
-const PASSING = /^(input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
+/** Reasons that may be gone next time: they are of the moment or of the machine, not of the script. */
+const PASSING =
+  /^(no-end|not-followed\|it cannot be traced here|input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
 
 type Kept = { readonly cache_key: CacheKey; readonly size_bytes: number; readonly stored_bytes: number };
 
