@@ -69,7 +69,7 @@ export class ObserverLab implements Disposable {
     const done = Bun.spawnSync(words, { cwd, env: { ...process.env, ...env }, stdin: Buffer.from(stdin) });
     return {
       status: done.exitCode,
-      signal: done.signalCode,
+      signal: done.signalCode?.toString(),
       stdout: done.stdout.toString(),
       stderr: done.stderr.toString(),
       ...readLog(log),
