@@ -9,7 +9,7 @@
 use crate::calls::{self, prctl, Does, Does::*, HOW, NONE};
 use crate::escapes::escape;
 use crate::paths::{interpreter, is_traced_here, walk, Call};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{c_int, c_long, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -130,7 +130,8 @@ fn trace(log: File, to: File, program: &[OsString]) -> ! {
         become_program(program);
     }
     drop(go);
-    let mut tracer = Tracer { file: log, log: Vec::new(), seen: HashSet::new(), walked: HashSet::new(), making: HashSet::new(), main };
+    let (walked, folders, making) = (HashSet::new(), HashMap::new(), HashSet::new());
+    let mut tracer = Tracer { file: log, log: Vec::new(), seen: HashSet::new(), walked, folders, making, main };
     let seized = unsafe { ptrace(PTRACE_SEIZE, main, 0, OPTIONS) } == 0;
     if !seized {
         tracer.say("lost", "it cannot be traced here".as_bytes());
@@ -172,6 +173,8 @@ struct Tracer {
     seen: HashSet<Vec<u8>>,
     /// Paths as they were named, with what was done there: to follow them again would find the same.
     walked: HashSet<(Deed, PathBuf)>,
+    /// Folders as they were named, with what they are without links.
+    folders: HashMap<PathBuf, PathBuf>,
     /// Who is in a call that makes a name: it may be a link, and lead elsewhere.
     making: HashSet<c_int>,
     main: c_int,
@@ -342,17 +345,22 @@ impl Tracer {
     fn note(&mut self, deed: Deed, path: PathBuf) {
         if !self.making.is_empty() {
             self.walked.clear();
+            self.folders.clear();
         }
         let key = (deed, path);
         if self.walked.contains(&key) {
             return;
         }
-        let (crossed, end) = walk(&key.1, !matches!(deed, Deed::Make | Deed::Remove));
+        let follows = !matches!(deed, Deed::Make | Deed::Remove);
+        let end = match (key.1.parent(), key.1.file_name()) {
+            (Some(folder), Some(name)) => {
+                let folder = self.folder(folder);
+                self.follow_links(&folder, name.as_ref(), follows)
+            }
+            _ => self.follow_links(Path::new("/"), &key.1, follows),
+        };
         if self.making.is_empty() {
             self.walked.insert(key);
-        }
-        for link in crossed {
-            self.record("saw", &link);
         }
         let kind = match deed {
             Deed::Look => "saw",
@@ -364,6 +372,25 @@ impl Tracer {
             Deed::Remove | Deed::Change => "wrote",
         };
         self.record(kind, &end);
+    }
+
+    fn folder(&mut self, named: &Path) -> PathBuf {
+        if let Some(folder) = self.folders.get(named) {
+            return folder.clone();
+        }
+        let folder = self.follow_links(Path::new("/"), named, true);
+        if self.making.is_empty() {
+            self.folders.insert(named.to_path_buf(), folder.clone());
+        }
+        folder
+    }
+
+    fn follow_links(&mut self, folder: &Path, path: &Path, follows_last: bool) -> PathBuf {
+        let (crossed, end) = walk(folder, path, follows_last);
+        for link in crossed {
+            self.record("saw", &link);
+        }
+        end
     }
 
     /// Says a path with its state: the call has not happened yet.

@@ -70,7 +70,8 @@ impl Call {
         ];
         let process = Path::new("/proc").join(self.pid.to_string());
         let found = OWN.iter().find_map(|(name, stands)| Some(process.join(stands).join(path.strip_prefix(name).ok()?)));
-        let path = found.unwrap_or(path);
+        // Without a slash at the end, which would ask for a folder.
+        let path: PathBuf = found.as_deref().unwrap_or(&path).components().collect();
         let Ok(below) = path.strip_prefix("/proc") else { return Some(path) };
         let mut parts = below.iter();
         let is_own = |part: &OsStr| {
@@ -134,15 +135,17 @@ pub fn is_traced_here(process: &Path) -> bool {
         && !field("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
-/// Where an absolute path leads to, without links, `.` and `..`; and what was crossed on the way that decides it: links, and
-/// what is no folder although `..` starts from it.
-pub fn walk(path: &Path, follows_last: bool) -> (Vec<PathBuf>, PathBuf) {
+/// Where a path leads to that starts in a folder without links, without links, `.` and `..` itself; and what was crossed on the
+/// way that decides it: links, and what is no folder although `..` starts from it.
+pub fn walk(folder: &Path, path: &Path, follows_last: bool) -> (Vec<PathBuf>, PathBuf) {
     const MAX_LINKS: usize = 40;
     let mut crossed = Vec::new();
-    let mut at = PathBuf::from("/");
+    let mut at = folder.to_path_buf();
     let mut rest = parts_behind(path);
     while let Some(part) = rest.pop() {
-        if part == ".." {
+        // The links of a process lead where only the kernel can go.
+        let is_of_process = at.starts_with("/proc") && at != Path::new("/proc");
+        if part == ".." && !is_of_process {
             if !at.is_dir() {
                 crossed.push(at.clone());
             }
@@ -150,7 +153,6 @@ pub fn walk(path: &Path, follows_last: bool) -> (Vec<PathBuf>, PathBuf) {
             continue;
         }
         at.push(part);
-        // The links of a process lead where only the kernel can go.
         let is_followed = (follows_last || !rest.is_empty()) && crossed.len() < MAX_LINKS && !at.starts_with("/proc");
         let Some(target) = is_followed.then(|| fs::read_link(&at).ok()).flatten() else { continue };
         crossed.push(at.clone());

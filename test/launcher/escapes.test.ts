@@ -3,9 +3,10 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { ObserverLab } from '../support/observed.ts';
+import { isLinux, ObserverLab } from '../support/observed.ts';
 import { notRun } from '../support/required.ts';
 
+const onLinux = test.if(isLinux);
 const lab = new ObserverLab();
 afterAll(() => lab[Symbol.dispose]());
 
@@ -45,7 +46,7 @@ const raw = lab.compile(
 
 describe('a call that leads away is said', () => {
   for (const { name, number, why } of ESCAPES)
-    test(name, () => {
+    onLinux(name, () => {
       const { status, lost } = lab.observe([raw, String(number)]);
       expect({ status, lost }).toEqual({ status: 0, lost: [why] });
     });
@@ -172,7 +173,7 @@ const program = lab.compile(
 
 describe('a program', () => {
   for (const [at, [name, , expected]] of ALL.entries())
-    test(name, async () => {
+    onLinux(name, async () => {
       const socket = lab.path('socket');
       const server = createServer();
       await new Promise<void>((done) => server.listen(socket, done));
@@ -186,13 +187,13 @@ describe('a program', () => {
     });
 });
 
-test('where nobody listens is noticed as a path', () => {
+onLinux('where nobody listens is noticed as a path', () => {
   const at = ALL.findIndex(([name]) => name === 'connect to nobody');
   const { records } = lab.observe([program, String(at)]);
   expect(records).toContainEqual(['saw', '-', '/nonexistent/socket']);
 });
 
-test('to look up a user reads files; to look up a host asks another process', () => {
+onLinux('to look up a user reads files; to look up a host asks another process', () => {
   const look = lab.compile(
     'look-up',
     `#define _GNU_SOURCE
@@ -216,7 +217,7 @@ test('to look up a user reads files; to look up a host asks another process', ()
   expect(host.lost).not.toEqual([]);
 });
 
-test('a call of 32 bits', () => {
+onLinux('a call of 32 bits', () => {
   if (process.arch !== 'x64') return;
   const old = lab.compile(
     'of-32-bits',

@@ -13,9 +13,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { ObserverLab, readLog } from '../support/observed.ts';
+import { isLinux, ObserverLab, readLog } from '../support/observed.ts';
 import { notRun } from '../support/required.ts';
 
+const onLinux = test.if(isLinux);
 const lab = new ObserverLab();
 afterAll(() => lab[Symbol.dispose]());
 
@@ -132,21 +133,21 @@ describe('every process is followed', () => {
     ['exec-of-thread', 1, 2],
     ['leader-first', 1, 1],
   ] as const)
-    test(way, () => {
+    onLinux(way, () => {
       const { status, stderr, records, lost } = lab.observe([many, way, String(count)], { cwd: folder });
       expect({ status, stderr, lost }).toEqual({ status: 0, stderr: '', lost: [] });
       expect(looks(records)).toEqual(upTo(expected));
       expect(records.at(-1)).toEqual(['ended', '', 'exited 0']);
     });
 
-  test('threads that are killed in the middle of a call lose nothing', () => {
+  onLinux('threads that are killed in the middle of a call lose nothing', () => {
     for (let at = 0; at < 30; at++) {
       const { status, lost } = lab.observe([many, 'killed-threads', '1'], { cwd: folder });
       expect({ status, lost }).toEqual({ status: 0, lost: [] });
     }
   });
 
-  test('a program in Rust', () => {
+  onLinux('a program in Rust', () => {
     const source = lab.write(
       'threads.rs',
       `use std::process::Command;
@@ -165,7 +166,7 @@ describe('every process is followed', () => {
     expect(records).toContainEqual(['listed', 'd', folder]);
   });
 
-  test('a static program', () => {
+  onLinux('a static program', () => {
     const quiet = lab.compile('static', 'int main(int n, char **w) { return access("look-0", 0) != -1; }', [
       '-static',
     ]);
@@ -179,7 +180,7 @@ describe('every process is followed', () => {
 });
 
 describe('it ends as the program ends', () => {
-  test('with every code', () => {
+  onLinux('with every code', () => {
     for (const code of [0, 1, 2, 77, 126, 127, 128, 255]) {
       const { status, records } = shell(`exit ${code}`);
       expect(status).toBe(code);
@@ -196,20 +197,20 @@ describe('it ends as the program ends', () => {
     ['SIGTRAP', 5],
     ['SIGUSR1', 10],
   ] as const)
-    test(`by ${signal}`, () => {
+    onLinux(`by ${signal}`, () => {
       const done = shell(`ulimit -c 0; kill -${number} $$`);
       expect(done.signal).toBe(signal);
       expect(done.records.at(-1)).toEqual(['ended', '', `signalled ${number}`]);
     });
 
-  test('by a fault of its own', () => {
+  onLinux('by a fault of its own', () => {
     const faulty = lab.compile('faulty', 'int main(void) { return *(volatile int *)16; }');
     const done = shell(`ulimit -c 0; exec ${faulty}`);
     expect(done.signal).toBe('SIGSEGV');
     expect(done.records.at(-1)).toEqual(['ended', '', 'signalled 11']);
   });
 
-  test('with 127 when it cannot be started', () => {
+  onLinux('with 127 when it cannot be started', () => {
     const missing = lab.observe([lab.path('missing')]);
     expect(missing.status).toBe(127);
     expect(missing.stderr).toContain('cannot run');
@@ -217,7 +218,7 @@ describe('it ends as the program ends', () => {
     expect(lab.observe([lab.write('no-interpreter', '#!/nonexistent/sh\n', 0o755)]).status).toBe(127);
   });
 
-  test('where no log can be written the program runs, and there is no log', () => {
+  onLinux('where no log can be written the program runs, and there is no log', () => {
     const { words } = lab.command(['/bin/sh', '-c', 'echo ran; exit 3']);
     words[2] = lab.path('missing-folder', 'log');
     const done = Bun.spawnSync(words);
@@ -225,7 +226,7 @@ describe('it ends as the program ends', () => {
     expect(existsSync(lab.path('missing-folder'))).toBe(false);
   });
 
-  test('where the log does not fit it has no end', () => {
+  onLinux('where the log does not fit it has no end', () => {
     const { words } = lab.command(['/bin/sh', '-c', 'cat /etc/passwd > /dev/null; exit 3']);
     words[2] = '/dev/full';
     expect(Bun.spawnSync(words).exitCode).toBe(3);
@@ -247,7 +248,7 @@ describe('it ends as the program ends', () => {
     expect(records.filter(([kind]) => kind === 'ended')).toEqual([]);
   });
 
-  test('where it cannot start a process it becomes the program', () => {
+  onLinux('where it cannot start a process it becomes the program', () => {
     if (process.getuid?.() !== 0)
       return notRun('the observer without processes', 'only root can be another user');
     const limited = lab.compile(
@@ -270,14 +271,14 @@ describe('it ends as the program ends', () => {
     }
   });
 
-  test('called without a program it does nothing', () => {
+  onLinux('called without a program it does nothing', () => {
     expect(Bun.spawnSync([lab.launcher, '--observe']).exitCode).toBe(2);
     expect(Bun.spawnSync([lab.launcher, '--observe', lab.path('log'), 'name']).exitCode).toBe(2);
   });
 });
 
 describe('signals', () => {
-  test('handlers run, and calls they interrupt go on', () => {
+  onLinux('handlers run, and calls they interrupt go on', () => {
     const handled = lab.compile(
       'handled',
       `${HEAD}
@@ -301,7 +302,7 @@ describe('signals', () => {
     expect(looks(records)).toEqual([0]);
   });
 
-  test('a process that is stopped stays so until it is told to go on', () => {
+  onLinux('a process that is stopped stays so until it is told to go on', () => {
     const stopped = lab.compile(
       'stopped',
       `${HEAD}
@@ -321,7 +322,7 @@ describe('signals', () => {
     expect(looks(records)).toEqual([0, 1]);
   });
 
-  test('a program that traces is told so, and the log is not the whole', () => {
+  onLinux('a program that traces is told so, and the log is not the whole', () => {
     const tracing = lab.compile(
       'tracing',
       `${HEAD} int main(void) { return ptrace(PTRACE_TRACEME, 0, 0, 0) == -1 ? 0 : 1; }`,
@@ -329,7 +330,7 @@ describe('signals', () => {
     expect(lab.observe([tracing])).toMatchObject({ status: 0, lost: ['it traced a process'] });
   });
 
-  test('with the observer the program and all it has started are killed', async () => {
+  onLinux('with the observer the program and all it has started are killed', async () => {
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       rmSync(`${folder}/pids`, { force: true });
       const { words, log } = lab.command([
@@ -348,7 +349,7 @@ describe('signals', () => {
     }
   });
 
-  test('with the tracer the program is killed, and the observer ends so', async () => {
+  onLinux('with the tracer the program is killed, and the observer ends so', async () => {
     const { words } = lab.command(['/bin/sh', '-c', 'echo $PPID > pid.new; mv pid.new pid; sleep 600']);
     const observer = spawn(words[0] ?? '', words.slice(1), { cwd: folder, stdio: 'ignore' });
     await until(() => existsSync(`${folder}/pid`));
@@ -358,7 +359,7 @@ describe('signals', () => {
 });
 
 describe('what is left running', () => {
-  test('is said, goes on with its work, and nobody waits for it', async () => {
+  onLinux('is said, goes on with its work, and nobody waits for it', async () => {
     const background = 'read go < gate; ls / > did; cat /etc/hostname >> did; mv did done';
     const done = shell(`mkfifo gate; (${background}) > /dev/null 2>&1 & echo $! > pid; echo ran`);
     const pid = Number(readFileSync(`${folder}/pid`, 'utf8'));
@@ -372,7 +373,7 @@ describe('what is left running', () => {
     expect(readFileSync(`${folder}/done`, 'utf8')).toContain('etc\n');
   });
 
-  test('is out of reach of the terminal, and of who waits for the end of what is printed', () => {
+  onLinux('is out of reach of the terminal, and of who waits for the end of what is printed', () => {
     const done = shell('mkfifo gate; (read go < gate) > /dev/null 2>&1 & echo $!');
     const pid = Number(done.stdout);
     const tracer = /TracerPid:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
@@ -386,7 +387,7 @@ describe('what is left running', () => {
     writeFileSync(`${folder}/gate`, 'go\n');
   });
 
-  test('children that have ended unwaited for are not', () => {
+  onLinux('children that have ended unwaited for are not', () => {
     const careless = lab.compile(
       'careless',
       `${HEAD} int main(void) { for (int at = 0; at < 20; at++) if (fork() == 0) _exit(0); siginfo_t info; for (int at = 0; at < 20; at++) usleep(1000);
@@ -399,14 +400,14 @@ describe('what is left running', () => {
 });
 
 describe('what it was given passes through', () => {
-  test('input, output and errors', () => {
+  onLinux('input, output and errors', () => {
     const done = shell('cat; echo to errors >&2; readlink /proc/self/fd/9 || echo closed', {
       stdin: 'from input\n',
     });
     expect(done).toMatchObject({ status: 0, stdout: 'from input\nclosed\n', stderr: 'to errors\n' });
   });
 
-  test('descriptors, and no others', () => {
+  onLinux('descriptors, and no others', () => {
     const listing = lab.compile(
       'listing',
       `${HEAD} int main(void) { for (int at = 0; at < 200; at++) if (fcntl(at, F_GETFD) >= 0) printf("%d ", at); char c; read(9, &c, 1); putchar(c); write(10, "back", 4); return 0; }`,
@@ -418,7 +419,7 @@ describe('what it was given passes through', () => {
     expect(done.stdout.toString()).toBe('0 1 2 9 10 xback');
   });
 
-  test('name, arguments and environment', () => {
+  onLinux('name, arguments and environment', () => {
     const { words } = lab.command([
       '/bin/sh',
       '-c',
@@ -438,7 +439,7 @@ describe('what it was given passes through', () => {
   });
 });
 
-test('nothing but the log is left behind', () => {
+onLinux('nothing but the log is left behind', () => {
   shell('true');
   expect(readdirSync(folder)).toEqual([]);
 });

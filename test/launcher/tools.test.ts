@@ -2,9 +2,10 @@
 import { afterAll, expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Observed, ObserverLab } from '../support/observed.ts';
+import { isLinux, type Observed, ObserverLab } from '../support/observed.ts';
 import { notRun } from '../support/required.ts';
 
+const onLinux = test.if(isLinux);
 const lab = new ObserverLab();
 afterAll(() => lab[Symbol.dispose]());
 
@@ -66,7 +67,7 @@ function compared(argv: readonly string[], cwd: string): Observed {
   return observed;
 }
 
-test('the C compiler: every header, and everywhere it was looked for', () => {
+onLinux('the C compiler: every header, and everywhere it was looked for', () => {
   const dir = project('compiled');
   const observed = compared(['/usr/bin/cc', '-Iinclude', '-Imissing', '-c', '-o', 'part.o', 'part1.c'], dir);
   expect(observed.records).toContainEqual(['saw', 'f', `${dir}/include/deep/value.h`]);
@@ -75,7 +76,7 @@ test('the C compiler: every header, and everywhere it was looked for', () => {
   expect(observed.records).toContainEqual(['saw', '-', `${dir}/missing`]);
 });
 
-test('make with a jobserver of its own', () => {
+onLinux('make with a jobserver of its own', () => {
   const dir = project('made');
   const make = Bun.which('make');
   if (make === null) return notRun('make under the observer', 'there is none');
@@ -90,7 +91,7 @@ test('make with a jobserver of its own', () => {
   expect(observed.records.filter(([kind, , path]) => kind === 'listed' && path === dir).length).toBe(1);
 });
 
-test('make with the jobserver of its caller', () => {
+onLinux('make with the jobserver of its caller', () => {
   const dir = project('served');
   const make = Bun.which('make');
   if (make === null) return notRun('make under the observer', 'there is none');
@@ -104,7 +105,7 @@ test('make with the jobserver of its caller', () => {
   expect(existsSync(log)).toBe(true);
 });
 
-test('the shell: pipes, substitutions, here-documents', () => {
+onLinux('the shell: pipes, substitutions, here-documents', () => {
   const dir = project('piped');
   const script =
     'cat part*.c | sort | uniq -c | head -3; x=$(wc -l < Makefile); echo "$x"; cat << end | tr a-z A-Z\ntext\nend\n';
@@ -113,7 +114,7 @@ test('the shell: pipes, substitutions, here-documents', () => {
   for (let at = 0; at < 8; at++) expect(observed.records).toContainEqual(['saw', 'f', `${dir}/part${at}.c`]);
 });
 
-test('bash: process substitution', () => {
+onLinux('bash: process substitution', () => {
   const dir = project('substituted');
   const bash = Bun.which('bash');
   if (bash === null) return notRun('bash under the observer', 'there is none');
@@ -124,7 +125,7 @@ test('bash: process substitution', () => {
   expect(observed.records).toContainEqual(['saw', 'f', `${dir}/part1.c`]);
 });
 
-test('git: the commit of a repository', () => {
+onLinux('git: the commit of a repository', () => {
   const dir = project('repository');
   const git = Bun.which('git');
   if (git === null) return notRun('git under the observer', 'there is none');
@@ -142,7 +143,7 @@ test('git: the commit of a repository', () => {
   expect(observed.records).toContainEqual(['saw', 'f', resolve(`${dir}/.git`, head)]);
 });
 
-test('python: modules, and where they were looked for', () => {
+onLinux('python: modules, and where they were looked for', () => {
   const asked = Bun.spawnSync(['python3', '-c', 'import sys; print(sys.executable)']);
   if (asked.exitCode !== 0) return notRun('python under the observer', 'there is none');
   const python = realpathSync(asked.stdout.toString().trim());
@@ -156,7 +157,7 @@ test('python: modules, and where they were looked for', () => {
   expect(observed.records).toContainEqual(['saw', 'f', `${dir}/Makefile`]);
 });
 
-test('rustc: its sources', () => {
+onLinux('rustc: its sources', () => {
   const rustc = Bun.which('rustc');
   if (rustc === null) return notRun('rustc under the observer', 'there is none');
   lab.write('crate/lib.rs', 'mod inner; pub fn value() -> u8 { inner::VALUE }\n');

@@ -11,6 +11,10 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { compileLauncher } from './launcher.ts';
+import { notRun } from './required.ts';
+
+/** Only Linux has an observer. */
+export const isLinux = process.platform === 'linux';
 
 /** A record of the log: kind, state, path; `lost` and `ended` have no state. */
 export type Record = readonly [kind: string, state: string, what: string];
@@ -34,7 +38,13 @@ export interface ObserveOptions {
 export class ObserverLab implements Disposable {
   /** Without links, as the log calls it. */
   readonly root = realpathSync(mkdtempSync(join(tmpdir(), 'kache-observer-')));
-  readonly launcher = compileLauncher(this.root, { kache: '/nonexistent', socket: '/nonexistent' });
+  readonly launcher = isLinux
+    ? compileLauncher(this.root, { kache: '/nonexistent', socket: '/nonexistent' })
+    : 'there is none';
+
+  constructor() {
+    if (!isLinux) notRun('the observer', 'it is there for Linux only');
+  }
 
   path(...parts: string[]): string {
     return join(this.root, ...parts);
@@ -46,8 +56,9 @@ export class ObserverLab implements Disposable {
     return this.path(name);
   }
 
-  /** Compiles a program in C and returns its path. */
+  /** Compiles a program in C, for Linux, and returns its path. */
   compile(name: string, source: string, flags: readonly string[] = []): string {
+    if (!isLinux) return this.path(name);
     const file = this.write(`${name}.c`, source);
     const made = Bun.spawnSync(['cc', '-w', '-pthread', ...flags, '-o', this.path(name), file]);
     if (made.exitCode !== 0) throw new Error(made.stderr.toString());
