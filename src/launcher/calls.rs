@@ -16,6 +16,7 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 /// Elsewhere nobody knows the numbers of the calls.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ARCHITECTURE: u32 = 0;
+pub const IS_KNOWN_HERE: bool = ARCHITECTURE != 0;
 
 /// What a call does with the path in its arguments: which argument holds the folder a relative path starts from (`NONE`: the
 /// working folder), and which the path.

@@ -132,7 +132,7 @@ fn trace(log: File, to: File, program: &[OsString]) -> ! {
     drop(go);
     let (walked, folders, making) = (HashSet::new(), HashMap::new(), HashSet::new());
     let mut tracer = Tracer { file: log, log: Vec::new(), seen: HashSet::new(), walked, folders, making, main };
-    let seized = unsafe { ptrace(PTRACE_SEIZE, main, 0, OPTIONS) } == 0;
+    let seized = calls::IS_KNOWN_HERE && unsafe { ptrace(PTRACE_SEIZE, main, 0, OPTIONS) } == 0;
     if !seized {
         tracer.say("lost", "it cannot be traced here".as_bytes());
     }

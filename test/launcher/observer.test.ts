@@ -158,6 +158,11 @@ const EVERYWHERE: readonly Case[] = [
     'ok(open(numbered("/dev/fd/%d", ok(open("file", O_RDONLY))), O_WRONLY))',
     ['saw f file', 'wrote f file'],
   ],
+  [
+    '.. behind a descriptor',
+    'dup2(ok(open("dir", O_PATH)), 7); ok(open("/dev/fd/7/../file", O_RDONLY))',
+    ['saw d dir', 'saw - /proc/self/fd/7/../file'],
+  ],
   ['/dev/stdin', 'dup2(ok(open("file", O_RDONLY)), 0); ok(open("/dev/stdin", O_RDONLY))', ['saw f file']],
   ['/dev/fd of a pipe', 'ok(pipe(ends)); ok(open(numbered("/dev/fd/%d", ends[0]), O_RDONLY))', []],
   [

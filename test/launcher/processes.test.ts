@@ -322,6 +322,16 @@ describe('signals', () => {
     expect(looks(records)).toEqual([0, 1]);
   });
 
+  onLinux('an observer under an observer lets the program run', () => {
+    const { words, log } = lab.command(['/bin/sh', '-c', 'echo ran; cat look-0; exit 3']);
+    const outer = lab.observe(words, { cwd: folder });
+    expect(outer).toMatchObject({ status: 3, stdout: 'ran\n' });
+    expect(outer.lost).toContain('it traced a process');
+    const inner = readLog(log);
+    expect(inner.lost).toEqual(['it cannot be traced here']);
+    expect(inner.records.at(-1)).toEqual(['ended', '', 'exited 3']);
+  });
+
   onLinux('a program that traces is told so, and the log is not the whole', () => {
     const tracing = lab.compile(
       'tracing',
