@@ -24,8 +24,15 @@ export function stateOf(run: Run, path: string): string | undefined {
   }
 }
 
+/** A key, and what is in it: at each path, and as the names of each folder. */
+export interface RunKey {
+  readonly key: CacheKey;
+  readonly states: readonly (readonly [path: string, state: string])[];
+  readonly names: readonly (readonly [folder: string, names: readonly string[]])[];
+}
+
 /** The key of a run by one of its closures; or what is not as any run has seen it. */
-export function keyOf(run: Run, closure: Closure): CacheKey | { readonly why: string } {
+export function keyOf(run: Run, closure: Closure): RunKey | { readonly why: string } {
   const states: [string, string][] = [];
   for (const rooted of closure.files) {
     const path = run.map.fromRooted(rooted);
@@ -40,5 +47,6 @@ export function keyOf(run: Run, closure: Closure): CacheKey | { readonly why: st
     if (listed === undefined) return { why: rooted };
     names.push([rooted, listed]);
   }
-  return sha256(JSON.stringify([run.unit, states, names])) as CacheKey;
+  const key = sha256(JSON.stringify([run.unit, states, names])) as CacheKey;
+  return { key, states, names };
 }

@@ -4,6 +4,7 @@ import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
+import type { EntryInputs } from '../store/entries.ts';
 import { SourceHashes } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { isExecutable, listDirectory, readText } from '../sys/files.ts';
@@ -41,6 +42,8 @@ export interface Run {
   /** SHA-256 of the script: the blob it is in the store. */
   readonly scriptHash: string;
   readonly unit: UnitId;
+  /** What is in the unit: names, and hashes of values. */
+  readonly unitParts: EntryInputs['unit'];
   readonly hashes: SourceHashes;
 }
 
@@ -78,25 +81,22 @@ export function prepare(input: ScriptInput): Run | undefined {
     ...(isFixed ? [] : [{ name: 'pkg', path: packageDir }]),
   ];
   const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
-  const unit = sha256(
-    JSON.stringify([
-      RUN_VERSION,
-      settings.keySalt,
-      toolchain.identity,
-      scriptHash,
-      input.args.map((arg) => map.tokenize(arg)),
-      map.tokenize(cwd),
-      Object.entries(given)
-        .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
-        .map(([name, value]) => [name, map.tokenize(withoutJobserver(name, value))])
-        .sort(),
-      // What a program learns without opening a file: instructions, uname(2), whose process it is.
-      processorIdentity(),
-      readText('/proc/sys/kernel/osrelease'),
-      readText('/proc/sys/kernel/hostname'),
-      [process.getuid?.(), process.getgid?.(), process.umask()],
-    ]),
-  ) as UnitId;
+  const parts: [name: string, value: string][] = [
+    ['key version', RUN_VERSION],
+    ['key salt', settings.keySalt],
+    ['toolchain build', toolchain.identity],
+    ['build script', scriptHash],
+    ['arguments', JSON.stringify([map.tokenize(cwd), ...input.args.map((arg) => map.tokenize(arg))])],
+    ...Object.entries(given)
+      .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
+      .map(([name, value]): [string, string] => [`env ${name}`, map.tokenize(withoutJobserver(name, value))])
+      .sort(),
+    // What a program learns without opening a file: instructions, uname(2), whose process it is.
+    ['processor', processorIdentity()],
+    ['kernel', `${readText('/proc/sys/kernel/osrelease')}${readText('/proc/sys/kernel/hostname')}`],
+    ['user', JSON.stringify([process.getuid?.(), process.getgid?.(), process.umask()])],
+  ];
+  const unit = sha256(JSON.stringify(parts)) as UnitId;
   const named = [
     env['HOME'],
     cargoHome({ env }),
@@ -124,6 +124,7 @@ export function prepare(input: ScriptInput): Run | undefined {
     env: given,
     scriptHash,
     unit,
+    unitParts: parts.map(([name, value]) => [name, sha256(value)]),
     hashes: new SourceHashes(store, `run of ${unit}`),
   };
 }

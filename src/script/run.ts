@@ -3,9 +3,17 @@
 // Whatever cannot be told for certain, the script just runs.
 import { noteNotWorth } from '../compile/stand-in.ts';
 import { type EventBody, writeEvent } from '../compile/write-event.ts';
+import { SCRIPT_RUN } from '../core/events.ts';
 import type { BlobId, CacheKey } from '../core/ids.ts';
 import { type Closure, readUnit, recordClosure, touchUnit } from '../store/closures.ts';
-import { type Entry, readEntry, removeEntry, touchEntry, writeEntry } from '../store/entries.ts';
+import {
+  type Entry,
+  type EntryInputs,
+  readEntry,
+  removeEntry,
+  touchEntry,
+  writeEntry,
+} from '../store/entries.ts';
 import { isEvictionBehind, startEviction } from '../store/eviction-trigger.ts';
 import { lockStore } from '../store/store.ts';
 import { type FileTime, fileTimeNow, touchedSince, waitPastWritten, wasPutBack } from '../sys/clock.ts';
@@ -19,9 +27,10 @@ import {
   utf8,
   writeAll,
 } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, runChild } from '../sys/process.ts';
-import { keyOf, stateOf } from './key.ts';
+import { keyOf, type RunKey, stateOf } from './key.ts';
 import { FOUND, inputsOf } from './observation.ts';
 import { emptyTree, holdsRoot, readTree, restoreTree, storeTree } from './outputs.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
@@ -76,11 +85,11 @@ function lookUp(run: Run): LookUp {
   let reason = closures.length === 0 ? 'never-compiled' : 'inputs-changed';
   for (const closure of closures) {
     const key = keyOf(run, closure);
-    if (typeof key !== 'string') {
+    if ('why' in key) {
       reason = `inputs-changed|${key.why}`;
       continue;
     }
-    const entry = readEntry(run.store, key);
+    const entry = readEntry(run.store, key.key);
     if (entry !== undefined) return { kind: 'found', entry };
   }
   return { kind: 'absent', reason };
@@ -232,8 +241,9 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     observed: [],
     natives: false,
   };
-  const key = keyOf(run, closure);
-  if (typeof key !== 'string') return { why: `input-changed-during-run|${key.why}` };
+  const keyed = keyOf(run, closure);
+  if ('why' in keyed) return { why: `input-changed-during-run|${keyed.why}` };
+  const { key } = keyed;
   const { outputs, newBytes } = storeTree(run, tree);
   const entry: Entry = {
     key,
@@ -245,8 +255,7 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     stdout,
     stderr,
   };
-  const described = { identity: '', unit: [], flags: [], files: [], env: [], externs: [], other: [] };
-  if (!writeEntry(store, entry, { ...described, closure, withheld: 'build-script' }))
+  if (!writeEntry(store, entry, { ...describe(run, keyed), closure, withheld: 'build-script' }))
     return { why: 'entry-of-another-version' };
   // An eviction may have taken a blob that was there before the entry named it.
   if (outputs.some(({ blob }) => stat(store.layout.blob(blob)) === undefined)) {
@@ -258,6 +267,17 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
   bestEffort(() => store.noteWritten(newBytes));
   return { cache_key: key, size_bytes: sizeBytes, stored_bytes: newBytes };
 }
+
+/** What a later run is compared with, to say in what it differs. */
+const describe = (run: Run, { states, names }: RunKey): EntryInputs => ({
+  identity: '',
+  unit: run.unitParts,
+  flags: [],
+  files: states,
+  env: [],
+  externs: [],
+  other: names.map(([folder, listed]) => [folder, sha256(JSON.stringify(listed))]),
+});
 
 /** The first input that is not what the run found there, or may have become it since it began. */
 function firstMoved(
@@ -296,7 +316,7 @@ function nameOf({ input: { env } }: Run): Pick<Entry, 'crateName' | 'crateVersio
   return {
     crateName: (env['CARGO_PKG_NAME'] ?? '').replaceAll('-', '_'),
     crateVersion: env['CARGO_PKG_VERSION'] ?? '',
-    crateTypes: 'build-script-run',
+    crateTypes: SCRIPT_RUN,
   };
 }
 

@@ -178,7 +178,7 @@ async function refuse(faults: string): Promise<string[]> {
     expect([at, event]).toEqual([
       at,
       expect.stringMatching(
-        /^(local_hit|miss (never-compiled|inputs-changed|blob-missing)|skipped (store-failed|cache-failed)\|E[A-Z]+ [a-z ]+)$/,
+        /^(local_hit|miss (never-compiled|inputs-changed|blob-(missing|damaged))|skipped (store-failed|cache-failed)\|E[A-Z]+ [a-z ]+)$/,
       ),
     ]);
   await runRight(at);
