@@ -101,7 +101,7 @@ function rankOf({ kind, how }: Difference): number {
 }
 
 /** Macros open files by their whole path: a file of the workspace reads like those the compiler names. */
-const spelled = (rooted: string): string => rooted.replace(/^<(ws|pkg)>\//, './');
+const spelled = (rooted: string): string => rooted.replace(/<(ws|pkg)>\//, './');
 
 type Pairs = readonly (readonly [name: string, value: string, ...unknown[]])[];
 
@@ -121,7 +121,8 @@ const UNIT_KINDS: Readonly<Record<string, readonly [CauseKind, string]>> = {
   'key salt': ['setting', 'cache.key_salt'],
   'files that flags name': ['flag', 'a file that a flag names (target spec, profile data, clippy.toml)'],
   roots: ['setting', 'the roots (workspace, OUT_DIR, CARGO_HOME, base_dirs)'],
-  processor: ['processor', 'the processor'],
+  processor: ['processor', 'the processor of -C target-cpu=native'],
+  'this processor': ['processor', 'the processor'],
   'build script': ['file', 'the build script itself'],
   arguments: ['setting', 'the arguments or the folder of the build script'],
   kernel: ['setting', 'the kernel, or the name of this machine'],

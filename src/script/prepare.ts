@@ -92,7 +92,7 @@ export function prepare(input: ScriptInput): Run | undefined {
       .map(([name, value]): [string, string] => [`env ${name}`, map.tokenize(withoutJobserver(name, value))])
       .sort(),
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
-    ['processor', processorIdentity()],
+    ['this processor', processorIdentity()],
     ['kernel', `${readText('/proc/sys/kernel/osrelease')}${readText('/proc/sys/kernel/hostname')}`],
     ['user', JSON.stringify([process.getuid?.(), process.getgid?.(), process.umask()])],
   ];

@@ -276,7 +276,7 @@ const describe = (run: Run, { states, names }: RunKey): EntryInputs => ({
   files: states,
   env: [],
   externs: [],
-  other: names.map(([folder, listed]) => [folder, sha256(JSON.stringify(listed))]),
+  other: names.map(([folder, listed]) => [`names in ${folder}`, sha256(JSON.stringify(listed))]),
 });
 
 /** The first input that is not what the run found there, or may have become it since it began. */

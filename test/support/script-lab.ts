@@ -204,6 +204,8 @@ export class ScriptLab implements Disposable {
       wrong.push(`printed ${JSON.stringify(stdout)}`);
     if (stderr !== 'told on the other stream\n') wrong.push(`complained ${JSON.stringify(stderr)}`);
     const tree = treeOf(outDir);
+    // A later run writes into these files.
+    for (const { path } of filesBelow(outDir)) if (statSync(path).nlink > 1) wrong.push(`shared: ${path}`);
     for (const [name, what] of Object.entries(EXPECTED_TREE))
       if (tree[name] !== what && !(name === 'nonce' && tree[name]?.length === what.length))
         wrong.push(`${name} is ${JSON.stringify(tree[name]?.slice(0, 100))}`);
