@@ -112,7 +112,7 @@ export function titleOf(
   event: Pick<CompileEvent, 'crate_name' | 'root' | 'crate_types' | 'out_dir'>,
 ): string {
   const name = event.crate_name === '' ? '?' : event.crate_name;
-  if (isScriptRun(event)) return `${name} (run of its build script)`;
+  if (isScriptRun(event)) return `${name} (script run)`;
   if (isTrial(event)) return `${name} (a build script's try)`;
   if (name.startsWith('build_script_')) {
     const folder = /\/(?:registry\/src|git\/checkouts)\/.*?\/([^/]+?)(?:-\d[^/]*)?$/.exec(

@@ -8,6 +8,7 @@ import { reasonOf, titleOf } from '../../src/tui/build-rows.ts';
 import { type Env, KACHE } from '../support/lab.ts';
 import { notRun } from '../support/required.ts';
 import { ended, ScriptLab } from '../support/script-lab.ts';
+import { event, pressed, shown, stateOf } from '../tui/states.ts';
 
 const isLinux = process.platform === 'linux';
 const onLinux = test.if(isLinux);
@@ -104,12 +105,23 @@ onLinux(
 onLinux('the monitor calls a run a run, and says in words why it is not kept', () => {
   const [event] = place.events().filter(isScriptRun);
   if (event === undefined) throw new Error('no run is in the log');
-  expect(titleOf(event)).toBe('small (run of its build script)');
+  expect(titleOf(event)).toBe('small (script run)');
   expect(reasonOf(event)).toBe('not run before');
   const reason = 'wrote-elsewhere|/a-place/some-file';
   expect(reasonOf({ ...event, result: 'skipped', reason })).toBe(
     'it wrote outside its OUT_DIR: /a-place/some-file',
   );
+});
+
+test('the Build tab counts a run as no crate, and its detail says that it was run', () => {
+  const run = { crate_types: SCRIPT_RUN, compiler_runs: 0, compile_ms: 70 };
+  const lines = [event('part'), event('part', { ...run, reason: 'never-compiled', unit_id: 'u' })];
+  const tab = stateOf({ lines });
+  expect(shown(tab).join('\n')).toMatch(/0 hit, 1 miss\b/);
+  expect(shown(tab).join('\n')).toContain('part (script run)');
+  const detail = shown(pressed(tab, 'down', 'enter')).join('\n');
+  expect(detail).toMatch(/run +70ms$/m);
+  expect(detail).toContain('not run before');
 });
 
 onLinux('list tells a run from the library of the same name', () => {
