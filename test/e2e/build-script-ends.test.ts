@@ -2,7 +2,7 @@
 // whoever stops a build, by a reader who is gone. Nothing goes on behind the back of who ended it, nothing of it is kept,
 // and the next run is right.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { readdirSync, rmSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspectStore } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
@@ -159,3 +159,18 @@ for (const what of ['a miss', 'a hit'] as const)
     },
     TIMEOUT_MS,
   );
+
+onLinux(
+  'an observer that cannot be started: the script runs, unwatched',
+  async () => {
+    forget();
+    place.tell(place.first, 'go on');
+    const broken = place.lab.path('broken/kache-launcher');
+    place.lab.write('broken', { 'kache-launcher': 'no program\n' });
+    chmodSync(broken, 0o755);
+    const run = await ended(place.start(place.first, { RUSTC_WRAPPER: broken }));
+    expect([place.wrongWith(place.first, run), place.broken()]).toEqual([[], []]);
+    expect(place.events().map(told)).toEqual([expect.stringMatching(/^skipped cache-failed\|/)]);
+  },
+  TIMEOUT_MS,
+);
