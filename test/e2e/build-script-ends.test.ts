@@ -2,7 +2,7 @@
 // whoever stops a build, by a reader who is gone. Nothing goes on behind the back of who ended it, nothing of it is kept,
 // and the next run is right.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { chmodSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspectStore } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
@@ -171,6 +171,29 @@ onLinux(
     const run = await ended(place.start(place.first, { RUSTC_WRAPPER: broken }));
     expect([place.wrongWith(place.first, run), place.broken()]).toEqual([[], []]);
     expect(place.events().map(told)).toEqual([expect.stringMatching(/^skipped cache-failed\|/)]);
+  },
+  TIMEOUT_MS,
+);
+
+const stateOf = (pid: number): string =>
+  /^State:\t(.)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+
+onLinux(
+  'a run that is stopped and continued, as from a terminal, goes on to its end',
+  async () => {
+    forget();
+    const run = place.start(place.first);
+    await place.waiting(place.first);
+    process.kill(-run.pid, 'SIGSTOP');
+    const all = place.processes(place.first);
+    expect(all.map(({ role }) => role).sort()).toEqual(['kache', 'observer', 'script', 'tracer']);
+    await until('all of it has stopped', () => all.every(({ pid }) => /[Tt]/.test(stateOf(pid))));
+    process.kill(-run.pid, 'SIGCONT');
+    place.tell(place.first, 'go on');
+    expect(place.wrongWith(place.first, await ended(run))).toEqual([]);
+    await until('nothing of the run is left', () => place.processes(place.first).length === 0);
+    // The script has seen its input as it was before, too.
+    expect(place.events().map(told)).toEqual([expect.stringMatching(/^skipped input-changed-during-run\|/)]);
   },
   TIMEOUT_MS,
 );
