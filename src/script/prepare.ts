@@ -2,7 +2,7 @@
 
 import type { Call, Caller } from '../compile/call.ts';
 import { identifyToolchain, processorIdentity } from '../compile/identify.ts';
-import { scriptBehind } from '../compile/stand-in.ts';
+import { outputBehind } from '../compile/stand-in.ts';
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
@@ -154,8 +154,8 @@ function observerOf(env: Environment): string | undefined {
 
 /** The hash of a script that is as kache put it there. */
 function knownHash(store: Store, script: string): string | undefined {
-  const standIn = script.slice(0, -scriptBehind('').length);
-  const [signature, identity, boot] = readOutputs(store, standIn)?.files[basename(standIn)] ?? [];
+  const output = outputBehind(script);
+  const [signature, identity, boot] = readOutputs(store, output)?.files[basename(output)] ?? [];
   const isKnown =
     boot === store.boot && signature === signatureNow(script) && /^[0-9a-f]{64}$/.test(identity ?? '');
   return isKnown ? identity : undefined;
