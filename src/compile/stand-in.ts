@@ -4,6 +4,7 @@
 import type { Settings } from '../core/config.ts';
 import type { BlobId } from '../core/ids.ts';
 import { findInList } from '../core/lists.ts';
+import { type RustcArguments, valuesOf } from '../rustc/flags.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { asideOf, makeAside } from '../sys/aside.ts';
@@ -32,11 +33,19 @@ export function standInFor(call: Call, blob: BlobId, target: string): string | u
     invocation.crateTypes.length === 1 &&
     invocation.crateTypes[0] === 'bin' &&
     !invocation.isTest &&
-    invocation.outDir.includes('/build/');
+    invocation.outDir.includes('/build/') &&
+    !hasOddFeature(invocation.parsed);
   if (!isScript || !keepsRuns(settings, isMutable(call)) || whyNotWorth(store, blob) !== undefined)
     return undefined;
   return standIn(call.self, basename(scriptBehind(target)));
 }
+
+/**
+ * Whether a feature has a name like `c++20`. Its variable has one, too (`CARGO_FEATURE_C++20`), and some shells hand on no
+ * variable with a name they could not give it: a script behind a stand-in would not see it.
+ */
+const hasOddFeature = (parsed: RustcArguments): boolean =>
+  valuesOf(parsed, '--cfg').some((cfg) => /^feature="/.test(cfg) && !/^feature="[\w-]*"$/.test(cfg));
 
 const standIn = (kache: string, script: string): string => `#!/bin/sh
 # Put here by kache (cache.cache_build_scripts): the build script is the file beside this one that ends in .script.

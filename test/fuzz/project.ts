@@ -1,7 +1,7 @@
 // From the description of a project to its files: a workspace in `ws`, path packages beside it in `ext`.
 import type { PackageSpec, ProjectSpec } from './case.ts';
 import { buildDep, type Piece, piecesOf, type Source, type Sources } from './parts.ts';
-import { SCRIPT_ITEMS, scriptPiecesOf, treeItems } from './scripts.ts';
+import { ODD_FEATURE, SCRIPT_ITEMS, scriptPiecesOf, treeItems } from './scripts.ts';
 
 const folderOf = (spec: PackageSpec): string => `${spec.outside ? 'ext' : 'ws'}/${spec.name}`;
 
@@ -45,6 +45,7 @@ function manifest(spec: PackageSpec, project: ProjectSpec, rest: readonly string
   const withFeatures = spec.deps.filter(
     (dep) => project.packages.find((other) => other.name === dep)?.kind !== 'macro',
   );
+  const odd = spec.scripts?.includes('env') ? [ODD_FEATURE] : [];
   const build = spec.parts.includes('build-dep') ? buildDep(spec, project) : undefined;
   return [
     '[package]',
@@ -58,7 +59,8 @@ function manifest(spec: PackageSpec, project: ProjectSpec, rest: readonly string
     'unused_variables = "warn"',
     'unexpected_cfgs = { level = "warn", check-cfg = ["cfg(fuzz_flag)"] }',
     '[features]',
-    `loud = [${withFeatures.map((dep) => `"${dep}/loud"`).join(', ')}]`,
+    `loud = [${[...withFeatures.map((dep) => `${dep}/loud`), ...odd].map((name) => `"${name}"`).join(', ')}]`,
+    ...odd.map((name) => `"${name}" = []`),
     '[dependencies]',
     ...spec.deps.map(dependency),
     ...(build === undefined ? [] : ['[build-dependencies]', dependency(build)]),

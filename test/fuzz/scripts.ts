@@ -47,6 +47,9 @@ const reads: Piece = {
   ],
 };
 
+/** Its variable has a name that no shell would give one. */
+export const ODD_FEATURE = 'c++20';
+
 const env: Piece = {
   report: {
     script_env: shown('env.txt'),
@@ -55,7 +58,7 @@ const env: Piece = {
   },
   build: [
     'println!("cargo:rerun-if-env-changed=FUZZ_BUILD");',
-    'let told = ["FUZZ_BUILD", "FUZZ_NAMED", "fuzz.odd-name", "FUZZ_CONFIGURED", "CARGO_PKG_VERSION", "CARGO_PKG_DESCRIPTION", "PROFILE", "OPT_LEVEL", "CARGO_ENCODED_RUSTFLAGS"].map(|name| format!("{name}={:?}", env::var(name).ok()));',
+    `let told = ["FUZZ_BUILD", "FUZZ_NAMED", "fuzz.odd-name", "FUZZ_CONFIGURED", "CARGO_PKG_VERSION", "CARGO_PKG_DESCRIPTION", "PROFILE", "OPT_LEVEL", "CARGO_ENCODED_RUSTFLAGS", "CARGO_FEATURE_${ODD_FEATURE.toUpperCase()}"].map(|name| format!("{name}={:?}", env::var(name).ok()));`,
     'fs::write(format!("{out}/env.txt"), told.join("\\n")).unwrap();',
     'println!("cargo:rustc-env=FUZZ_HOME_DIR={}", env::var("CARGO_MANIFEST_DIR").unwrap());',
     'println!("cargo:rustc-env=FUZZ_FOLDER={}", env::current_dir().unwrap().display());',
@@ -120,6 +123,8 @@ const tree: Piece = {
     'if number % 2 == 1 { mode("deep/file.txt", 0o444); }',
     'if number % 5 == 1 { mode("deep/empty é", 0o700); }',
     'for (name, to) in [("deep/by name", "file.txt"), ("folder", "deep"), ("nowhere", "deep/no file"), ("absolute", &format!("{out}/deep/file.txt")), ("to_package", &format!("{home}/tree/number.txt"))] { symlink(to, format!("{out}/{name}")).unwrap(); }',
+    'let through = [fs::read_to_string(format!("{out}/to_package")).ok(), fs::read_to_string(format!("{out}/folder/file.txt")).ok()];',
+    'fs::write(format!("{out}/through.txt"), format!("{through:?}")).unwrap();',
     'println!("cargo:rustc-env=FUZZ_TREE={out}/folder");',
     'println!("cargo:rustc-link-search=native={out}/deep");',
     'println!("cargo:rustc-link-search=native={home}/tree");',
