@@ -188,6 +188,16 @@ const WEIGHTS: Readonly<Record<Exclude<Op, 'write'>, number>> = {
   env: 12,
 };
 
+const COMMANDS: Readonly<Record<Command, number>> = {
+  build: 50,
+  'build-all': 15,
+  check: 12,
+  clippy: 6,
+  test: 15,
+};
+/** For the scripts they are all one. */
+const SCRIPT_COMMANDS: typeof COMMANDS = { ...COMMANDS, 'build-all': 3, check: 4, clippy: 2, test: 4 };
+
 class Walk {
   readonly #random: Random;
   readonly #files: readonly string[];
@@ -350,7 +360,7 @@ class Walk {
 
   #build(at: number): Build {
     const random = this.#random;
-    const command: Command = random.weighted({ build: 50, 'build-all': 15, check: 12, clippy: 6, test: 15 });
+    const command: Command = random.weighted(this.#ofScripts.length > 0 ? SCRIPT_COMMANDS : COMMANDS);
     const variant = {
       release: random.chance(0.08),
       loud: random.chance(0.15),
