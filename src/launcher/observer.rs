@@ -51,6 +51,8 @@ pub fn run(args: &[OsString]) -> ! {
     if program.len() < 2 {
         exit(2);
     }
+    // Without kache nobody waits for the end of the program.
+    unsafe { prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) };
     let mut ends = [0; 2];
     let log = File::create(log);
     let (Ok(log), 0) = (log, unsafe { pipe2(ends.as_mut_ptr(), O_CLOEXEC) }) else { become_program(program) };

@@ -1,15 +1,17 @@
 // What is known of a run before it begins: its places, and the unit it is a run of.
+
+import type { Call, Caller } from '../compile/call.ts';
 import { identifyToolchain, processorIdentity } from '../compile/identify.ts';
+import { scriptBehind } from '../compile/stand-in.ts';
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
-import { SourceHashes } from '../store/hashes.ts';
+import { readOutputs, SourceHashes, signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
-import { isExecutable, listDirectory, readText } from '../sys/files.ts';
+import { isExecutable, listDirectory, readText, realPath } from '../sys/files.ts';
 import { hashFile, sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
-import { outputOf } from '../sys/process.ts';
 import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
 
@@ -26,6 +28,7 @@ export interface ScriptInput {
   readonly env: Environment;
   readonly cwd: string;
   readonly self: string;
+  readonly caller: Caller;
 }
 
 export interface Run {
@@ -40,19 +43,28 @@ export interface Run {
   readonly env: Readonly<Record<string, string>>;
   /** SHA-256 of the script: the blob it is in the store. */
   readonly scriptHash: string;
+  /** Of this machine, as uname(2) has it. */
+  readonly hostName: string;
   readonly unit: UnitId;
   readonly hashes: SourceHashes;
 }
 
 /** Names of the terminal, the session and the shell, which differ from one window to the next: a watched run has none. */
 const OF_A_SESSION =
-  /^(OLDPWD|SHLVL|_|COLUMNS|LINES|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_SESSION_ID|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|VSCODE_.*)$/;
+  /^(OLDPWD|SHLVL|_|COLUMNS|LINES|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
+
+/**
+ * Names of one run in CI, and what it is about: other people's packages have no use for them. That there is a CI (`CI`,
+ * `GITHUB_ACTIONS`, `GITLAB_CI`) they may know.
+ */
+const OF_A_CI_RUN =
+  /^((GITHUB|RUNNER|ACTIONS|CI|BUILDKITE|CIRCLE)_(?!ACTIONS$).+|BUILD_(ID|NUMBER|TAG|URL))$/;
 
 /** How much of the machine may be used, and kache itself: nothing of it is in what a script makes. */
 const NOT_IN_THE_UNIT = /^(NUM_JOBS|RUSTC_WRAPPER|KACHE_.*)$/;
 
-/** The run that is asked for; undefined where it is none to be kept. */
-export function prepare(input: ScriptInput): Run | undefined {
+/** The run that is asked for; undefined where it is none to be kept. `ask` runs a short program, where one may be run. */
+export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const startedMs = Date.now();
   const { env, cwd, standIn, script } = input;
   const { settings } = loadSettings(env, dirname(standIn));
@@ -65,13 +77,15 @@ export function prepare(input: ScriptInput): Run | undefined {
   // `<target>/<profile>/build/<package>-<hash>/build-script-build`.
   const targetDir = dirname(dirname(dirname(dirname(standIn))));
   if (!isWithin(outDir, targetDir) || targetDir === '/') return undefined;
+  // Programs resolve symbolic links: what they then look at would not be known for a place of this target folder.
+  if (realPath(outDir) !== outDir || realPath(packageDir) !== packageDir) return undefined;
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
-  const given = environmentOf(env, cwd);
-  const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask: outputOf });
-  const scriptHash = hashFile(script);
-  if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
+  const given = environmentOf(env, { cwd, isFixed });
+  const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask });
+  const scriptHash = knownHash(store, script) ?? hashFile(script);
+  if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
   const roots = [
     { name: 'out', path: outDir },
     { name: 'target', path: targetDir },
@@ -93,7 +107,6 @@ export function prepare(input: ScriptInput): Run | undefined {
       // What a program learns without opening a file: instructions, uname(2), whose process it is.
       processorIdentity(),
       readText('/proc/sys/kernel/osrelease'),
-      readText('/proc/sys/kernel/hostname'),
       [process.getuid?.(), process.getgid?.(), process.umask()],
     ]),
   ) as UnitId;
@@ -123,6 +136,7 @@ export function prepare(input: ScriptInput): Run | undefined {
     map,
     env: given,
     scriptHash,
+    hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
     unit,
     hashes: new SourceHashes(store, `run of ${unit}`),
   };
@@ -136,11 +150,24 @@ function observerOf(env: Environment): string | undefined {
   );
 }
 
+/** The hash of a script that is as kache put it there. */
+function knownHash(store: Store, script: string): string | undefined {
+  const standIn = script.slice(0, -scriptBehind('').length);
+  const [signature, identity, boot] = readOutputs(store, standIn)?.files[basename(standIn)] ?? [];
+  const isKnown =
+    boot === store.boot && signature === signatureNow(script) && /^[0-9a-f]{64}$/.test(identity ?? '');
+  return isKnown ? identity : undefined;
+}
+
 /** Undefined when a value is no UTF-8: it could not be handed on as it is. */
-function environmentOf(env: Environment, cwd: string): Record<string, string> | undefined {
+function environmentOf(
+  env: Environment,
+  { cwd, isFixed }: { cwd: string; isFixed: boolean },
+): Record<string, string> | undefined {
   const given: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined || OF_A_SESSION.test(name)) continue;
+    if (isFixed && OF_A_CI_RUN.test(name)) continue;
     if (`${name}${value}`.includes('\uFFFD')) return undefined;
     given[name] = name === 'PWD' ? cwd : value;
   }
