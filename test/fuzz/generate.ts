@@ -59,7 +59,7 @@ export function generate({ seed, rounds, executables, buildScripts = false }: Wa
   };
 }
 
-const TARGETS: readonly TargetPlace[] = ['inside', 'inside', 'outside', 'linked'];
+const TARGETS: readonly TargetPlace[] = ['inside', 'inside', 'inside', 'outside', 'outside', 'linked'];
 
 /** How often a script does what. What cannot be kept is rare: one such part, and nothing of the script is kept. */
 const SCRIPTS: readonly (readonly [part: ScriptPart, probability: number])[] = [
