@@ -61,7 +61,7 @@ const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)))
   .sort();
 /** The sources that are another language's: texts of the program. */
-const LAUNCHER = ['launcher/calls.rs', 'launcher/launcher.rs', 'launcher/observer.rs'];
+const LAUNCHER = ['calls', 'escapes', 'launcher', 'observer', 'paths'].map((name) => `launcher/${name}.rs`);
 const textOf = (file: string): string => readFileSync(join(SRC, file), 'utf8');
 
 interface Import {

@@ -14,7 +14,9 @@ use std::process::{exit, id, Command};
 use std::time::Duration;
 
 mod calls;
+mod escapes;
 mod observer;
+mod paths;
 
 const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");

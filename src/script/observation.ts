@@ -2,8 +2,8 @@
 // files can stand for it.
 import { findInList } from '../core/lists.ts';
 import { isOfToolchain } from '../rustc/toolchain.ts';
-import { stat } from '../sys/files.ts';
-import { dirname, isWithin, resolve } from '../sys/paths.ts';
+import { realPath, stat } from '../sys/files.ts';
+import { dirname, isWithin } from '../sys/paths.ts';
 
 /** Everything a run looked at besides its own files. Absolute paths, sorted. */
 export interface Inputs {
@@ -41,6 +41,7 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
   if (records.at(-1)?.[0] !== 'ended') return { why: 'no-end' };
   const lost = findInList(records, ([kind]) => kind === 'lost');
   if (lost !== undefined) return { why: `not-followed|${lost[1]}` };
+  const pathOf = namesOf(places);
   const own = new Set<string>();
   for (const [kind, what] of records) {
     const path = pathOf(what);
@@ -67,8 +68,9 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
       continue;
     if (isOfToolchain(places, path) || isPassing(path)) continue;
     if (/^\/(proc|sys|dev)(\/|$)/.test(path)) return { why: `read-what-changes|${path}` };
-    // That it is there is what a target folder is.
-    if (kind === 'saw' && isWithin(places.outDir, path)) continue;
+    // That it is there is what a target folder is, and a package.
+    if (kind === 'saw' && [places.outDir, places.packageDir].some((dir) => dir && isWithin(dir, path)))
+      continue;
     if (isNearTarget(path, places)) return { why: `read-beside-target|${path}` };
     if (kind === 'listed' && isWithin(path, places.targetDir) && !/\/build\/[^/]+\/out(\/|$)/.test(path))
       return { why: `listed-target|${path}` };
@@ -87,8 +89,28 @@ function recordsOf(log: Uint8Array): Record[] | undefined {
   return records;
 }
 
-/** The path of a `saw`, `listed` or `wrote`, without the state before it and without `.` and `..`. */
-const pathOf = (what: string): string => resolve('/', what.slice(1));
+/**
+ * Reads the path of a `saw`, `listed` or `wrote`, which follows its state. It leads over no link, while the places of a run
+ * may: what is in one of them is called as the place is.
+ */
+function namesOf({
+  outDir,
+  targetDir,
+  packageDir,
+  script,
+  observer,
+  sysroot,
+}: Places): (what: string) => string {
+  const names = [outDir, script, observer, targetDir, packageDir, sysroot].flatMap((name) => {
+    const real = name === undefined ? undefined : realPath(name);
+    return name === undefined || real === undefined || real === name ? [] : [{ name, real }];
+  });
+  return (what) => {
+    const path = what.slice(1);
+    const place = findInList(names, ({ real }) => isWithin(path, real));
+    return place === undefined ? path : `${place.name}${path.slice(place.real.length)}`;
+  };
+}
 
 const isOwn = (path: string, { outDir }: Places): boolean => isWithin(path, outDir);
 
@@ -97,7 +119,7 @@ const isSink = (path: string): boolean => /^\/dev\/(null|zero|full|tty|u?random)
 
 /** What tells a process about itself and how much of the machine it may use: nothing of it is in what it makes. */
 const isPassing = (path: string): boolean =>
-  /^\/proc\/(\d+\/(maps|exe|cgroup|mountinfo|stat|statm|status|fd(\/\d+)?|task(\/.*)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
+  /^\/proc\/(self\/(maps|exe|cgroup|mountinfo|mounts|stat|statm|status|fd(\/\d+)?|task(\/\d+(\/(stat|status|comm))?)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
     path,
   ) ||
   /^\/sys\/(fs\/cgroup(\/|$)|devices\/system\/(cpu|node)(\/|$)|kernel\/mm\/transparent_hugepage\/)/.test(
