@@ -37,6 +37,9 @@ fn main() {
     if args[1] == "--observe" {
         observer::run(&args[2..]);
     }
+    if is_run(&args) {
+        undo_shell();
+    }
     // A build script that is watched asks the compiler itself: what kache would read for it is none of its inputs.
     if std::env::var_os("KACHE_OBSERVED").is_some() {
         become_compiler(&args);
@@ -69,6 +72,24 @@ fn is_question(args: &[OsString]) -> bool {
 /// Whether the stand-in of a build script calls: with the script in the place of a compiler, its own path, and arguments.
 fn is_run(args: &[OsString]) -> bool {
     args[1].as_bytes().ends_with(b".script") && args.len() >= 3
+}
+
+/// Makes the environment again what Cargo gave to the stand-in: its shell has set some variables by itself, and dropped those
+/// whose names (`CC_x86_64-unknown-linux-gnu`) it could not give any. The parent, Cargo, knows what it was started with.
+fn undo_shell() {
+    let Ok(given) = fs::read(format!("/proc/{}/environ", parent_id())) else { return };
+    for name in ["PWD", "OLDPWD", "SHLVL", "_"] {
+        std::env::remove_var(name);
+    }
+    for pair in given.split(|byte| *byte == 0) {
+        let Some(end) = pair.iter().position(|byte| *byte == b'=').filter(|end| *end > 0) else { continue };
+        let (name, value) = (OsStr::from_bytes(&pair[..end]), OsStr::from_bytes(&pair[end + 1..]));
+        let is_plain = pair[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let is_undone = matches!(&pair[..end], b"PWD" | b"OLDPWD" | b"SHLVL" | b"_");
+        if is_undone || (!is_plain && std::env::var_os(name).is_none()) {
+            std::env::set_var(name, value);
+        }
+    }
 }
 
 /// Becomes what would run without kache.
