@@ -51,6 +51,9 @@ export interface WalkOptions {
 
 const HOME = process.env['HOME'] ?? '/root';
 
+/** Only on Linux, and behind the launcher, which watches them. */
+const keepsRuns = ({ buildScripts }: Case): boolean => buildScripts === true && process.platform === 'linux';
+
 class Walker {
   readonly root = mkdtempSync(join(tmpdir(), 'kache-fuzz-'));
   readonly checkouts: Checkout[];
@@ -74,7 +77,7 @@ class Walker {
     );
     mkdirSync(join(this.root, 'home'));
     this.#isBehindLauncher =
-      (options.launcher === true || walked.buildScripts === true) && options.wrapper === undefined;
+      (options.launcher === true || keepsRuns(walked)) && options.wrapper === undefined;
     this.#wrapper = this.#isBehindLauncher
       ? compileLauncher(join(this.root, 'bin'), { kache: KACHE, socket: hitSocketOf(this.#store) })
       : (options.wrapper ?? KACHE);
