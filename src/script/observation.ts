@@ -23,7 +23,8 @@ export interface Places {
   readonly targetDir: string;
   /** The package, where its place does not matter: it is part of the workspace. */
   readonly packageDir: string | undefined;
-  readonly script: string;
+  /** The build script, by its name and by what the kernel calls it. */
+  readonly script: readonly string[];
   /** The observer, through which the compiler is called. */
   readonly observer: string | undefined;
   readonly toolchain: Pick<Toolchain, 'sysroot' | 'host'>;
@@ -80,7 +81,7 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
     if (kind !== 'saw' && kind !== 'listed') continue;
     const path = ways.follow(what.slice(1), 'to the end');
     const found = what[0] === FOUND.nothing && ways.led(path) ? foundAt(path) : (what[0] ?? '');
-    if (path === places.script || path === places.observer || isSink(path)) continue;
+    if (places.script.includes(path) || path === places.observer || isSink(path)) continue;
     if (isOwn(path, places) || isTemporary(path)) {
       // A file that is gone, and was not made under this name: there was a link on the way to it.
       if (

@@ -123,7 +123,7 @@ export function prepare(input: ScriptInput): Run | undefined {
       outDir,
       targetDir,
       packageDir: isFixed ? undefined : packageDir,
-      script,
+      script: [script, realPath(script) ?? script],
       observer: observerOf(env),
       toolchain,
       named: [
