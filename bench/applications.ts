@@ -12,6 +12,8 @@ export interface Application {
   /** A dependency in the middle of the graph, and another version of it that the others accept. */
   readonly bump: { readonly crate: string; readonly version: string };
   readonly rounds: number;
+  /** Further cold builds of plain cargo and of kache, in turns: a cold build differs more from the next than kache costs. */
+  readonly coldRounds: number;
 }
 
 export const APPLICATIONS: readonly Application[] = [
@@ -21,6 +23,7 @@ export const APPLICATIONS: readonly Application[] = [
     leaf: 'crates/units/src/lib.rs',
     bump: { crate: 'aho-corasick', version: '1.1.4' },
     rounds: 1,
+    coldRounds: 3,
   },
   {
     name: 'fd-find',
@@ -28,6 +31,7 @@ export const APPLICATIONS: readonly Application[] = [
     leaf: 'src/main.rs',
     bump: { crate: 'regex-automata', version: '0.4.17' },
     rounds: 1,
+    coldRounds: 3,
   },
   {
     name: 'just',
@@ -35,6 +39,7 @@ export const APPLICATIONS: readonly Application[] = [
     leaf: 'src/lib.rs',
     bump: { crate: 'regex-automata', version: '0.4.17' },
     rounds: 1,
+    coldRounds: 1,
   },
   {
     name: 'mdbook',
@@ -42,6 +47,7 @@ export const APPLICATIONS: readonly Application[] = [
     leaf: 'src/main.rs',
     bump: { crate: 'regex-automata', version: '0.4.17' },
     rounds: 1,
+    coldRounds: 0,
   },
 ];
 

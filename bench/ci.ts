@@ -90,6 +90,7 @@ const PACK: Way = {
     RUSTC_WRAPPER: launcherIn(join(home, 'cargo'), join(home, 'store')),
     KACHE_CACHE_DIR: join(home, 'store'),
     KACHE_CACHE_EXECUTABLES: '1',
+    KACHE_CACHE_BUILD_SCRIPTS: 'dependencies',
   }),
   meanwhile: ({ home }) => {
     launcherIn(join(home, 'cargo'), join(home, 'store'));

@@ -115,5 +115,20 @@ export function measure(
   return samples;
 }
 
+/** One cold build more, into a store of its own. */
+export function measureCold(
+  application: Application,
+  tool: Tool,
+  { source, workDir }: { source: string; workDir: string },
+): Sample {
+  const state = join(workDir, 'state', `${application.name}-${tool.name}-cold`);
+  forget(state);
+  const dir = checkout(source, join(state, 'a'));
+  const run = build(dir, tool.env(state, { from: dir, to: dir }));
+  tool.stop?.(state);
+  forget(state);
+  return { application: application.name, tool: tool.name, phase: 'cold', ...run };
+}
+
 export const cpuModel = (): string =>
   /model name\s*:\s*(.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';

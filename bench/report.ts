@@ -87,7 +87,7 @@ function applicationSection(results: Results, application: Application): string 
   return [
     title,
     '',
-    `${units ?? '?'} units, ${application.rounds} round${application.rounds === 1 ? '' : 's'}. Seconds, medians; three second directories in each.`,
+    `${units ?? '?'} units, ${application.rounds} round${application.rounds === 1 ? '' : 's'}. Seconds, medians; three second directories in each${application.coldRounds === 0 ? '' : `, and ${application.coldRounds} further cold builds of plain cargo and kache in turns`}.`,
     '',
     table([['', ...names], ...rows, ['units of three further builds', ...again], ...ratios]),
   ].join('\n');
@@ -145,6 +145,12 @@ function targets(results: Results): Target[] {
       limit: 1.03,
     }),
     ratios('the same, executables cached', { a: 'kache+exe', b: 'plain', phase: 'cold', limit: 1.03 }),
+    ratios('the same, runs of build scripts kept too', {
+      a: 'kache+runs',
+      b: 'plain',
+      phase: 'cold',
+      limit: 1.03,
+    }),
     {
       what: 'CPU of one hit, launcher and daemon',
       target: '≤ 4 ms where an empty program takes 2',
@@ -164,8 +170,20 @@ function targets(results: Results): Target[] {
       limit: 2,
     }),
     ratios('the same, executables cached', { a: 'kache+exe', b: 'floor+exe', phase: 'elsewhere', limit: 2 }),
+    ratios('the same, runs of build scripts kept too', {
+      a: 'kache+runs',
+      b: 'floor+exe',
+      phase: 'elsewhere',
+      limit: 2,
+    }),
     ratios('warm in a second directory, executables cached / the Rust tool', {
       a: 'kache+exe',
+      b: 'rust-kache',
+      phase: 'elsewhere',
+      limit: 0.8,
+    }),
+    ratios('the same, runs of build scripts kept too', {
+      a: 'kache+runs',
       b: 'rust-kache',
       phase: 'elsewhere',
       limit: 0.8,
@@ -196,10 +214,10 @@ ${results.date}, in one run on ${cpuModel()}, ${navigator.hardwareConcurrency} c
 Tools: ${results.tools.map(({ name, version }) => `${name} (${version})`).join(', ')}.${results.missing.length === 0 ? '' : ` Not installed, not run: ${results.missing.join(', ')}.`}
 
 *plain* is cargo with CARGO_INCREMENTAL=0; *kache* has its default settings: libraries are cached, linked outputs
-(binaries, build scripts, proc macros) are compiled each time; *kache+exe* caches those too. *rust-kache* is the public tool of that name, which caches
+(binaries, build scripts, proc macros) are compiled each time; *kache+exe* caches those too, and *kache+runs* keeps what build scripts of dependencies made. *rust-kache* is the public tool of that name, which caches
 linked outputs, and brings Cargo's own records of finished units back into an empty target folder: Cargo then takes nearly all of them for fresh, starts a
 compiler or a wrapper for a few, and runs no build script. *floor* is a wrapper that links recorded libraries and checks nothing, *floor+exe* one that copies recorded
-linked outputs too: the same work with no question asked. Build scripts run under all of them but rust-kache. kache runs behind its launcher, as
+linked outputs too: the same work with no question asked. Build scripts run under all of them but kache+runs and rust-kache. kache runs behind its launcher, as
 \`kache init\` sets it up on Linux; its daemon is started by the build and stays for the next ones. CPU is that of the processes of a build: of none that stays.
 "Again" is \`cargo build\` in the second directory, in the first, and in the second: nothing may be compiled.
 

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { APPLICATIONS, fetchApplication } from './applications.ts';
 import { diskUse } from './disk-use.ts';
 import { hitCost } from './hit-cost.ts';
-import { measure, type Sample, warmUp } from './phases.ts';
+import { measure, measureCold, type Sample, warmUp } from './phases.ts';
 import { markdown, type Results } from './report.ts';
 import { findTools, installPeers } from './tools.ts';
 
@@ -31,6 +31,7 @@ const only = values.quick ? ['workspace', 'fd-find'] : values.only?.split(',');
 const applications = APPLICATIONS.filter(({ name }) => only?.includes(name) ?? true).map((application) => ({
   ...application,
   rounds: values.quick ? 1 : application.rounds,
+  coldRounds: values.quick ? 0 : application.coldRounds,
 }));
 
 const fd = APPLICATIONS.find(({ name }) => name === 'fd-find');
@@ -76,6 +77,16 @@ for (const [index, application] of applications.entries()) {
       console.error(
         `${application.name} ${tool.name}: ${measured.map(({ phase, seconds }) => `${phase} ${seconds.toFixed(2)} s`).join(', ')}`,
       );
+    }
+  }
+  const turns = tools.filter(({ name }) => ['plain', 'kache', 'kache+exe'].includes(name));
+  for (let round = 0; round < application.coldRounds; round++) {
+    for (const [place] of turns.entries()) {
+      const tool = turns[(place + round) % turns.length];
+      if (tool === undefined) continue;
+      const cold = measureCold(application, tool, { source, workDir });
+      samples.push(cold);
+      console.error(`${application.name} ${tool.name}: cold ${cold.seconds.toFixed(2)} s`);
     }
   }
   written(applications.slice(0, index + 1));

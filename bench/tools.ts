@@ -110,6 +110,10 @@ export function findTools(workDir: string, peersDir: string): { tools: Tool[]; m
     { name: 'plain', version: firstLine(['cargo', '--version']), env: () => ({ CARGO_INCREMENTAL: '0' }) },
     ownTool('kache', version, {}),
     ownTool('kache+exe', 'KACHE_CACHE_EXECUTABLES=1', { KACHE_CACHE_EXECUTABLES: '1' }),
+    ownTool('kache+runs', 'KACHE_CACHE_BUILD_SCRIPTS=dependencies too', {
+      KACHE_CACHE_EXECUTABLES: '1',
+      KACHE_CACHE_BUILD_SCRIPTS: 'dependencies',
+    }),
     ...floors(workDir),
   ];
   const missing: string[] = [];

@@ -1,6 +1,6 @@
 // The entry of the binary: a compiler call goes to the wrapper at once, anything else is the command line, which is
 // loaded only then.
-import { BUILD_SCRIPT_COMMAND } from './compile/stand-in.ts';
+import { isCallOfStandIn } from './compile/stand-in.ts';
 import { isSupported, passThrough } from './sys/pass-through.ts';
 import { runWrapper } from './wrapper.ts';
 
@@ -23,7 +23,25 @@ const [first] = argv;
 const isCompiler =
   first !== undefined && (first.includes('/') || first.includes('\\') || COMPILERS.test(first));
 
-if (isCompiler) {
+/** There is nothing to run: as a shell says it, and with its exit status. */
+function cannotRun(error: unknown): never {
+  console.error(`kache: ${error instanceof Error ? error.message : error}`);
+  process.exit(127);
+}
+
+if (isCallOfStandIn(first) && isSupported) {
+  const [script = '', standIn = '', ...args] = argv;
+  const input = {
+    standIn,
+    script,
+    args,
+    env: process.env,
+    cwd: currentDir(),
+    self: process.execPath,
+    caller: { pid: process.pid, parentPid: process.ppid },
+  };
+  void import('./script/run.ts').then(({ runBuildScript }) => runBuildScript(input)).catch(cannotRun);
+} else if (isCompiler) {
   const ended = isSupported
     ? runWrapper({
         argv,
@@ -34,15 +52,7 @@ if (isCompiler) {
         self: process.execPath,
       })
     : passThrough(argv);
-  ended.catch((error: unknown) => {
-    // There is no compiler to run: as a shell says it, and with its exit status.
-    console.error(`kache: ${error instanceof Error ? error.message : error}`);
-    process.exit(127);
-  });
-} else if (first === BUILD_SCRIPT_COMMAND && isSupported) {
-  const [standIn = '', script = '', ...args] = argv.slice(1);
-  const input = { standIn, script, args, env: process.env, cwd: currentDir(), self: process.execPath };
-  void import('./script/run.ts').then(({ runBuildScript }) => runBuildScript(input));
+  ended.catch(cannotRun);
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));
 }

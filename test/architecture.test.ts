@@ -14,9 +14,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   compile: ['core', 'sys', 'rustc', 'store', 'daemon'],
   remote: ['core', 'sys', 'store'],
   daemon: ['core', 'sys', 'store', 'remote'],
-  script: ['core', 'sys', 'rustc', 'store', 'compile'],
+  script: ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   launcher: [],
-  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui', 'launcher', 'wrapper.ts'],
+  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui', 'launcher', 'script', 'wrapper.ts'],
   tui: ['core', 'sys', 'store', 'cli'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   'main.ts': ['wrapper.ts', 'sys', 'cli', 'script', 'compile'],
@@ -37,7 +37,9 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'compile store': (file) => !isCold(file),
   'compile daemon': (file) => !isCold(file),
   'script store': (file) => !isCold(file),
-  'script compile': (file) => /^compile\/(identify|stand-in|write-event)\.ts$/.test(file),
+  'script daemon': (file) => file === 'daemon/protocol.ts',
+  'cli script': (file) => file === 'script/answer.ts',
+  'script compile': (file) => /^compile\/(call|identify|share|stand-in|write-event)\.ts$/.test(file),
   'main.ts compile': (file) => file === 'compile/stand-in.ts',
   'wrapper.ts store': (file) => !isCold(file),
   'wrapper.ts daemon': (file) => !isCold(file),
@@ -59,7 +61,7 @@ const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)))
   .sort();
 /** The sources that are another language's: texts of the program. */
-const LAUNCHER = ['launcher/calls.rs', 'launcher/launcher.rs', 'launcher/observer.rs'];
+const LAUNCHER = ['calls', 'escapes', 'launcher', 'observer', 'paths'].map((name) => `launcher/${name}.rs`);
 const textOf = (file: string): string => readFileSync(join(SRC, file), 'utf8');
 
 interface Import {

@@ -27,6 +27,8 @@ export interface Inputs {
   readonly manifestKey: string;
   readonly minCompileMs: number;
   readonly cacheExecutables: boolean;
+  /** `off`, `dependencies` or `all`. */
+  readonly cacheBuildScripts: string;
   readonly maxSize: string;
   readonly prComment: boolean;
   readonly token: string;
@@ -62,6 +64,7 @@ export function readInputs(): Inputs {
     manifestKey: core.getInput('manifest-key'),
     minCompileMs: wholeNumber('min-compile-ms', 0),
     cacheExecutables: flag('cache-executables', false),
+    cacheBuildScripts: oneOf('cache-build-scripts', ['off', 'dependencies', 'all']),
     maxSize: core.getInput('max-size'),
     prComment: flag('pr-comment', false),
     token: core.getInput('token'),
@@ -75,6 +78,14 @@ function flag(name: string, otherwise: boolean): boolean {
   if (text === 'true' || text === 'false') return text === 'true';
   if (text !== '') wrong(name, text, 'true or false');
   return otherwise;
+}
+
+/** One of some words, the first by default. */
+function oneOf(name: string, words: readonly [string, ...string[]]): string {
+  const text = core.getInput(name).toLowerCase();
+  if (words.includes(text)) return text;
+  if (text !== '') wrong(name, text, words.join(', '));
+  return words[0];
 }
 
 function wholeNumber(name: string, otherwise: number): number {

@@ -64,6 +64,8 @@ function exportSettings(binary: string, inputs: Inputs): void {
   // Incremental compilation writes what cannot be shared, and kache takes it out of every call anyway.
   core.exportVariable('CARGO_INCREMENTAL', '0');
   if (inputs.cacheExecutables) core.exportVariable('KACHE_CACHE_EXECUTABLES', '1');
+  if (inputs.cacheBuildScripts !== 'off')
+    core.exportVariable('KACHE_CACHE_BUILD_SCRIPTS', inputs.cacheBuildScripts);
   if (inputs.maxSize !== '') core.exportVariable('KACHE_MAX_SIZE', inputs.maxSize);
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../daemon/server.ts';
 import { serviceFor, uninstallService } from '../daemon/service.ts';
 import type { SessionStatus } from '../daemon/session.ts';
+import { answerRun, isRunCall } from '../script/answer.ts';
 import type { Store } from '../store/store.ts';
 import { tryLock } from '../sys/lock.ts';
 import { startDetached } from '../sys/process.ts';
@@ -45,7 +46,8 @@ export async function daemonRun(options: { background?: boolean }): Promise<numb
     config: remote === undefined ? undefined : remoteConfig(settings, remote, process.env),
     hits: {
       socket: hitSocketPath(store.layout.root, settings),
-      answer: (call) => answer({ ...call, self: process.execPath }),
+      answer: (call) =>
+        isRunCall(call) ? answerRun(call, process.execPath) : answer({ ...call, self: process.execPath }),
     },
   };
   let ended = await runDaemon(daemon);

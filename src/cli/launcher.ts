@@ -5,8 +5,10 @@ import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../core/config.ts';
 import { hitSocketPath } from '../daemon/protocol.ts';
 import calls from '../launcher/calls.rs' with { type: 'text' };
+import escapes from '../launcher/escapes.rs' with { type: 'text' };
 import launcher from '../launcher/launcher.rs' with { type: 'text' };
 import observer from '../launcher/observer.rs' with { type: 'text' };
+import paths from '../launcher/paths.rs' with { type: 'text' };
 import { StoreLayout } from '../store/layout.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
@@ -17,7 +19,7 @@ import { cargoHome } from './cargo-config.ts';
 import { print } from './terminal.ts';
 
 /** Its modules by their names. */
-const SOURCES = { launcher, observer, calls };
+const SOURCES = { launcher, observer, calls, escapes, paths };
 
 /** What a launcher is made of. */
 export interface Launcher {

@@ -15,14 +15,15 @@ import { type OutputBytes, readDepInfo } from './closure.ts';
 import type { KeyBase } from './key.ts';
 
 /** Variables Cargo sets for every compile: the same in every checkout, or paths, which are looked for as such. */
-const CARGOS_OWN =
+export const CARGOS_OWN =
   /^(CARGO_(PKG_\w+|CRATE_NAME|BIN_NAME|MANIFEST_\w+|PRIMARY_PACKAGE|TARGET_TMPDIR|BIN_EXE_\S+|CFG_\w+|FEATURE_\w+)|OUT_DIR)$/;
 
 /** Variables that by their name hold what nobody else may see. */
-const SECRET_NAME = /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH|DATABASE_URL|DSN/i;
+export const SECRET_NAME =
+  /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH|DATABASE_URL|DSN/i;
 
 /** A shorter value is in every output by chance. */
-const MIN_VALUE_LENGTH = 6;
+export const MIN_VALUE_LENGTH = 6;
 
 /** Where the files of a system lie, the same on every machine like it. */
 const SYSTEM_PATH = /^(-L\d|\/(usr|lib|lib32|lib64|libx32|opt|nix|gnu|Library|Applications|System)(\/|$))/;

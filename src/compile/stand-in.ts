@@ -12,11 +12,13 @@ import { isLinux } from '../sys/libc.ts';
 import { basename } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
 
-/** The first argument by which a stand-in calls this program. */
-export const BUILD_SCRIPT_COMMAND = 'build-script';
+const ENDING = '.script';
 
 /** A build script behind its stand-in. Recorded in target folders: never rename. */
-export const scriptBehind = (standIn: string): string => `${standIn}.script`;
+export const scriptBehind = (standIn: string): string => `${standIn}${ENDING}`;
+
+/** Whether it is a stand-in that calls this program, by the first of its arguments. */
+export const isCallOfStandIn = (first: string | undefined): boolean => first?.endsWith(ENDING) === true;
 
 /** Whether runs of a build script of this origin are to be kept. */
 export const keepsRuns = ({ cacheBuildScripts, verifyRestores }: Settings, mutable: boolean): boolean =>
@@ -38,12 +40,20 @@ export function standInFor(call: Call, blob: BlobId, target: string): string | u
   return standIn(call.self, basename(scriptBehind(target)));
 }
 
+/**
+ * Calls kache as it is called for a compiler: a version that knows nothing of stand-ins runs what it takes for an unknown one.
+ * An empty file would run as a script of sh that does nothing.
+ */
 const standIn = (kache: string, script: string): string => `#!/bin/sh
 # Put here by kache (cache.cache_build_scripts): the build script is the file beside this one that ends in .script.
 kache=${quoted(kache)} script="\${0%/*}"/${quoted(script)}
-[ -x "$kache" ] && exec "$kache" ${BUILD_SCRIPT_COMMAND} "$0" "$script" "$@"
+case "$RUSTC_WRAPPER" in */${LAUNCHER}) [ -x "$RUSTC_WRAPPER" ] && kache="$RUSTC_WRAPPER" ;; esac
+[ -f "$kache" ] && [ -x "$kache" ] && [ -s "$kache" ] && exec "$kache" "$script" "$0" "$@"
 exec "$script" "$@"
 `;
+
+/** What asks the daemon first (src/launcher). */
+const LAUNCHER = 'kache-launcher';
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 

@@ -14,7 +14,9 @@ use std::process::{exit, id, Command};
 use std::time::Duration;
 
 mod calls;
+mod escapes;
 mod observer;
+mod paths;
 
 const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
@@ -39,7 +41,7 @@ fn main() {
     if std::env::var_os("KACHE_OBSERVED").is_some() {
         become_compiler(&args);
     }
-    if may_compile(&args) {
+    if may_compile(&args) || is_run(&args) {
         if let Some(printed) = ask(&args[1..]) {
             // Where that fails kache fails as the compiler would.
             if print(&printed).is_ok() {
@@ -64,9 +66,16 @@ fn is_question(args: &[OsString]) -> bool {
     args.iter().any(|arg| arg == "-vV" || arg.as_bytes().starts_with(b"--print"))
 }
 
+/// Whether the stand-in of a build script calls: with the script in the place of a compiler, its own path, and arguments.
+fn is_run(args: &[OsString]) -> bool {
+    args[1].as_bytes().ends_with(b".script") && args.len() >= 3
+}
+
+/// Becomes what would run without kache.
 fn become_compiler(args: &[OsString]) -> ! {
-    let error = Command::new(&args[1]).args(&args[2..]).exec();
-    let _ = writeln!(io::stderr(), "kache: cannot run {}: {error}", args[1].to_string_lossy());
+    let (name, program, rest) = if is_run(args) { (&args[2], &args[1], &args[3..]) } else { (&args[1], &args[1], &args[2..]) };
+    let error = Command::new(program).arg0(name).args(rest).exec();
+    let _ = writeln!(io::stderr(), "kache: cannot run {}: {error}", program.to_string_lossy());
     exit(127);
 }
 
@@ -92,11 +101,23 @@ fn ask(call: &[OsString]) -> Option<Printed> {
     }
     let proof = path(fields.next()?);
     let files = files(&mut fields)?;
-    let ways = put_in_place(&files)?;
+    let settled = settle(&mut daemon, &proof, &files);
+    if settled.is_none() && call[0].as_bytes().ends_with(b".script") {
+        // A build script begins with an empty folder.
+        for file in &files {
+            let _ = fs::remove_file(&file.target);
+        }
+    }
+    settled
+}
+
+/// Puts the files in place and has the daemon know; what to print then.
+fn settle(daemon: &mut UnixStream, proof: &Path, files: &[Placed]) -> Option<Printed> {
+    let ways = put_in_place(files)?;
     // Only who can write to the store is believed.
-    create(&proof, 0o600).ok()?;
-    send(&mut daemon, &report(&files, &ways)?).ok()?;
-    let last = receive(&mut daemon).ok()?;
+    create(proof, 0o600).ok()?;
+    send(daemon, &report(files, &ways)?).ok()?;
+    let last = receive(daemon).ok()?;
     let mut fields = last.split(|byte| *byte == 0);
     match (fields.next()?, fields.next()?, fields.next()?) {
         (b"done", stdout, stderr) => Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() }),
@@ -185,7 +206,7 @@ fn put_in_place(files: &[Placed]) -> Option<Vec<u8>> {
     let made: io::Result<Vec<u8>> = files.iter().map(make_aside).collect();
     let moved = made.and_then(|ways| {
         for file in files {
-            fs::rename(&file.aside, &file.target)?;
+            rename(file)?;
             // rename(2) does nothing when both names are one inode already.
             let _ = fs::remove_file(&file.aside);
         }
@@ -197,6 +218,17 @@ fn put_in_place(files: &[Placed]) -> Option<Vec<u8>> {
         }
     }
     moved.ok()
+}
+
+/// Gives a file its name, and makes the folder for it when that is missing.
+fn rename(file: &Placed) -> io::Result<()> {
+    match fs::rename(&file.aside, &file.target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(file.target.parent().unwrap_or(Path::new("/")))?;
+            fs::rename(&file.aside, &file.target)
+        }
+        renamed => renamed,
+    }
 }
 
 /// The way of each file, and its state in its place: the daemon may hear of it when something else is there.

@@ -4,15 +4,18 @@
 //
 // The log: fields that end at a zero byte, in pairs. `saw` and `listed`: a path, behind the state it was found in when it was
 // first asked for (`-` absent, `f` file, `d` folder, `o` anything else). `wrote`: a path that was made, changed or taken away,
-// behind the state before. `lost`: why the rest is not the whole. `ended`, last: `exited N` or `signalled N`.
-use crate::calls::{self, prctl, Does, Does::*, Names, HOW, NONE};
-use std::collections::HashSet;
-use std::ffi::{c_int, c_long, c_ulong, c_void, OsStr, OsString};
+// behind the state before. `lost`: why the rest is not the whole. `ended`, last: `exited N` or `signalled N`. No path leads over
+// a link: the links are `saw`, each by itself.
+use crate::calls::{self, prctl, Does, Does::*, HOW, NONE};
+use crate::escapes::escape;
+use crate::paths::{interpreter, is_traced_here, walk, Call};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{c_int, c_long, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{parent_id, CommandExt};
 use std::path::{Path, PathBuf};
 use std::process::{exit, Command};
 
@@ -22,13 +25,9 @@ extern "C" {
     fn fork() -> c_int;
     fn pipe2(ends: *mut c_int, flags: c_int) -> c_int;
     fn signal(number: c_int, action: usize) -> usize;
-    fn process_vm_readv(pid: c_int, to: *const Span, n: c_ulong, from: *const Span, m: c_ulong, flags: c_ulong) -> isize;
-}
-
-#[repr(C)]
-struct Span {
-    base: *mut c_void,
-    length: usize,
+    fn waitid(kind: c_int, pid: c_int, info: usize, options: c_int) -> c_int;
+    fn dup2(from: c_int, to: c_int) -> c_int;
+    fn setsid() -> c_int;
 }
 
 const PTRACE_CONT: c_long = 7;
@@ -51,15 +50,23 @@ pub fn run(args: &[OsString]) -> ! {
     if program.len() < 2 {
         exit(2);
     }
+    // Without kache nobody waits for the end of the program.
+    unsafe { prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) };
     let mut ends = [0; 2];
     let log = File::create(log);
     let (Ok(log), 0) = (log, unsafe { pipe2(ends.as_mut_ptr(), O_CLOEXEC) }) else { become_program(program) };
     let (mut from, to) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
+    let observer = std::process::id();
     // The tracer is a child: it stays where something the program has started stays behind it.
     match unsafe { fork() } {
         -1 => become_program(program),
         0 => {
             drop(from);
+            unsafe { prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) };
+            // It may have ended before this one asked to end with it.
+            if parent_id() != observer {
+                exit(1);
+            }
             trace(log, to, program)
         }
         tracer => {
@@ -111,7 +118,6 @@ fn end_like(status: c_int) -> ! {
 
 /// Starts the program and follows it to its end, and everything it has started to theirs.
 fn trace(log: File, to: File, program: &[OsString]) -> ! {
-    unsafe { prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0) };
     let mut ends = [0; 2];
     if unsafe { pipe2(ends.as_mut_ptr(), O_CLOEXEC) } != 0 {
         become_program(program);
@@ -122,9 +128,13 @@ fn trace(log: File, to: File, program: &[OsString]) -> ! {
         drop(ready);
         start(&mut go, program);
     }
+    if main < 0 {
+        become_program(program);
+    }
     drop(go);
-    let mut tracer = Tracer { file: log, log: Vec::new(), seen: HashSet::new(), main };
-    let seized = main > 0 && unsafe { ptrace(PTRACE_SEIZE, main, 0, OPTIONS) } == 0;
+    let (walked, folders, making) = (HashSet::new(), HashMap::new(), HashSet::new());
+    let mut tracer = Tracer { file: log, log: Vec::new(), seen: HashSet::new(), walked, folders, making, main };
+    let seized = calls::IS_KNOWN_HERE && unsafe { ptrace(PTRACE_SEIZE, main, 0, OPTIONS) } == 0;
     if !seized {
         tracer.say("lost", "it cannot be traced here".as_bytes());
     }
@@ -137,8 +147,8 @@ fn trace(log: File, to: File, program: &[OsString]) -> ! {
 /// The child: waits for the tracer, puts the filter on itself and becomes the program.
 fn start(go: &mut File, program: &[OsString]) -> ! {
     let mut seized = [0];
-    if go.read_exact(&mut seized).is_ok() && seized == [1] && !calls::stop_at_them() {
-        // Nobody would stop for anything. The program is not run so.
+    // Without a tracer nobody waits for it any more; without the filter nobody would stop for anything.
+    if go.read_exact(&mut seized).is_err() || seized == [1] && !calls::stop_at_them() {
         exit(126);
     }
     become_program(program)
@@ -161,16 +171,38 @@ struct CallInfo {
 struct Tracer {
     file: File,
     log: Vec<u8>,
+    /// Records, and paths with what is said of them.
     seen: HashSet<Vec<u8>>,
+    /// Paths as they were named, with what was done there: to follow them again would find the same.
+    walked: HashSet<(Deed, PathBuf)>,
+    /// Folders as they were named, with what they are without links.
+    folders: HashMap<PathBuf, PathBuf>,
+    /// Who is in a call that makes a name: it may be a link, and lead elsewhere.
+    making: HashSet<c_int>,
     main: c_int,
+}
+
+/// What is done to a path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Deed {
+    Look,
+    Read,
+    /// Makes a file, or changes one that is there.
+    Write,
+    Make,
+    Remove,
+    Change,
 }
 
 impl Tracer {
     fn follow(&mut self, mut to: File) -> ! {
         while let Some((pid, status)) = wait_for(-1) {
+            self.making.remove(&pid);
             if status & 0xff != 0x7f {
                 if pid == self.main {
                     self.end(status, &mut to);
+                    // Another process may have its number from now on.
+                    self.main = 0;
                 }
                 continue;
             }
@@ -190,8 +222,12 @@ impl Tracer {
 
     /// The program has ended; what it has left running goes on, watched, since the filter needs a watcher.
     fn end(&mut self, status: c_int, to: &mut File) {
+        // Look only, at those that have ended or stopped: with an error, when there is nobody at all.
+        const ANYBODY: c_int = 0x1 | 0x2 | 0x4 | 0x100_0000 | WALL;
+        let is_alone = unsafe { waitid(0, 0, 0, ANYBODY) } != 0;
         // Children that end now, unwaited for, are not left running.
-        if fs::read_dir("/proc").is_ok_and(|all| all.flatten().any(|entry| is_traced_here(&entry.path()))) {
+        let is_left = |entry: fs::DirEntry| is_traced_here(&entry.path());
+        if !is_alone && fs::read_dir("/proc").map_or(true, |all| all.flatten().any(is_left)) {
             self.say("lost", b"it left something running");
         }
         let ended = match status & 0x7f {
@@ -201,12 +237,12 @@ impl Tracer {
         self.say("ended", ended.as_bytes());
         // A log that could not be written has no end, and is none.
         let _ = self.file.write_all(&self.log);
-        unsafe { prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) };
+        // What stays behind is nobody's any more, neither the terminal's nor a waiter's.
+        unsafe {
+            prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+            setsid();
+        }
         if let Ok(nothing) = File::options().read(true).write(true).open("/dev/null") {
-            extern "C" {
-                fn dup2(from: c_int, to: c_int) -> c_int;
-            }
-            // Who waits for the end of what the program prints waits for the program alone.
             for fd in 0..3 {
                 unsafe { dup2(nothing.as_raw_fd(), fd) };
             }
@@ -222,108 +258,147 @@ impl Tracer {
     }
 
     fn started(&mut self, pid: c_int) {
-        // The interpreter of a script, which no call names.
         match fs::read_link(format!("/proc/{pid}/exe")) {
-            Ok(program) => self.saw(&program),
+            Ok(program) => self.note(Deed::Look, program),
+            Err(_) if call_of(pid).is_err_and(|error| error.raw_os_error() == Some(GONE)) => {}
             Err(_) => self.say("lost", b"a program that cannot be told"),
         }
     }
 
     fn stopped(&mut self, pid: c_int) {
-        let mut info = CallInfo::default();
-        let size = std::mem::size_of::<CallInfo>();
-        let got = unsafe { ptrace(PTRACE_GET_SYSCALL_INFO, pid, size, &mut info as *mut _ as usize) };
-        if got <= 0 {
-            // Killed in the middle; or a kernel before 5.3.
-            return self.say("lost", b"a call that cannot be told");
-        }
+        let info = match call_of(pid) {
+            Ok(info) => info,
+            // Killed before its call was made.
+            Err(error) if error.raw_os_error() == Some(GONE) => return,
+            // A kernel before 5.3.
+            Err(_) => return self.say("lost", b"a call that cannot be told"),
+        };
         let Some(does) = calls::meaning(info.architecture, info.number) else {
-            return self.say("lost", b"a call of another architecture");
+            return self.say("lost", b"a call that is not known here");
         };
         let call = Call { pid, arguments: info.arguments };
-        if self.watch(&call, does).is_none() {
+        if self.watch(&call, does).is_none() && call_of(pid).is_ok() {
             self.say("lost", b"a path that cannot be told");
         }
     }
 
     fn watch(&mut self, call: &Call, does: Does) -> Option<()> {
         match does {
-            Looks(folder, at) | Starts(folder, at) => {
-                if let Some(path) = call.path(folder, at)? {
-                    self.saw(&path);
+            Looks(folder, at) => self.note_at(call, Deed::Look, (folder, at))?,
+            Starts(folder, at) => {
+                self.note_at(call, Deed::Look, (folder, at))?;
+                let mut program = call.path(folder, at)?;
+                // A script may name a script; the kernel goes on to the fifth.
+                for _ in 0..5 {
+                    let Some(next) = program.as_deref().and_then(interpreter) else { break };
+                    let next = call.working_folder()?.join(next);
+                    self.note(Deed::Look, next.clone());
+                    program = Some(next);
                 }
             }
             Opens(folder, at, flags) => {
-                let Some(path) = call.path(folder, at)? else { return Some(()) };
                 let flags = if flags == HOW { call.number_at(call.arguments[2])? } else { call.arguments[flags] };
-                const WRITING: u64 = 0o3 | 0o100 | 0o1000;
                 // O_PATH looks only; a file without a name (O_TMPFILE) is in no folder.
-                const LOOKING: u64 = 0o10_000_000;
-                const NAMELESS: u64 = 0o20_000_000;
-                if flags & NAMELESS != 0 {
-                    self.saw(&path);
-                } else if flags & LOOKING == 0 && flags & WRITING != 0 {
-                    self.wrote(&path);
-                } else if path.is_dir() {
-                    self.path("listed", &path);
-                } else {
-                    self.saw(&path);
-                }
+                const LOOKING: u64 = 0o10_000_000 | 0o20_000_000;
+                const MAKING: u64 = 0o100;
+                const WRITING: u64 = 0o3 | 0o1000;
+                let deed = match flags {
+                    _ if flags & LOOKING != 0 => Deed::Look,
+                    _ if flags & MAKING != 0 => Deed::Write,
+                    _ if flags & WRITING != 0 => Deed::Change,
+                    _ => Deed::Read,
+                };
+                self.note_at(call, deed, (folder, at))?;
             }
-            Writes(folder, at) => {
-                if let Some(path) = call.path(folder, at)? {
-                    self.wrote(&path);
+            Makes(folder, at) => {
+                self.making.insert(call.pid);
+                self.note_at(call, Deed::Make, (folder, at))?;
+            }
+            Removes(folder, at) => self.note_at(call, Deed::Remove, (folder, at))?,
+            Changes(folder, at, flags) => {
+                const NOT_THROUGH_LINKS: u64 = 0x100;
+                let is_name = flags != NONE && call.arguments[flags] & NOT_THROUGH_LINKS != 0;
+                let path = if at == NONE { None } else { call.path(folder, at)? };
+                match path {
+                    Some(path) => self.note(if is_name { Deed::Remove } else { Deed::Change }, path),
+                    None if folder == NONE => {}
+                    None => call.opened(folder).into_iter().for_each(|path| self.note(Deed::Change, path)),
                 }
             }
             Moves(first, second) => {
-                for (folder, at) in [first, second] {
-                    if let Some(path) = call.path(folder, at)? {
-                        self.wrote(&path);
-                    }
-                }
+                self.making.insert(call.pid);
+                self.note_at(call, Deed::Remove, first)?;
+                self.note_at(call, Deed::Make, second)?;
             }
-            Connects => {
-                let address = call.bytes(call.arguments[1], call.arguments[2].min(110) as usize)?;
-                const UNIX: u8 = 1;
-                let path = match address.as_slice() {
-                    [UNIX, 0, rest @ ..] if rest.first().is_some_and(|byte| *byte != 0) => {
-                        rest.split(|byte| *byte == 0).next().map(|name| PathBuf::from(OsString::from_vec(name.to_vec())))
-                    }
-                    _ => None,
-                };
-                match path {
-                    Some(path) if path.is_absolute() && !path.exists() => self.saw(&path),
-                    _ => self.say("lost", b"it asked another process"),
-                }
-            }
-            Sends(names) => {
-                let address = match names {
-                    Names::InArgument(at) => call.arguments[at],
-                    Names::InHeader(at) => call.number_at(call.arguments[at])?,
-                };
-                // What names nobody goes where its socket is connected.
-                if address != 0 {
-                    self.say("lost", b"it asked another process");
-                }
-            }
-            Escapes(how) => self.say("lost", how.as_bytes()),
+            Connects if escape(call, does)?.is_none() => call.peer()?.into_iter().for_each(|path| self.note(Deed::Look, path)),
+            _ => escape(call, does)?.into_iter().for_each(|how| self.say("lost", how.as_bytes())),
         }
         Some(())
     }
 
-    fn saw(&mut self, path: &Path) {
-        self.path("saw", path);
+    fn note_at(&mut self, call: &Call, deed: Deed, (folder, at): (usize, usize)) -> Option<()> {
+        if let Some(path) = call.path(folder, at)? {
+            self.note(deed, path);
+        }
+        Some(())
     }
 
-    fn wrote(&mut self, path: &Path) {
-        self.path("wrote", path);
+    /// Notes what is about to be done to a path, which the call names.
+    fn note(&mut self, deed: Deed, path: PathBuf) {
+        if !self.making.is_empty() {
+            self.walked.clear();
+            self.folders.clear();
+        }
+        let key = (deed, path);
+        if self.walked.contains(&key) {
+            return;
+        }
+        let follows = !matches!(deed, Deed::Make | Deed::Remove);
+        let end = match (key.1.parent(), key.1.file_name()) {
+            (Some(folder), Some(name)) => {
+                let folder = self.folder(folder);
+                self.follow_links(&folder, name.as_ref(), follows)
+            }
+            _ => self.follow_links(Path::new("/"), &key.1, follows),
+        };
+        if self.making.is_empty() {
+            self.walked.insert(key);
+        }
+        let kind = match deed {
+            Deed::Look => "saw",
+            Deed::Read if end.is_dir() => "listed",
+            Deed::Read => "saw",
+            Deed::Write | Deed::Make => "wrote",
+            // What is not there is neither changed nor taken away: that is all there is to find out.
+            Deed::Remove | Deed::Change if fs::symlink_metadata(&end).is_err() => "saw",
+            Deed::Remove | Deed::Change => "wrote",
+        };
+        self.record(kind, &end);
     }
 
-    /// Notes a path with its state: the call has not happened yet.
-    fn path(&mut self, kind: &str, path: &Path) {
+    fn folder(&mut self, named: &Path) -> PathBuf {
+        if let Some(folder) = self.folders.get(named) {
+            return folder.clone();
+        }
+        let folder = self.follow_links(Path::new("/"), named, true);
+        if self.making.is_empty() {
+            self.folders.insert(named.to_path_buf(), folder.clone());
+        }
+        folder
+    }
+
+    fn follow_links(&mut self, folder: &Path, path: &Path, follows_last: bool) -> PathBuf {
+        let (crossed, end) = walk(folder, path, follows_last);
+        for link in crossed {
+            self.record("saw", &link);
+        }
+        end
+    }
+
+    /// Says a path with its state: the call has not happened yet.
+    fn record(&mut self, kind: &str, path: &Path) {
         let name = path.as_os_str().as_bytes();
-        let first = [kind.as_bytes(), b" ", name].concat();
-        if !self.seen.insert(first) {
+        if !self.seen.insert([kind.as_bytes(), b" ", name].concat()) {
             return;
         }
         let state = match fs::metadata(path) {
@@ -337,93 +412,15 @@ impl Tracer {
     }
 }
 
-/// Whether a process is traced by this one and still runs.
-fn is_traced_here(process: &Path) -> bool {
-    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    field("TracerPid:") == Some(&std::process::id().to_string()) && !field("State:").is_some_and(|state| state.starts_with('Z'))
-}
+/// ESRCH: a stopped process has been killed.
+const GONE: i32 = 3;
 
-/// A stopped process and the arguments of its call.
-struct Call {
-    pid: c_int,
-    arguments: [u64; 6],
-}
-
-impl Call {
-    /// The path in argument `at`, absolute. `Some(None)`: there is none, the call is about a descriptor.
-    fn path(&self, folder: usize, at: usize) -> Option<Option<PathBuf>> {
-        let address = self.arguments[at];
-        if address == 0 {
-            return Some(None);
-        }
-        let name = self.text(address)?;
-        if name.first() == Some(&b'/') {
-            return self.absolute(PathBuf::from(OsString::from_vec(name)));
-        }
-        if name.is_empty() {
-            return Some(None);
-        }
-        let descriptor = if folder == NONE { -100 } else { self.arguments[folder] as c_int };
-        let base = match descriptor {
-            -100 => fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()?,
-            fd => fs::read_link(format!("/proc/{}/fd/{fd}", self.pid)).ok()?,
-        };
-        // A folder that is gone has no path, and what is no file never had one.
-        if !base.is_absolute() || base.as_os_str().as_bytes().ends_with(b" (deleted)") {
-            return None;
-        }
-        Some(Some(base.join(OsString::from_vec(name))))
-    }
-
-    /// An absolute path as it is to everybody: `/proc/self` and `/dev/fd` are the process's own. None for what a descriptor
-    /// leads to that has no path: a pipe, a socket.
-    fn absolute(&self, path: PathBuf) -> Option<Option<PathBuf>> {
-        const OWN: [(&str, &str); 6] = [
-            ("/proc/self", ""),
-            ("/proc/thread-self", ""),
-            ("/dev/fd", "fd"),
-            ("/dev/stdin", "fd/0"),
-            ("/dev/stdout", "fd/1"),
-            ("/dev/stderr", "fd/2"),
-        ];
-        let process = PathBuf::from(format!("/proc/{}", self.pid));
-        let found = OWN.iter().find_map(|(name, stands)| Some(process.join(stands).join(path.strip_prefix(name).ok()?)));
-        let path = found.unwrap_or(path);
-        let mut parts = path.strip_prefix("/proc").into_iter().flat_map(|below| below.iter().skip(1));
-        if parts.next() != Some(OsStr::new("fd")) || parts.next().is_none() || parts.next().is_some() {
-            return Some(Some(path));
-        }
-        // What is not there any more is for the call to find out.
-        let Ok(leads) = fs::read_link(&path) else { return Some(Some(path)) };
-        Some(leads.is_absolute().then_some(leads))
-    }
-
-    /// The text at an address, to its zero byte.
-    fn text(&self, address: u64) -> Option<Vec<u8>> {
-        let mut text = Vec::new();
-        while text.len() < 4096 {
-            // Not over the end of a page: the next one may not be there.
-            let at = address + text.len() as u64;
-            let piece = self.bytes(at, 512.min(4096 - (at % 4096) as usize))?;
-            if let Some(end) = piece.iter().position(|byte| *byte == 0) {
-                text.extend(&piece[..end]);
-                return Some(text);
-            }
-            text.extend(piece);
-        }
-        None
-    }
-
-    fn bytes(&self, address: u64, length: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0u8; length];
-        let to = Span { base: bytes.as_mut_ptr() as *mut c_void, length };
-        let from = Span { base: address as *mut c_void, length };
-        let read = unsafe { process_vm_readv(self.pid, &to, 1, &from, 1, 0) };
-        (read == length as isize).then_some(bytes)
-    }
-
-    fn number_at(&self, address: u64) -> Option<u64> {
-        Some(u64::from_ne_bytes(self.bytes(address, 8)?.try_into().ok()?))
+/// The call a process has stopped at.
+fn call_of(pid: c_int) -> io::Result<CallInfo> {
+    let mut info = CallInfo::default();
+    let size = std::mem::size_of::<CallInfo>();
+    match unsafe { ptrace(PTRACE_GET_SYSCALL_INFO, pid, size, &mut info as *mut _ as usize) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(info),
     }
 }

@@ -58,6 +58,17 @@ const output = shape({
   mode: oneOf(0o644, 0o755),
 } satisfies Fields<StoredOutput>);
 
+/** The tree that a run of a build script made. The names in it are looked at where it is put back. */
+const outputOfRun = shape({
+  kind: oneOf('out-dir', 'out-file'),
+  blob: digest,
+  sizeBytes: whole,
+  mode: (value) => whole(value) && (value as number) <= 0o777,
+} satisfies Fields<StoredOutput>);
+
+const outputsOfCompile = listOf(output, 16);
+const outputsOfRun = listOf(outputOfRun);
+
 const entry = shape({
   key: digest,
   unit: digest,
@@ -66,7 +77,7 @@ const entry = shape({
   crateTypes: text,
   createdMs: count,
   compileMs: count,
-  outputs: listOf(output, 16),
+  outputs: (value) => outputsOfCompile(value) || outputsOfRun(value),
   stderr: listOf(line),
   stdout: listOf(line),
 } satisfies Fields<Entry, 'origin'>);

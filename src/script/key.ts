@@ -24,6 +24,9 @@ export function stateOf(run: Run, path: string): string | undefined {
   }
 }
 
+/** The machine's name, where a run has put it into what it made. Recorded: never rename. */
+export const HOST_NAME = 'host-name';
+
 /** The key of a run by one of its closures; or what is not as any run has seen it. */
 export function keyOf(run: Run, closure: Closure): CacheKey | { readonly why: string } {
   const states: [string, string][] = [];
@@ -41,5 +44,6 @@ export function keyOf(run: Run, closure: Closure): CacheKey | { readonly why: st
     if (listed === undefined || listed.flat().some((name) => name.includes('\uFFFD'))) return { why: rooted };
     names.push([rooted, listed]);
   }
-  return sha256(JSON.stringify([run.unit, states, names])) as CacheKey;
+  const host = closure.bound.includes(HOST_NAME) ? run.hostName : null;
+  return sha256(JSON.stringify([run.unit, states, names, host])) as CacheKey;
 }

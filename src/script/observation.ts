@@ -2,7 +2,7 @@
 // files can stand for it.
 import { findInList } from '../core/lists.ts';
 import { isOfToolchain, type Toolchain } from '../rustc/toolchain.ts';
-import { isDirectory, isRegular, isSymlink, linkTarget, lstat, realPath, stat } from '../sys/files.ts';
+import { lstat, realPath } from '../sys/files.ts';
 import { dirname, isWithin } from '../sys/paths.ts';
 
 /** Everything a run looked at besides its own files. Absolute paths, sorted. */
@@ -23,17 +23,16 @@ export interface Places {
   readonly targetDir: string;
   /** The package, where its place does not matter: it is part of the workspace. */
   readonly packageDir: string | undefined;
-  /** The build script, by its name and by what the kernel calls it. */
-  readonly script: readonly string[];
+  readonly script: string;
   /** The observer, through which the compiler is called. */
   readonly observer: string | undefined;
   readonly toolchain: Pick<Toolchain, 'sysroot' | 'host'>;
   /**
    * Folders that the environment names, and that lie in no checkout of the run: what is below them was not found by
-   * walking up from the places that are another one in the next target folder.
+   * walking up from the places that are other ones in another checkout.
    */
   readonly named: readonly string[];
-  /** The folder Cargo was called in, as a variable says it. */
+  /** The folder Cargo was called in, as a variable says it; undefined where that is the working folder. */
   readonly calledIn: string | undefined;
   /** Where temporary files are made. */
   readonly temporary: string;
@@ -49,14 +48,11 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
   if (records.at(-1)?.[0] !== 'ended') return { why: 'no-end' };
   const lost = findInList(records, ([kind]) => kind === 'lost');
   if (lost !== undefined) return { why: `not-followed|${lost[1]}` };
-  const ways = new Ways(places);
-  const written = new Set<string>();
+  const pathOf = namesOf(places);
   const own = new Set<string>();
   for (const [kind, what] of records) {
-    if (kind !== 'wrote') continue;
-    const path = ways.follow(what.slice(1), 'to the name');
-    written.add(path);
-    if (isOwn(path, places) || isSink(path)) continue;
+    const path = pathOf(what);
+    if (kind !== 'wrote' || isOwn(path, places) || isSink(path)) continue;
     // Made and taken away again: a temporary file.
     if (what[0] !== FOUND.nothing || lstat(path) !== undefined || isOfKernel(path))
       return { why: `wrote-elsewhere|${path}` };
@@ -74,30 +70,24 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
     // It could be made since nothing was there.
     looked.set(path, FOUND.nothing);
   }
-  // Through a link it has made it may have looked, or written.
-  const made = [...written].filter((path) => isOwn(path, places) && ways.isLink(path));
-  const seen = [...records, ...made.map((path): Record => ['saw', `${FOUND.nothing}${path}`])];
-  for (const [kind, what] of seen) {
+  for (const [kind, what] of records) {
     if (kind !== 'saw' && kind !== 'listed') continue;
-    const path = ways.follow(what.slice(1), 'to the end');
-    const found = what[0] === FOUND.nothing && ways.led(path) ? foundAt(path) : (what[0] ?? '');
-    if (places.script.includes(path) || path === places.observer || isSink(path)) continue;
-    if (isOwn(path, places) || isTemporary(path)) {
-      // A file that is gone, and was not made under this name: there was a link on the way to it.
-      if (
-        found !== FOUND.nothing &&
-        !written.has(path) &&
-        path !== places.outDir &&
-        lstat(path) === undefined
-      )
-        return { why: `went-with-a-link|${path}` };
+    const path = pathOf(what);
+    if (
+      path === places.script ||
+      path === places.observer ||
+      isOwn(path, places) ||
+      isTemporary(path) ||
+      isSink(path)
+    )
       continue;
-    }
+    const found = what[0] ?? '';
     if (isPassing(path) || (kind === 'saw' && found !== FOUND.nothing && isPinned(path, places))) continue;
-    if (isOfKernel(path)) return { why: `read-what-changes|${path}` };
+    // That the kernel has nothing of this name is the same until it has.
+    if (isOfKernel(path) && (found !== FOUND.nothing || path.startsWith('/proc/self/')))
+      return { why: `read-what-changes|${path}` };
     // That it is there is what a place of the run is.
-    if (kind === 'saw' && found === FOUND.folder && isAbovePlace(path, places) && !ways.isLink(path))
-      continue;
+    if (kind === 'saw' && found === FOUND.folder && isAbovePlace(path, places)) continue;
     if (isBeside(path, places) && (kind === 'listed' || !isAboveNamed(path, places)))
       return { why: `read-beside-target|${path}` };
     if (kind === 'listed' && isWithin(path, places.targetDir) && !/\/build\/[^/]+\/out(\/|$)/.test(path))
@@ -105,9 +95,6 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
     if (!looked.has(path)) looked.set(path, found);
     if (kind === 'listed') listed.add(path);
   }
-  // What is read through a link depends on where it leads.
-  for (const link of ways.passed)
-    if (!isOwn(link, places) && !looked.has(link)) looked.set(link, FOUND.folder);
   return { looked: [...looked].sort(([a], [b]) => (a < b ? -1 : 1)), listed: [...listed].sort() };
 }
 
@@ -120,77 +107,27 @@ function recordsOf(log: Uint8Array): Record[] | undefined {
   return records;
 }
 
-/** As many links as the kernel follows on one path. */
-const MAX_LINKS = 40;
-
-/** Paths of the log as they are meant: a `..` behind a link, and links that the run itself has made, are followed. */
-class Ways {
-  /** Links that were left by a `..`. */
-  readonly passed = new Set<string>();
-  readonly #places: Places;
-  readonly #links = new Map<string, string | undefined>();
-  readonly #led = new Set<string>();
-
-  constructor(places: Places) {
-    this.#places = places;
-  }
-
-  /** The path without `.` and `..`, and without links below the OUT_DIR on the way to its name, or to what is there. */
-  follow(path: string, how: 'to the name' | 'to the end'): string {
-    let next: { path: string; isEnd: boolean } = { path, isEnd: false };
-    for (let left = MAX_LINKS; left > 0 && !next.isEnd; left--) next = this.#step(next.path, how);
-    if (next.path !== path) this.#led.add(next.path);
-    return next.path;
-  }
-
-  /** Whether a path was come to by a link of the run. */
-  led(path: string): boolean {
-    return this.#led.has(path);
-  }
-
-  isLink(path: string): boolean {
-    return path !== '' && this.#target(path) !== undefined;
-  }
-
-  /** Goes along a path to the first link of the run. */
-  #step(path: string, how: 'to the name' | 'to the end'): { path: string; isEnd: boolean } {
-    const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-    let at = '';
-    for (const [index, part] of parts.entries()) {
-      if (part === '..') {
-        if (this.isLink(at)) {
-          this.passed.add(at);
-          at = realPath(at) ?? at;
-        }
-        at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
-        continue;
-      }
-      at += `/${part}`;
-      const isName = index === parts.length - 1 && how === 'to the name';
-      const target = isName || !isOwn(at, this.#places) ? undefined : this.#target(at);
-      if (target === undefined) continue;
-      const rest = parts.slice(index + 1).join('/');
-      return {
-        path: `${target.startsWith('/') ? target : `${dirname(at)}/${target}`}/${rest}`,
-        isEnd: false,
-      };
-    }
-    return { path: at === '' ? '/' : at, isEnd: true };
-  }
-
-  #target(path: string): string | undefined {
-    if (this.#links.has(path)) return this.#links.get(path);
-    const info = lstat(path);
-    const target = info !== undefined && isSymlink(info) ? linkTarget(path) : undefined;
-    this.#links.set(path, target);
-    return target;
-  }
-}
-
-function foundAt(path: string): string {
-  const info = stat(path);
-  if (info === undefined) return lstat(path) === undefined ? FOUND.nothing : FOUND.other;
-  return isDirectory(info) ? FOUND.folder : isRegular(info) ? FOUND.file : FOUND.other;
+/**
+ * Reads the path of a `saw`, `listed` or `wrote`, which follows its state. It leads over no link, while the places of a run
+ * may: what is in one of them is called as the place is.
+ */
+function namesOf({
+  outDir,
+  targetDir,
+  packageDir,
+  script,
+  observer,
+  toolchain: { sysroot },
+}: Places): (what: string) => string {
+  const names = [outDir, script, observer, targetDir, packageDir, sysroot].flatMap((name) => {
+    const real = name === undefined ? undefined : realPath(name);
+    return name === undefined || real === undefined || real === name ? [] : [{ name, real }];
+  });
+  return (what) => {
+    const path = what.slice(1);
+    const place = findInList(names, ({ real }) => isWithin(path, real));
+    return place === undefined ? path : `${place.name}${path.slice(place.real.length)}`;
+  };
 }
 
 const isOwn = (path: string, { outDir }: Places): boolean => isWithin(path, outDir);
@@ -201,14 +138,14 @@ const isAbovePlace = (path: string, { outDir, packageDir, calledIn }: Places): b
 const isAboveNamed = (path: string, { named }: Places): boolean =>
   named.some((folder) => isWithin(folder, path));
 
+const isOfKernel = (path: string): boolean => /^\/(proc|sys|dev)(\/|$)/.test(path);
+
 /** What takes everything and gives nothing that differs from one run to the next, or gives what nobody can repeat anyway. */
 const isSink = (path: string): boolean => /^\/dev\/(null|zero|full|tty|u?random)$/.test(path);
 
-const isOfKernel = (path: string): boolean => /^\/(proc|sys|dev)(\/|$)/.test(path);
-
 /** What tells a process about itself and how much of the machine it may use: nothing of it is in what it makes. */
 const isPassing = (path: string): boolean =>
-  /^\/proc\/(\d+\/(maps|exe|cgroup|mountinfo|stat|statm|fd(\/\d+)?|task(\/.*)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
+  /^\/proc\/(self\/(maps|exe|cgroup|mountinfo|mounts|stat|statm|fd(\/\d+)?|task(\/\d+(\/(stat|comm))?)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
     path,
   ) ||
   /^\/sys\/(fs\/cgroup(\/|$)|devices\/system\/(cpu|node)(\/|$)|kernel\/mm\/transparent_hugepage\/)/.test(

@@ -1,8 +1,11 @@
 // What a run leaves behind: the tree of its OUT_DIR. In the store it is a list of names, and a blob for each file.
 import type { BlobId } from '../core/ids.ts';
+import { parseJson } from '../core/json.ts';
 import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
 import type { StoredOutput } from '../store/entries.ts';
+import type { Store } from '../store/store.ts';
 import {
+  bestEffort,
   type FileStat,
   linkTarget,
   listDirectory,
@@ -10,6 +13,7 @@ import {
   makeDirectory,
   makeLink,
   readFile,
+  readText,
   removeTree,
   utf8,
 } from '../sys/files.ts';
@@ -105,28 +109,47 @@ export function storeTree(
   return { outputs, newBytes };
 }
 
-/** Makes the tree of an entry below an empty OUT_DIR. False, and nothing made, when a blob of it is not whole. */
+/** The names of a stored tree; undefined when the entry is not one of a run. Its first blob is sound. */
+export function readList(store: Store, outputs: readonly StoredOutput[]): TreeList | undefined {
+  const [first, ...files] = outputs;
+  const text = first?.kind === 'out-dir' ? readText(store.layout.blob(first.blob)) : undefined;
+  const list = parseJson(text ?? '') as Partial<TreeList> | undefined;
+  const { folders = [], links = [], files: names = [] } = list ?? {};
+  const all = [...folders, ...names, ...links.map(([name]) => name)];
+  if (list === undefined || names.length !== files.length || !all.every(isBelow)) return undefined;
+  return { folders, links, files: names };
+}
+
+/** Whether a name leads below the folder it is put into, and nowhere else: a pack may say anything. */
+const isBelow = (name: unknown): boolean =>
+  typeof name === 'string' &&
+  !name.includes('\0') &&
+  name.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+
+/** Makes the tree of an entry below an empty OUT_DIR. When the entry is not whole, nothing is made: returns what it lacks. */
 export function restoreTree(
   { store, settings, places, map }: Run,
   outputs: readonly StoredOutput[],
-): boolean {
-  if (outputs.some(({ blob, sizeBytes }) => checkBlob(store, blob, sizeBytes).kind !== 'sound')) return false;
-  const [first, ...files] = outputs;
-  const bytes = first === undefined ? undefined : readFile(store.layout.blob(first.blob));
-  if (bytes === undefined || first?.kind !== 'out-dir') return false;
-  const list = JSON.parse(new TextDecoder().decode(bytes)) as TreeList;
-  if (list.files.length !== files.length) return false;
+): 'blob-missing' | 'blob-damaged' | 'entry-incomplete' | undefined {
+  for (const { blob, sizeBytes } of outputs) {
+    const { kind } = checkBlob(store, blob, sizeBytes);
+    if (kind !== 'sound') return `blob-${kind}`;
+  }
+  const list = readList(store, outputs);
+  if (list === undefined) return 'entry-incomplete';
   const { outDir } = places;
   for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
   for (const [at, name] of list.files.entries()) {
-    const { blob, mode } = files[at] as StoredOutput;
+    const { blob, mode } = outputs[at + 1] as StoredOutput;
     placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });
   }
   for (const [name, target] of list.links) makeLink(map.detokenize(target), `${outDir}/${name}`);
-  return true;
+  return undefined;
 }
 
-/** Makes an OUT_DIR as empty as Cargo made it. */
+/** Makes an OUT_DIR as empty as Cargo made it, as far as that can be done. */
 export function emptyTree(outDir: string): void {
-  for (const { name } of listDirectory(outDir) ?? []) removeTree(`${outDir}/${name}`);
+  bestEffort(() => {
+    for (const { name } of listDirectory(outDir) ?? []) bestEffort(() => removeTree(`${outDir}/${name}`));
+  });
 }

@@ -1,20 +1,23 @@
 // What is known of a run before it begins: its places, and the unit it is a run of.
+
+import type { Call, Caller } from '../compile/call.ts';
 import { identifyToolchain, processorIdentity } from '../compile/identify.ts';
+import { scriptBehind } from '../compile/stand-in.ts';
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
-import { SourceHashes } from '../store/hashes.ts';
+import { readOutputs, SourceHashes, signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { isExecutable, listDirectory, lstat, readText, realPath } from '../sys/files.ts';
 import { hashFile, sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
-import { outputOf } from '../sys/process.ts';
 import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
+import { changesBack } from './past-shell.ts';
 
 /** Part of every unit: raise it whenever what enters a key changes. */
-const RUN_VERSION = 'kache-run-1';
+const RUN_VERSION = 'kache-run-2';
 
 /** The process as a stand-in starts it. */
 export interface ScriptInput {
@@ -26,6 +29,7 @@ export interface ScriptInput {
   readonly env: Environment;
   readonly cwd: string;
   readonly self: string;
+  readonly caller: Caller;
 }
 
 export interface Run {
@@ -42,21 +46,33 @@ export interface Run {
   readonly env: Readonly<Record<string, string>>;
   /** SHA-256 of the script: the blob it is in the store. */
   readonly scriptHash: string;
+  /** Of this machine, as uname(2) has it. */
+  readonly hostName: string;
   readonly unit: UnitId;
   readonly hashes: SourceHashes;
 }
 
 /** Names of the terminal, the session and the shell, which differ from one window to the next: a watched run has none. */
 const OF_A_SESSION =
-  /^(OLDPWD|SHLVL|_|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_SESSION_ID|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|VSCODE_.*)$/;
+  /^(OLDPWD|SHLVL|_|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
+
+/**
+ * Names of one run in CI, and what it is about: other people's packages have no use for them. That there is a CI (`CI`,
+ * `GITHUB_ACTIONS`, `GITLAB_CI`) they may know.
+ */
+const OF_A_CI_RUN =
+  /^((GITHUB|RUNNER|ACTIONS|CI|BUILDKITE|CIRCLE)_(?!ACTIONS$).+|BUILD_(ID|NUMBER|TAG|URL))$/;
 
 /** How much of the machine may be used, and kache itself: nothing of it is in what a script makes. */
 const NOT_IN_THE_UNIT = /^(NUM_JOBS|RUSTC_WRAPPER|KACHE_.*)$/;
 
-/** The run that is asked for; undefined where it is none to be kept. */
-export function prepare(input: ScriptInput): Run | undefined {
+/** The run that is asked for; undefined where it is none to be kept. `ask` runs a short program, where one may be run. */
+export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const startedMs = Date.now();
-  const { env, cwd, standIn, script } = input;
+  const { cwd, standIn, script } = input;
+  const back = changesBack(input);
+  if (back === undefined) return undefined;
+  const env: Environment = { ...input.env, ...back };
   const { settings } = loadSettings(env, dirname(standIn));
   if (settings.disabled || settings.cacheBuildScripts === 'off' || settings.verifyRestores !== 'off')
     return undefined;
@@ -67,13 +83,15 @@ export function prepare(input: ScriptInput): Run | undefined {
   // `<target>/<profile>/build/<package>-<hash>/build-script-build`.
   const targetDir = dirname(dirname(dirname(dirname(standIn))));
   if (!isWithin(outDir, targetDir) || targetDir === '/') return undefined;
+  // Programs resolve symbolic links: what they then look at would not be known for a place of this target folder.
+  if (realPath(outDir) !== outDir || realPath(packageDir) !== packageDir) return undefined;
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
-  const given = environmentOf(env);
-  const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask: outputOf });
-  const scriptHash = hashFile(script);
-  if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
+  const given = environmentOf(env, isFixed);
+  const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask });
+  const scriptHash = knownHash(store, script) ?? hashFile(script);
+  if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
   const moving = [targetDir, ...(isFixed ? [] : [packageDir])];
   // Everything is below such a place.
   if (moving.some((path) => dirname(path) === '/')) return undefined;
@@ -82,9 +100,7 @@ export function prepare(input: ScriptInput): Run | undefined {
     { name: 'target', path: targetDir },
     ...(isFixed ? [] : [{ name: 'pkg', path: packageDir }]),
   ];
-  // What the kernel calls the folder a process is in.
-  const real = roots.flatMap(({ name, path }) => ({ name: `${name}-real`, path: realPath(path) ?? path }));
-  const map = new PathMap([...roots, ...real].map((root) => ({ ...root, placeholder: undefined })));
+  const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
   const pwd = given['PWD'];
   const calledIn = pwd?.startsWith('/') === true && pwd !== '/' && pwd !== cwd ? pwd : undefined;
   const unit = sha256(
@@ -99,8 +115,8 @@ export function prepare(input: ScriptInput): Run | undefined {
         .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
         .map(([name, value]) => [
           name,
-          value === calledIn && name === 'PWD'
-            ? calledInUnit(value, { roots: map, targetDir })
+          name === 'PWD'
+            ? calledInUnit(value, { map, targetDir })
             : map.tokenize(withoutJobserver(name, value)),
         ])
         .sort(),
@@ -110,7 +126,6 @@ export function prepare(input: ScriptInput): Run | undefined {
       // What a program learns without opening a file: instructions, uname(2), whose process it is.
       processorIdentity(),
       readText('/proc/sys/kernel/osrelease'),
-      readText('/proc/sys/kernel/hostname'),
       [process.getuid?.(), process.getgid?.(), process.umask()],
     ]),
   ) as UnitId;
@@ -123,7 +138,7 @@ export function prepare(input: ScriptInput): Run | undefined {
       outDir,
       targetDir,
       packageDir: isFixed ? undefined : packageDir,
-      script: [script, realPath(script) ?? script],
+      script,
       observer: observerOf(env),
       toolchain,
       named: [
@@ -139,6 +154,7 @@ export function prepare(input: ScriptInput): Run | undefined {
     unshared: [...map.roots.map(({ path }) => path), ...(calledIn === undefined ? [] : [calledIn])],
     env: given,
     scriptHash,
+    hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
     unit,
     hashes: new SourceHashes(store, `run of ${unit}`),
   };
@@ -152,23 +168,11 @@ function wayBetween(from: string, to: string): string {
   return [...left.slice(shared).map(() => '..'), ...right.slice(shared)].join('/');
 }
 
-/** Has the launcher that is in use watch: it stands before rustc, or in its usual place. */
-function observerOf(env: Environment): string | undefined {
-  const places = [env['RUSTC_WRAPPER'] ?? '', `${cargoHome({ env })}/bin/kache-launcher`];
-  return places.find(
-    (path) => path.startsWith('/') && basename(path) === 'kache-launcher' && isExecutable(path),
-  );
-}
-
-/** Undefined when a value is no UTF-8: it could not be handed on as it is. */
-function environmentOf(env: Environment): Record<string, string> | undefined {
-  const given: Record<string, string> = {};
-  for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || OF_A_SESSION.test(name)) continue;
-    if (`${name}${value}`.includes('\uFFFD')) return undefined;
-    given[name] = value;
-  }
-  return given;
+/** The folder Cargo was called in, as far as a run may depend on which it is. */
+function calledInUnit(value: string, { map, targetDir }: { map: PathMap; targetDir: string }): string {
+  const known = map.tokenize(value);
+  if (known !== value || !value.startsWith('/')) return known;
+  return `\0pwd\0${isWithin(targetDir, value) ? targetDir.slice(value.length) : ''}`;
 }
 
 /** Folders that variables name, besides those above the places of a run and in the checkouts these are part of. */
@@ -182,7 +186,7 @@ function namedBy(given: Readonly<Record<string, string>>, moving: readonly strin
     !moving.some((place) => isWithin(place, folder)) &&
     ![...moving, ...checkouts].some((place) => isWithin(folder, place));
   return Object.entries(given)
-    .filter(([name]) => name !== 'PWD' && name !== 'OUT_DIR' && name !== 'CARGO_MANIFEST_DIR')
+    .filter(([name]) => name !== 'PWD')
     .flatMap(([, value]) => value.split(':'))
     .filter((path) => path.startsWith('/') && path !== '/')
     .map((path) => resolve('/', path))
@@ -204,11 +208,33 @@ function foldersAbove(path: string): string[] {
   return above;
 }
 
-/** The folder Cargo was called in, as far as a run may depend on which it is. */
-function calledInUnit(value: string, { roots, targetDir }: { roots: PathMap; targetDir: string }): string {
-  const known = roots.tokenize(value);
-  if (known !== value || !value.startsWith('/')) return known;
-  return `\0pwd\0${isWithin(targetDir, value) ? targetDir.slice(value.length) : ''}`;
+/** Has the launcher that is in use watch: it stands before rustc, or in its usual place. */
+function observerOf(env: Environment): string | undefined {
+  const places = [env['RUSTC_WRAPPER'] ?? '', `${cargoHome({ env })}/bin/kache-launcher`];
+  return places.find(
+    (path) => path.startsWith('/') && basename(path) === 'kache-launcher' && isExecutable(path),
+  );
+}
+
+/** The hash of a script that is as kache put it there. */
+function knownHash(store: Store, script: string): string | undefined {
+  const standIn = script.slice(0, -scriptBehind('').length);
+  const [signature, identity, boot] = readOutputs(store, standIn)?.files[basename(standIn)] ?? [];
+  const isKnown =
+    boot === store.boot && signature === signatureNow(script) && /^[0-9a-f]{64}$/.test(identity ?? '');
+  return isKnown ? identity : undefined;
+}
+
+/** Undefined when a value is no UTF-8: it could not be handed on as it is. */
+function environmentOf(env: Environment, isFixed: boolean): Record<string, string> | undefined {
+  const given: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || OF_A_SESSION.test(name)) continue;
+    if (isFixed && OF_A_CI_RUN.test(name)) continue;
+    if (`${name}${value}`.includes('\uFFFD')) return undefined;
+    given[name] = value;
+  }
+  return given;
 }
 
 /** Make's flags without those that say where its jobs are counted. */

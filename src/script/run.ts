@@ -11,31 +11,23 @@ import { lockStore } from '../store/store.ts';
 import { type FileTime, fileTimeNow, touchedSince, waitPastWritten, wasPutBack } from '../sys/clock.ts';
 import { bestEffort, isOsError, lstat, readFile, removeFile, stat, utf8, writeAll } from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
-import {
-  type ExitStatus,
-  endLike,
-  environmentOfParent,
-  exec,
-  jobserverDescriptors,
-  runChild,
-} from '../sys/process.ts';
-import { keyOf, stateOf } from './key.ts';
+import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
+import { HOST_NAME, keyOf, stateOf } from './key.ts';
 import { FOUND, type Inputs, inputsOf } from './observation.ts';
-import { emptyTree, holdsPlace, readTree, restoreTree, storeTree } from './outputs.ts';
+import { emptyTree, holdsPlace, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
 import { changesBack } from './past-shell.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
+import { holds, whyWithheld } from './share.ts';
 
 /** A run that takes less than this is not kept: to look it up takes half as long. */
-const WORTH_MS = 30;
+const WORTH_MS = 15;
 
 /** Runs the script or puts a run of it back, and ends the process as the script would have ended it. */
-export async function runBuildScript(started: ScriptInput): Promise<never> {
-  const back = changesBack(started.env, environmentOfParent());
-  const input: ScriptInput = { ...started, env: { ...started.env, ...back } };
+export async function runBuildScript(input: ScriptInput): Promise<never> {
   let run: Run | undefined;
   let ended: ExitStatus | undefined;
   try {
-    run = prepare(input);
+    run = prepare(input, outputOf);
     if (run !== undefined) ended = await cached(run);
   } catch (error) {
     // Whatever went wrong in here is no reason for a build to fail.
@@ -44,31 +36,36 @@ export async function runBuildScript(started: ScriptInput): Promise<never> {
   }
   if (ended !== undefined) return endLike(ended);
   // Something may have been put there before it failed: the script begins with nothing.
-  if (run !== undefined) {
-    const { outDir } = run.places;
-    bestEffort(() => emptyTree(outDir));
-  }
-  return exec(input.script, [input.standIn, ...input.args], back);
+  if (run !== undefined) emptyTree(run.places.outDir);
+  return exec(input.script, [input.standIn, ...input.args], changesBack(input));
 }
 
 /** How the script ended, or would have; undefined where it has to be run as it is. */
 async function cached(run: Run): Promise<ExitStatus | undefined> {
-  const first = lookUp(run);
-  if (first.kind === 'found' && restored(run, first.entry)) return SUCCESS;
+  const first = putBack(run);
+  if (typeof first !== 'string') return first;
   using _lock = lockStore(run.store, run.unit);
   run.hashes.lookAgain();
-  const second = lookUp(run);
-  if (second.kind === 'found' && restored(run, second.entry)) return SUCCESS;
-  return await observed(run, second.kind === 'found' ? 'blob-missing' : second.reason);
+  const second = putBack(run);
+  if (typeof second !== 'string') return second;
+  // An entry that was not whole is gone at the second look.
+  return await observed(run, second === 'inputs-changed' ? first : second);
 }
 
 const SUCCESS: ExitStatus = { kind: 'exited', code: 0 };
+
+/** Puts a run back that was seen before, or says why there is none. */
+function putBack(run: Run): ExitStatus | string {
+  const found = lookUp(run);
+  return found.kind === 'found' ? restore(run, found.entry) : found.reason;
+}
 
 type LookUp =
   | { readonly kind: 'found'; readonly entry: Entry }
   | { readonly kind: 'absent'; readonly reason: string };
 
-function lookUp(run: Run): LookUp {
+/** Has anyone seen a run that looked at exactly what is there now? */
+export function lookUp(run: Run): LookUp {
   const { closures } = readUnit(run.store, run.unit);
   let reason = closures.length === 0 ? 'never-compiled' : 'inputs-changed';
   for (const closure of closures) {
@@ -83,16 +80,30 @@ function lookUp(run: Run): LookUp {
   return { kind: 'absent', reason };
 }
 
-/** Puts a run back; false when that cannot be done, and the OUT_DIR is empty again. */
-function restored(run: Run, entry: Entry): boolean {
-  if (!restoreTree(run, entry.outputs)) {
+/** Puts a run back; drops an entry that is not whole, and says what it lacks. */
+function restore(run: Run, entry: Entry): ExitStatus | string {
+  const lacks = restoreTree(run, entry.outputs);
+  if (lacks !== undefined) {
     removeEntry(run.store, entry.key);
-    return false;
+    return lacks;
   }
-  const text = (lines: readonly string[]): Uint8Array =>
-    utf8(lines.map((line) => run.map.detokenize(line)).join('\n'));
-  writeAll(1, text(entry.stdout));
-  writeAll(2, text(entry.stderr));
+  const { stdout, stderr } = printedHere(run, entry);
+  const ended = print(utf8(stdout), utf8(stderr));
+  noteHit(run, entry);
+  return ended;
+}
+
+/** What the script printed, with the places of this target folder. */
+export function printedHere(
+  { map }: Run,
+  entry: Entry,
+): { readonly stdout: string; readonly stderr: string } {
+  const text = (lines: readonly string[]): string => lines.map((line) => map.detokenize(line)).join('\n');
+  return { stdout: text(entry.stdout), stderr: text(entry.stderr) };
+}
+
+/** What is left to do when a run is in its place. */
+export function noteHit(run: Run, entry: Entry): void {
   run.hashes.remember();
   touchEntry(run.store, entry.key);
   touchUnit(run.store, run.unit);
@@ -103,7 +114,6 @@ function restored(run: Run, entry: Entry): boolean {
     size_bytes: sizeOf(entry),
   });
   startEviction(run.store, run.input.self, run.settings.maxSizeBytes);
-  return true;
 }
 
 const sizeOf = ({ outputs }: Pick<Entry, 'outputs'>): number =>
@@ -140,16 +150,12 @@ async function observed(run: Run, reason: string): Promise<ExitStatus | undefine
   const tookMs = performance.now() - from;
   const written = readFile(log);
   bestEffort(() => removeFile(log));
-  // Whoever ends a build ends its scripts.
-  if (status.kind === 'signalled' && FROM_OUTSIDE.includes(status.signal)) {
-    writeAll(1, Buffer.concat(stdout));
-    writeAll(2, Buffer.concat(stderr));
-    return status;
-  }
-  // Perhaps only because it was watched: the script has another go.
   if (status.kind !== 'exited' || status.code !== 0 || written === undefined) {
-    note(run, { result: 'error', reason, compile_ms: tookMs });
-    return undefined;
+    const how = status.kind === 'exited' ? `exited ${status.code}` : status.signal;
+    const body = { reason: `failed-while-watched|${how}`, compile_ms: Math.round(tookMs) };
+    note(run, { result: 'error', ...body });
+    // Whoever ended it so did not mean the watching. Else it was perhaps only for that: the script has another go.
+    return /^SIG(INT|TERM|HUP)$/.test(how) ? status : undefined;
   }
   const watched = {
     log: written,
@@ -159,14 +165,25 @@ async function observed(run: Run, reason: string): Promise<ExitStatus | undefine
     tookMs,
   };
   // Nothing is a reason to run it again from here on.
-  writeAll(1, watched.stdout);
-  writeAll(2, watched.stderr);
+  const ended = print(watched.stdout, watched.stderr);
   settle(run, watched, reason);
-  return status;
+  return ended;
 }
 
-/** Signals by which a user, or what runs the build, ends it. */
-const FROM_OUTSIDE: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGKILL'];
+/** Prints what a script printed, and ends as it: it fails where nobody takes it. */
+function print(stdout: Uint8Array, stderr: Uint8Array): ExitStatus {
+  try {
+    writeAll(1, stdout);
+    writeAll(2, stderr);
+    return SUCCESS;
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    return { kind: 'exited', code: PANICKED };
+  }
+}
+
+/** The exit status of a program of Rust that cannot print. */
+const PANICKED = 101;
 
 function watchedEnvironment(run: Run, observer: string): Record<string, string> {
   const wrapper = run.env['RUSTC_WRAPPER'] === undefined ? {} : { RUSTC_WRAPPER: observer };
@@ -190,8 +207,9 @@ function settle(run: Run, watched: Watched, reason: string): void {
   }
 }
 
-/** Reasons that may be gone next time. */
-const PASSING = /^(input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
+/** Reasons that may be gone next time: they are of the moment or of the machine, not of the script. */
+const PASSING =
+  /^(no-end|not-followed\|it cannot be traced here|input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
 
 type Kept = { readonly cache_key: CacheKey; readonly size_bytes: number; readonly stored_bytes: number };
 
@@ -216,7 +234,7 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     files: inputs.looked.map(([path]) => map.toRooted(path)),
     listed: inputs.listed.map((path) => map.toRooted(path)),
     env: [],
-    bound: [],
+    bound: boundTo(run, { tree, stdout, stderr }),
     absent: [],
     observed: [],
     natives: false,
@@ -235,7 +253,8 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     stderr,
   };
   const described = { identity: '', unit: [], flags: [], files: [], env: [], externs: [], other: [] };
-  if (!writeEntry(store, entry, { ...described, closure, withheld: 'build-script' }))
+  const withheld = whyWithheld(run, { entry, tree });
+  if (!writeEntry(store, entry, { ...described, closure, withheld }))
     return { why: 'entry-of-another-version' };
   // An eviction may have taken a blob that was there before the entry named it.
   if (outputs.some(({ blob }) => stat(store.layout.blob(blob)) === undefined)) {
@@ -246,6 +265,16 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
   run.hashes.remember();
   bestEffort(() => store.noteWritten(newBytes));
   return { cache_key: key, size_bytes: sizeBytes, stored_bytes: newBytes };
+}
+
+/** What of this machine a run depends on besides its inputs: its places always, its name where that stands in what it made. */
+function boundTo(
+  { hostName }: Run,
+  { tree, stdout, stderr }: { tree: OutTree; stdout: readonly string[]; stderr: readonly string[] },
+): string[] {
+  const printed = [...stdout, ...stderr];
+  const isNamed = printed.some((line) => line.includes(hostName)) || holds(tree, hostName);
+  return isNamed ? ['machine', HOST_NAME] : ['machine'];
 }
 
 /** The first input that is not what the run found there, or may have become it since it began. */
@@ -299,6 +328,8 @@ function note(run: Run, body: Pick<EventBody, 'result'> & Partial<EventBody>): v
     out_dir: dirname(run.input.standIn),
     compiler_runs: 0,
     unit_id: run.unit,
+    pid: run.input.caller.pid,
+    build_pid: run.input.caller.parentPid,
     ...body,
   });
 }

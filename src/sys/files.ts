@@ -273,9 +273,19 @@ export function removeFile(path: string): boolean {
   throw error;
 }
 
-/** Removes a folder with everything in it. For the command line only: it loads `node:fs`. */
+/** Removes whatever is at a path, a folder with everything in it. Not for compiler calls: it loads `node:fs`. */
 export function removeTree(path: string): void {
-  process.getBuiltinModule('node:fs').rmSync(path, { recursive: true, force: true });
+  withNodeErrors('remove', path, (fs) => fs.rmSync(path, { recursive: true, force: true }));
+}
+
+/** Runs an operation of `node:fs`, whose errors are as those of all others here. */
+function withNodeErrors<T>(operation: string, path: string, run: (fs: typeof import('node:fs')) => T): T {
+  try {
+    return run(process.getBuiltinModule('node:fs'));
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    throw new OsError(operation, path, String(error.code));
+  }
 }
 
 /** Creates a folder and its parents; what exists stays as it is. */
@@ -296,11 +306,12 @@ export function makeDirectory(path: string, mode = 0o755): void {
 }
 
 /** Where a symbolic link leads, as it says itself. For build scripts only: it loads `node:fs`. */
-export const linkTarget = (path: string): string => process.getBuiltinModule('node:fs').readlinkSync(path);
+export const linkTarget = (path: string): string =>
+  withNodeErrors('read', path, (fs) => fs.readlinkSync(path));
 
 /** Makes a symbolic link. For build scripts only: it loads `node:fs`. */
 export const makeLink = (target: string, path: string): void =>
-  process.getBuiltinModule('node:fs').symlinkSync(target, path);
+  withNodeErrors('link', path, (fs) => fs.symlinkSync(target, path));
 
 /** The path with every symbolic link resolved, or undefined when something on it does not exist. */
 export function realPath(path: string): string | undefined {

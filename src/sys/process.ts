@@ -1,6 +1,6 @@
 // Processes: becoming the real compiler, running it as a child, and ending as it ended.
 import { ptr } from 'bun:ffi';
-import { listDirectory, readableText, readFile, readText, utf8 } from './files.ts';
+import { listDirectory, readFile, readText, utf8 } from './files.ts';
 import { cString, lastError, libc, linux } from './libc.ts';
 
 const F_SETFD = 2;
@@ -54,17 +54,6 @@ function rawEnvironment(changes: Changes): Uint8Array[] {
   const kept = inherited.filter((item) => item.length > 0 && !replaced(item));
   const set = Object.entries(changes).filter(([, value]) => value !== undefined);
   return [...kept, ...set.map(([name, value]) => utf8(`${name}=${value}`))];
-}
-
-/** The environment that the process which started this one was itself started with; undefined when that cannot be told. */
-export function environmentOfParent(): Record<string, string> | undefined {
-  const raw = linux === undefined ? undefined : readableText(`/proc/${process.ppid}/environ`);
-  const pairs = raw?.split('\0').filter((pair) => pair.includes('='));
-  return pairs === undefined
-    ? undefined
-    : Object.fromEntries(
-        pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
-      );
 }
 
 /** The runtime marks every descriptor it inherits close-on-exec; the program we become must have them all. */

@@ -28,7 +28,7 @@ test('the tables of the README are those of action.yml', () => {
 });
 
 test('the sources read every input and set every output, and no other', () => {
-  const read = [...code.matchAll(/(?:getInput|flag|wholeNumber)\('([\w-]+)'/g)].map(
+  const read = [...code.matchAll(/(?:getInput|flag|oneOf|wholeNumber)\('([\w-]+)'/g)].map(
     (match) => match[1] ?? '',
   );
   expect([...new Set(read)].sort()).toEqual(Object.keys(ACTION.inputs).sort());

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Env, Files } from '../support/lab.ts';
-import { manifest, ScriptLab, type ScriptOptions, scripted } from '../support/script-lab.ts';
+import { manifest, ScriptLab, type ScriptOptions, scripted } from '../support/script-checkouts.ts';
 
 const MINUTES = 60_000;
 const scripts = new ScriptLab();

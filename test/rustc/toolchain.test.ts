@@ -9,7 +9,13 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { findProgram, inspectToolchain, isCurrent, throughProxy } from '../../src/rustc/toolchain.ts';
+import {
+  findProgram,
+  inspectToolchain,
+  isCurrent,
+  isOfToolchain,
+  throughProxy,
+} from '../../src/rustc/toolchain.ts';
 import { outputOf } from '../../src/sys/process.ts';
 import { Lab } from '../support/lab.ts';
 
@@ -170,4 +176,26 @@ test('the compiler of this machine', () => {
   const record = inspect(rustc);
   expect(record.identity).toContain(`host: ${record.host}`);
   expect(isCurrent(record)).toBe(true);
+});
+
+test('what came with the compiler, also where its sysroot holds everything else too', () => {
+  const of = (sysroot: string, path: string): boolean => isOfToolchain({ sysroot }, path);
+  for (const sysroot of ['/usr', '/home/me/.rustup/toolchains/stable']) {
+    for (const path of [
+      'lib/rustlib/x86_64-unknown-linux-gnu/lib/libstd-0a1b.rlib',
+      'lib/librustc_driver-0a1b.so',
+      'lib/libLLVM.so.22.1-rust-1.95.0-stable',
+      'lib/libLLVM-22-rust-1.95.0-stable.so',
+    ])
+      expect([path, of(sysroot, `${sysroot}/${path}`)]).toEqual([path, true]);
+    for (const path of [
+      'lib/x86_64-linux-gnu/libssl.a',
+      'lib/x86_64-linux-gnu/crt1.o',
+      'lib/libssl.so',
+      'lib/rustlib-of-mine/libx.a',
+      'include/stdio.h',
+      'bin/cc',
+    ])
+      expect([path, of(sysroot, `${sysroot}/${path}`)]).toEqual([path, false]);
+  }
 });
