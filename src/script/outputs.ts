@@ -1,7 +1,6 @@
 // What a run leaves behind: the tree of its OUT_DIR. In the store it is a list of names, and a blob for each file.
 import type { BlobId } from '../core/ids.ts';
 import { parseJson } from '../core/json.ts';
-import type { PathMap } from '../rustc/path-map.ts';
 import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
 import type { StoredOutput } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
@@ -38,7 +37,7 @@ export interface OutTree {
 const MAX_BYTES = 1024 ** 3;
 
 /** The tree below `outDir`, or why it cannot stand in another place. */
-export function readTree(outDir: string, map: PathMap): OutTree | { readonly why: string } {
+export function readTree({ map, places: { outDir }, unshared }: Run): OutTree | { readonly why: string } {
   const list = { folders: [] as string[], links: [] as [string, string][], files: [] as string[] };
   const files: { path: string; info: FileStat; bytes: Uint8Array }[] = [];
   let sizeBytes = 0;
@@ -56,12 +55,12 @@ export function readTree(outDir: string, map: PathMap): OutTree | { readonly why
         sizeBytes += info.size;
         if (sizeBytes > MAX_BYTES) return { why: 'large' };
         const bytes = readFile(path) ?? new Uint8Array();
-        if (holdsRoot(bytes, map)) return { why: `holds-a-path|${shown}` };
+        if (holdsPlace(bytes, unshared)) return { why: `holds-a-path|${shown}` };
         list.files.push(shown);
         files.push({ path, info, bytes });
       } else if (info !== undefined && (info.mode & 0o170000) === 0o120000) {
         const target = map.tokenize(linkTarget(path));
-        if (holdsRoot(utf8(target), map)) return { why: `holds-a-path|${shown}` };
+        if (holdsPlace(utf8(target), unshared)) return { why: `holds-a-path|${shown}` };
         list.links.push([shown, target]);
       } else return { why: `no-file|${shown}` };
     }
@@ -71,9 +70,14 @@ export function readTree(outDir: string, map: PathMap): OutTree | { readonly why
   return { list, files };
 }
 
-/** Whether a path of this target folder stands in some bytes. */
-export const holdsRoot = (bytes: Uint8Array, map: PathMap): boolean =>
-  map.roots.some(({ path }) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(path));
+/** From an OUT_DIR this leads out of the target folder: to which place depends on where that is. */
+const WAY_OUT = '../../../../../';
+
+/** Whether one of some paths stands in some bytes, or a way to what is beside the target folder. */
+export function holdsPlace(bytes: Uint8Array, paths: readonly string[]): boolean {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return [...paths, WAY_OUT].some((path) => text.includes(path));
+}
 
 /** Puts a tree into the store. The first output is the list of its names. */
 export function storeTree(
