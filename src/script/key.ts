@@ -2,7 +2,7 @@
 // to look at.
 import type { CacheKey } from '../core/ids.ts';
 import type { Closure } from '../store/closures.ts';
-import { listFolder } from '../store/trees.ts';
+import { listKinds } from '../store/trees.ts';
 import { isDirectory, isOsError, isRegular, isSymlink, linkTarget, lstat, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import type { Run } from './prepare.ts';
@@ -31,7 +31,8 @@ export const HOST_NAME = 'host-name';
 export interface RunKey {
   readonly key: CacheKey;
   readonly states: readonly (readonly [path: string, state: string])[];
-  readonly names: readonly (readonly [folder: string, names: readonly string[]])[];
+  /** By what they are: files, folders, others. */
+  readonly names: readonly (readonly [folder: string, names: readonly (readonly string[])[]])[];
 }
 
 /** The key of a run by one of its closures; or what is not as any run has seen it. */
@@ -43,11 +44,12 @@ export function keyOf(run: Run, closure: Closure): RunKey | { readonly why: stri
     if (state === undefined) return { why: rooted };
     states.push([rooted, state]);
   }
-  const names: [string, readonly string[]][] = [];
+  const names: [string, readonly (readonly string[])[]][] = [];
   for (const rooted of closure.listed) {
     const path = run.map.fromRooted(rooted);
-    const listed = path === undefined ? undefined : listFolder(run.store, path);
-    if (listed === undefined) return { why: rooted };
+    const listed = path === undefined ? undefined : listKinds(run.store, path);
+    // Two names that are no UTF-8 may look the same.
+    if (listed === undefined || listed.flat().some((name) => name.includes('\uFFFD'))) return { why: rooted };
     names.push([rooted, listed]);
   }
   const host = closure.bound.includes(HOST_NAME) ? run.hostName : null;

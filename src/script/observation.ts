@@ -1,8 +1,8 @@
 // What a run of a build script was seen to do, by the log of the observer (src/launcher/observer.rs), and whether a list of
 // files can stand for it.
 import { findInList } from '../core/lists.ts';
-import { isOfToolchain } from '../rustc/toolchain.ts';
-import { realPath, stat } from '../sys/files.ts';
+import { isOfToolchain, type Toolchain } from '../rustc/toolchain.ts';
+import { lstat, realPath } from '../sys/files.ts';
 import { dirname, isWithin } from '../sys/paths.ts';
 
 /** Everything a run looked at besides its own files. Absolute paths, sorted. */
@@ -26,9 +26,16 @@ export interface Places {
   readonly script: string;
   /** The observer, through which the compiler is called. */
   readonly observer: string | undefined;
-  readonly sysroot: string;
-  /** Folders that the environment names literally: what is below them was not found by way of the target folder. */
+  readonly toolchain: Pick<Toolchain, 'sysroot' | 'host'>;
+  /**
+   * Folders that the environment names, and that lie in no checkout of the run: what is below them was not found by
+   * walking up from the places that are other ones in another checkout.
+   */
   readonly named: readonly string[];
+  /** The folder Cargo was called in, as a variable says it; undefined where that is the working folder. */
+  readonly calledIn: string | undefined;
+  /** Where temporary files are made. */
+  readonly temporary: string;
 }
 
 /** A pair of the log. */
@@ -47,7 +54,8 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
     const path = pathOf(what);
     if (kind !== 'wrote' || isOwn(path, places) || isSink(path)) continue;
     // Made and taken away again: a temporary file.
-    if (what[0] !== FOUND.nothing || stat(path) !== undefined) return { why: `wrote-elsewhere|${path}` };
+    if (what[0] !== FOUND.nothing || lstat(path) !== undefined || isOfKernel(path))
+      return { why: `wrote-elsewhere|${path}` };
     own.add(path);
   }
   const isTemporary = (path: string): boolean => {
@@ -55,6 +63,13 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
     return false;
   };
   const [looked, listed] = [new Map<string, string>(), new Set<string>()];
+  for (const path of own) {
+    if (isTemporary(dirname(path))) continue;
+    if (!isWithin(path, places.temporary) && isBeside(path, places))
+      return { why: `wrote-beside-target|${path}` };
+    // It could be made since nothing was there.
+    looked.set(path, FOUND.nothing);
+  }
   for (const [kind, what] of records) {
     if (kind !== 'saw' && kind !== 'listed') continue;
     const path = pathOf(what);
@@ -66,15 +81,18 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
       isSink(path)
     )
       continue;
-    if (isOfToolchain(places, path) || isPassing(path)) continue;
-    if (/^\/(proc|sys|dev)(\/|$)/.test(path)) return { why: `read-what-changes|${path}` };
-    // That it is there is what a target folder is, and a package.
-    if (kind === 'saw' && [places.outDir, places.packageDir].some((dir) => dir && isWithin(dir, path)))
-      continue;
-    if (isNearTarget(path, places)) return { why: `read-beside-target|${path}` };
+    const found = what[0] ?? '';
+    if (isPassing(path) || (kind === 'saw' && found !== FOUND.nothing && isPinned(path, places))) continue;
+    // That the kernel has nothing of this name is the same until it has.
+    if (isOfKernel(path) && (found !== FOUND.nothing || path.startsWith('/proc/self/')))
+      return { why: `read-what-changes|${path}` };
+    // That it is there is what a place of the run is.
+    if (kind === 'saw' && found === FOUND.folder && isAbovePlace(path, places)) continue;
+    if (isBeside(path, places) && (kind === 'listed' || !isAboveNamed(path, places)))
+      return { why: `read-beside-target|${path}` };
     if (kind === 'listed' && isWithin(path, places.targetDir) && !/\/build\/[^/]+\/out(\/|$)/.test(path))
       return { why: `listed-target|${path}` };
-    if (!looked.has(path)) looked.set(path, what[0] ?? '');
+    if (!looked.has(path)) looked.set(path, found);
     if (kind === 'listed') listed.add(path);
   }
   return { looked: [...looked].sort(([a], [b]) => (a < b ? -1 : 1)), listed: [...listed].sort() };
@@ -99,7 +117,7 @@ function namesOf({
   packageDir,
   script,
   observer,
-  sysroot,
+  toolchain: { sysroot },
 }: Places): (what: string) => string {
   const names = [outDir, script, observer, targetDir, packageDir, sysroot].flatMap((name) => {
     const real = name === undefined ? undefined : realPath(name);
@@ -114,32 +132,43 @@ function namesOf({
 
 const isOwn = (path: string, { outDir }: Places): boolean => isWithin(path, outDir);
 
+const isAbovePlace = (path: string, { outDir, packageDir, calledIn }: Places): boolean =>
+  [outDir, packageDir, calledIn].some((place) => place !== undefined && isWithin(place, path));
+
+const isAboveNamed = (path: string, { named }: Places): boolean =>
+  named.some((folder) => isWithin(folder, path));
+
+const isOfKernel = (path: string): boolean => /^\/(proc|sys|dev)(\/|$)/.test(path);
+
 /** What takes everything and gives nothing that differs from one run to the next, or gives what nobody can repeat anyway. */
 const isSink = (path: string): boolean => /^\/dev\/(null|zero|full|tty|u?random)$/.test(path);
 
 /** What tells a process about itself and how much of the machine it may use: nothing of it is in what it makes. */
 const isPassing = (path: string): boolean =>
-  /^\/proc\/(self\/(maps|exe|cgroup|mountinfo|mounts|stat|statm|status|fd(\/\d+)?|task(\/\d+(\/(stat|status|comm))?)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
+  /^\/proc\/(self\/(maps|exe|cgroup|mountinfo|mounts|stat|statm|fd(\/\d+)?|task(\/\d+(\/(stat|comm))?)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
     path,
   ) ||
   /^\/sys\/(fs\/cgroup(\/|$)|devices\/system\/(cpu|node)(\/|$)|kernel\/mm\/transparent_hugepage\/)/.test(
     path,
   );
 
+/** Whether a file is there in every toolchain of this identity; components and targets come and go. */
+const isPinned = (path: string, { toolchain }: Places): boolean =>
+  isOfToolchain(toolchain, path) &&
+  (dirname(path) === `${toolchain.sysroot}/lib` ||
+    isWithin(path, `${toolchain.sysroot}/lib/rustlib/${toolchain.host}/lib`));
+
 /**
- * Whether a path lies nearer to the target folder than any other place the run was told of: a script that walks up from
- * its OUT_DIR finds another workspace there in another checkout.
+ * Whether a path may have been found by walking up from a place of the run, or from where Cargo was called: in another
+ * checkout another one is found there. What no folder above such a place holds was not, and neither was what the
+ * environment names.
  */
-function isNearTarget(path: string, { targetDir, packageDir, named }: Places): boolean {
+function isBeside(path: string, { targetDir, packageDir, calledIn, named }: Places): boolean {
   if (isWithin(path, targetDir) || (packageDir !== undefined && isWithin(path, packageDir))) return false;
-  const shared = sharedParts(path, targetDir);
-  return named.every((folder) => sharedParts(folder, targetDir) < shared);
+  if (named.some((folder) => isWithin(path, folder))) return false;
+  if (calledIn !== undefined && isWithin(path, calledIn)) return true;
+  return [targetDir, packageDir].some((place) => place !== undefined && sharesFolder(path, place));
 }
 
-function sharedParts(a: string, b: string): number {
-  const [left, right] = [a.split('/'), b.split('/')];
-  let shared = 0;
-  while (shared < left.length && left[shared] === right[shared]) shared++;
-  // All paths share the empty part before the first slash.
-  return shared - 1;
-}
+/** Whether two paths have more than the root in common. */
+const sharesFolder = (a: string, b: string): boolean => a.split('/')[1] === b.split('/')[1];

@@ -1,7 +1,6 @@
 // What a run leaves behind: the tree of its OUT_DIR. In the store it is a list of names, and a blob for each file.
 import type { BlobId } from '../core/ids.ts';
 import { parseJson } from '../core/json.ts';
-import type { PathMap } from '../rustc/path-map.ts';
 import { BlobWriter, checkBlob, placeBlob, publishBlob } from '../store/blobs.ts';
 import type { StoredOutput } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
@@ -19,6 +18,7 @@ import {
   utf8,
 } from '../sys/files.ts';
 import { checksum, sha256 } from '../sys/hash.ts';
+import { dirname } from '../sys/paths.ts';
 import type { Run } from './prepare.ts';
 
 /** The names below an OUT_DIR, as its blob holds them: never rename. Links with the paths of this target as tokens. */
@@ -34,13 +34,19 @@ export interface OutTree {
   readonly files: readonly { readonly path: string; readonly info: FileStat; readonly bytes: Uint8Array }[];
 }
 
+/** What programs ask for when they make a folder: of those that had another mode nothing is kept. */
+const FOLDER_MODE = 0o777;
+
 /** More than this is no longer small beside what the run took. */
 const MAX_BYTES = 1024 ** 3;
 
 /** The tree below `outDir`, or why it cannot stand in another place. */
-export function readTree(outDir: string, map: PathMap): OutTree | { readonly why: string } {
+export function readTree({ map, places: { outDir }, unshared }: Run): OutTree | { readonly why: string } {
   const list = { folders: [] as string[], links: [] as [string, string][], files: [] as string[] };
   const files: { path: string; info: FileStat; bytes: Uint8Array }[] = [];
+  // As Cargo has made one beside it.
+  const folderMode = modeOf(lstat(dirname(outDir)));
+  if (modeOf(lstat(outDir)) !== folderMode) return { why: 'folder-mode|' };
   let sizeBytes = 0;
   const pending = [''];
   for (let below = pending.pop(); below !== undefined; below = pending.pop()) {
@@ -49,19 +55,20 @@ export function readTree(outDir: string, map: PathMap): OutTree | { readonly why
       const shown = `${below}${name}`;
       if (name.includes('\uFFFD')) return { why: 'not-utf8' };
       const info = lstat(path);
-      if (kind === 'directory') {
+      if (kind === 'directory' && info !== undefined) {
+        if (modeOf(info) !== folderMode) return { why: `folder-mode|${shown}` };
         list.folders.push(shown);
         pending.push(`${shown}/`);
       } else if (kind === 'file' && info !== undefined) {
         sizeBytes += info.size;
         if (sizeBytes > MAX_BYTES) return { why: 'large' };
         const bytes = readFile(path) ?? new Uint8Array();
-        if (holdsRoot(bytes, map)) return { why: `holds-a-path|${shown}` };
+        if (holdsPlace(bytes, unshared)) return { why: `holds-a-path|${shown}` };
         list.files.push(shown);
         files.push({ path, info, bytes });
       } else if (info !== undefined && (info.mode & 0o170000) === 0o120000) {
         const target = map.tokenize(linkTarget(path));
-        if (holdsRoot(utf8(target), map)) return { why: `holds-a-path|${shown}` };
+        if (holdsPlace(utf8(target), unshared)) return { why: `holds-a-path|${shown}` };
         list.links.push([shown, target]);
       } else return { why: `no-file|${shown}` };
     }
@@ -71,9 +78,16 @@ export function readTree(outDir: string, map: PathMap): OutTree | { readonly why
   return { list, files };
 }
 
-/** Whether a path of this target folder stands in some bytes. */
-export const holdsRoot = (bytes: Uint8Array, map: PathMap): boolean =>
-  map.roots.some(({ path }) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(path));
+/** From an OUT_DIR this leads out of the target folder: to which place depends on where that is. */
+const WAY_OUT = '../../../../../';
+
+/** Whether one of some paths stands in some bytes, or a way to what is beside the target folder. */
+export function holdsPlace(bytes: Uint8Array, paths: readonly string[]): boolean {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return [...paths, WAY_OUT].some((path) => text.includes(path));
+}
+
+const modeOf = (info: FileStat | undefined): number | undefined => info && info.mode & 0o777;
 
 /** Puts a tree into the store. The first output is the list of its names. */
 export function storeTree(
@@ -134,7 +148,7 @@ export function restoreTree(
   const list = readList(store, outputs);
   if (list === undefined) return 'entry-incomplete';
   const { outDir } = places;
-  for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
+  for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`, FOLDER_MODE);
   for (const [at, name] of list.files.entries()) {
     const { blob, mode } = outputs[at + 1] as StoredOutput;
     placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });

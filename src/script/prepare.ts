@@ -10,9 +10,9 @@ import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
 import type { EntryInputs } from '../store/entries.ts';
 import { readOutputs, SourceHashes, signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
-import { isExecutable, listDirectory, readText, realPath } from '../sys/files.ts';
+import { isExecutable, listDirectory, lstat, readText, realPath } from '../sys/files.ts';
 import { hashFile, sha256 } from '../sys/hash.ts';
-import { basename, dirname, isWithin } from '../sys/paths.ts';
+import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
 
@@ -40,6 +40,8 @@ export interface Run {
   readonly places: Places;
   /** Places of this target folder, which a run in another one does not share. */
   readonly map: PathMap;
+  /** Paths that must not be in what a run makes. */
+  readonly unshared: readonly string[];
   /** What the script is given: all of it is in the unit. */
   readonly env: Readonly<Record<string, string>>;
   /** SHA-256 of the script: the blob it is in the store. */
@@ -54,7 +56,7 @@ export interface Run {
 
 /** Names of the terminal, the session and the shell, which differ from one window to the next: a watched run has none. */
 const OF_A_SESSION =
-  /^(OLDPWD|SHLVL|_|COLUMNS|LINES|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
+  /^(OLDPWD|SHLVL|_|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
 
 /**
  * Names of one run in CI, and what it is about: other people's packages have no use for them. That there is a CI (`CI`,
@@ -85,16 +87,21 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
-  const given = environmentOf(env, { cwd, isFixed });
+  const given = environmentOf(env, isFixed);
   const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask });
   const scriptHash = knownHash(store, script) ?? hashFile(script);
   if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
+  const moving = [targetDir, ...(isFixed ? [] : [packageDir])];
+  // Everything is below such a place.
+  if (moving.some((path) => dirname(path) === '/')) return undefined;
   const roots = [
     { name: 'out', path: outDir },
     { name: 'target', path: targetDir },
     ...(isFixed ? [] : [{ name: 'pkg', path: packageDir }]),
   ];
   const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
+  const pwd = given['PWD'];
+  const calledIn = pwd?.startsWith('/') === true && pwd !== '/' && pwd !== cwd ? pwd : undefined;
   const parts: [name: string, value: string][] = [
     ['key version', RUN_VERSION],
     ['key salt', settings.keySalt],
@@ -103,23 +110,22 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     ['arguments', JSON.stringify([map.tokenize(cwd), ...input.args.map((arg) => map.tokenize(arg))])],
     ...Object.entries(given)
       .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
-      .map(([name, value]): [string, string] => [`env ${name}`, map.tokenize(withoutJobserver(name, value))])
+      .map(([name, value]): [string, string] => [
+        `env ${name}`,
+        name === 'PWD'
+          ? calledInUnit(value, { map, targetDir })
+          : map.tokenize(withoutJobserver(name, value)),
+      ])
       .sort(),
+    // How the places lie to each other: a run may go from one to the other.
+    ['way to OUT_DIR', wayBetween(targetDir, dirname(dirname(dirname(outDir))))],
+    ['way to the target folder', isFixed ? '' : wayBetween(packageDir, targetDir)],
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
     ['this processor', processorIdentity()],
     ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],
     ['user', JSON.stringify([process.getuid?.(), process.getgid?.(), process.umask()])],
   ];
   const unit = sha256(JSON.stringify(parts)) as UnitId;
-  const named = [
-    env['HOME'],
-    cargoHome({ env }),
-    env['RUSTUP_HOME'],
-    env['TMPDIR'] ?? '/tmp',
-    toolchain.sysroot,
-    ...(env['PATH'] ?? '').split(':'),
-  ];
-  if (isFixed) named.push(packageDir, cwd);
   return {
     input,
     settings,
@@ -131,10 +137,18 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
       packageDir: isFixed ? undefined : packageDir,
       script,
       observer: observerOf(env),
-      sysroot: toolchain.sysroot,
-      named: named.filter((path): path is string => path?.startsWith('/') === true),
+      toolchain,
+      named: [
+        ...namedBy(given, moving),
+        ...toolsOf(env),
+        toolchain.sysroot,
+        ...(isFixed ? [packageDir, cwd] : []),
+      ],
+      calledIn,
+      temporary: env['TMPDIR'] ?? '/tmp',
     },
     map,
+    unshared: [...map.roots.map(({ path }) => path), ...(calledIn === undefined ? [] : [calledIn])],
     env: given,
     scriptHash,
     hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
@@ -142,6 +156,54 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     unitParts: parts.map(([name, value]) => [name, sha256(value)]),
     hashes: new SourceHashes(store, `run of ${unit}`),
   };
+}
+
+/** The way from a folder to another one, as a relative path. */
+function wayBetween(from: string, to: string): string {
+  const [left, right] = [from.split('/'), to.split('/')];
+  let shared = 0;
+  while (shared < left.length && left[shared] === right[shared]) shared++;
+  return [...left.slice(shared).map(() => '..'), ...right.slice(shared)].join('/');
+}
+
+/** The folder Cargo was called in, as far as a run may depend on which it is. */
+function calledInUnit(value: string, { map, targetDir }: { map: PathMap; targetDir: string }): string {
+  const known = map.tokenize(value);
+  if (known !== value || !value.startsWith('/')) return known;
+  return `\0pwd\0${isWithin(targetDir, value) ? targetDir.slice(value.length) : ''}`;
+}
+
+/** Folders that variables name, besides those above the places of a run and in the checkouts these are part of. */
+function namedBy(given: Readonly<Record<string, string>>, moving: readonly string[]): string[] {
+  const checkouts = moving
+    .flatMap(foldersAbove)
+    .filter((folder) =>
+      ['.git', 'Cargo.toml', 'Cargo.lock'].some((name) => lstat(`${folder}/${name}`) !== undefined),
+    );
+  const isApart = (folder: string): boolean =>
+    !moving.some((place) => isWithin(place, folder)) &&
+    ![...moving, ...checkouts].some((place) => isWithin(folder, place));
+  return Object.entries(given)
+    .filter(([name]) => name !== 'PWD')
+    .flatMap(([, value]) => value.split(':'))
+    .filter((path) => path.startsWith('/') && path !== '/')
+    .map((path) => resolve('/', path))
+    .flatMap((path) => (/^s?bin$/.test(basename(path)) ? [path, dirname(path)] : [path]))
+    .filter(isApart);
+}
+
+/** Folders of the user's tools and settings, wherever the checkout is. */
+const toolsOf = (env: Environment): string[] =>
+  [
+    cargoHome({ env }),
+    env['RUSTUP_HOME'],
+    ...['.rustup', '.config', '.local', '.cache', '.gitconfig'].map((name) => `${env['HOME']}/${name}`),
+  ].filter((path): path is string => path?.startsWith('/') === true);
+
+function foldersAbove(path: string): string[] {
+  const above: string[] = [];
+  for (let at = path; at !== '/'; at = dirname(at)) above.push(at);
+  return above;
 }
 
 /** Has the launcher that is in use watch: it stands before rustc, or in its usual place. */
@@ -162,16 +224,13 @@ function knownHash(store: Store, script: string): string | undefined {
 }
 
 /** Undefined when a value is no UTF-8: it could not be handed on as it is. */
-function environmentOf(
-  env: Environment,
-  { cwd, isFixed }: { cwd: string; isFixed: boolean },
-): Record<string, string> | undefined {
+function environmentOf(env: Environment, isFixed: boolean): Record<string, string> | undefined {
   const given: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined || OF_A_SESSION.test(name)) continue;
     if (isFixed && OF_A_CI_RUN.test(name)) continue;
     if (`${name}${value}`.includes('\uFFFD')) return undefined;
-    given[name] = name === 'PWD' ? cwd : value;
+    given[name] = value;
   }
   return given;
 }

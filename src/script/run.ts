@@ -17,22 +17,13 @@ import {
 import { isEvictionBehind, startEviction } from '../store/eviction-trigger.ts';
 import { lockStore } from '../store/store.ts';
 import { type FileTime, fileTimeNow, touchedSince, waitPastWritten, wasPutBack } from '../sys/clock.ts';
-import {
-  bestEffort,
-  isOsError,
-  isRegular,
-  readFile,
-  removeFile,
-  stat,
-  utf8,
-  writeAll,
-} from '../sys/files.ts';
+import { bestEffort, isOsError, lstat, readFile, removeFile, stat, utf8, writeAll } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
 import { HOST_NAME, keyOf, type RunKey, stateOf } from './key.ts';
-import { FOUND, inputsOf } from './observation.ts';
-import { emptyTree, holdsRoot, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
+import { FOUND, type Inputs, inputsOf } from './observation.ts';
+import { emptyTree, holdsPlace, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
 import { holds, whyWithheld } from './share.ts';
 
@@ -235,13 +226,13 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
   if (watched.tookMs < WORTH_MS) return { why: 'quick' };
   const inputs = inputsOf(watched.log, places);
   if ('why' in inputs) return inputs;
-  const moved = firstMoved(run, inputs.looked, watched.startedAt);
+  const moved = firstMoved(run, inputs, watched.startedAt);
   if (moved !== undefined) return { why: `input-changed-during-run|${moved}` };
   if (wasPutBack(watched.startedAt, watched.tookMs)) return { why: 'clock-put-back' };
   const printed = [linesOf(run, watched.stdout), linesOf(run, watched.stderr)] as const;
   const [stdout, stderr] = printed;
   if (stdout === undefined || stderr === undefined) return { why: 'output-not-repeatable' };
-  const tree = readTree(places.outDir, map);
+  const tree = readTree(run);
   if ('why' in tree) return tree;
   const sizeBytes = tree.files.reduce((sum, { bytes }) => sum + bytes.length, 0);
   if (sizeBytes > (settings.maxSizeBytes ?? Number.POSITIVE_INFINITY) / 2)
@@ -306,18 +297,18 @@ const describe = (run: Run, { states, names }: RunKey): EntryInputs => ({
 });
 
 /** The first input that is not what the run found there, or may have become it since it began. */
-function firstMoved(
-  run: Run,
-  looked: readonly (readonly [path: string, found: string])[],
-  startedAt: FileTime,
-): string | undefined {
+function firstMoved(run: Run, { looked, listed }: Inputs, startedAt: FileTime): string | undefined {
   run.hashes.lookAgain();
+  const names = new Set(listed);
   for (const [path, found] of looked) {
     const state = stateOf(run, path);
     const now = state === undefined ? FOUND.other : foundIn(state);
     if (now !== found || now === FOUND.other) return path;
-    const info = now === FOUND.file ? stat(path) : undefined;
-    if (info !== undefined && isRegular(info) && touchedSince(info, startedAt)) return path;
+    const infos = [
+      now === FOUND.file || names.has(path) ? stat(path) : undefined,
+      state?.startsWith('-> ') === true ? lstat(path) : undefined,
+    ];
+    if (infos.some((info) => info !== undefined && touchedSince(info, startedAt))) return path;
   }
   return undefined;
 }
@@ -330,11 +321,11 @@ function foundIn(state: string): string {
 }
 
 /** Lines with the places of this target as tokens; undefined when that is not all of it. */
-function linesOf({ map }: Run, printed: Uint8Array): string[] | undefined {
-  const text = new TextDecoder().decode(printed);
+function linesOf({ map, unshared }: Run, printed: Uint8Array): string[] | undefined {
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(printed);
   if (text.includes('\uFFFD') || text.includes('\0')) return undefined;
   const lines = text.split('\n').map((line) => map.tokenize(line));
-  return lines.some((line) => holdsRoot(utf8(line), map)) ? undefined : lines;
+  return lines.some((line) => holdsPlace(utf8(line), unshared)) ? undefined : lines;
 }
 
 /** How a run is called in reports: by its package. */

@@ -21,7 +21,13 @@ export interface Tree {
   readonly names: readonly string[];
 }
 
-type Folder = readonly [signature: string, files: readonly string[], folders: readonly string[]];
+type Folder = readonly [
+  signature: string,
+  files: readonly string[],
+  folders: readonly string[],
+  /** Those of the files that are no regular files. Memos of earlier versions do not say. */
+  others?: readonly string[],
+];
 
 /**
  * The tree below `root`; undefined when it is larger than allowed or `root` is no folder. What is remembered is
@@ -82,6 +88,17 @@ function listPackage(
 
 /** The names in one folder, those of folders ending in `/`, sorted; undefined when it is none. */
 export function listFolder(store: Store, path: string): readonly string[] | undefined {
+  const folder = lookAtFolder(store, path);
+  return folder === undefined ? undefined : [...folder[1], ...folder[2].map((name) => `${name}/`)].sort();
+}
+
+/** The names in one folder by what they are (regular files, folders, others), each sorted; undefined when it is none. */
+export function listKinds(store: Store, path: string): readonly (readonly string[])[] | undefined {
+  const folder = lookAtFolder(store, path);
+  return folder === undefined ? undefined : [folder[1], folder[2], folder[3] ?? []];
+}
+
+function lookAtFolder(store: Store, path: string): Folder | undefined {
   // The memo of a tree that begins here: nobody opens one folder for both.
   const memo = `package ${path}`;
   const known = readMemo<Record<string, Folder>>(store, 'trees', memo);
@@ -89,19 +106,20 @@ export function listFolder(store: Store, path: string): readonly string[] | unde
   if (look === undefined) return undefined;
   if (look.settled && look.folder !== known?.[''])
     writeMemo(store, 'trees', memo, { ...known, '': look.folder });
-  return [...look.folder[1], ...look.folder[2].map((name) => `${name}/`)].sort();
+  return look.folder;
 }
 
 function lookAt(path: string, known: Folder | undefined): { folder: Folder; settled: boolean } | undefined {
   const info = stat(path);
   if (info === undefined || !isDirectory(info)) return undefined;
   const signature = signatureOf(info);
-  if (known?.[0] === signature) return { folder: known, settled: true };
+  if (known?.[0] === signature && known[3] !== undefined) return { folder: known, settled: true };
   const now = fileTimeNow();
   const entries = listDirectory(path);
   if (entries === undefined) return undefined;
   const of = (kind: string): string[] =>
     entries.filter((entry) => entry.kind === kind).map((entry) => entry.name);
-  const folder: Folder = [signature, [...of('file'), ...of('other')].sort(), of('directory').sort()];
+  const others = of('other').sort();
+  const folder: Folder = [signature, [...of('file'), ...others].sort(), of('directory').sort(), others];
   return { folder, settled: isSettled(info, now) };
 }

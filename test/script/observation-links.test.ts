@@ -21,8 +21,10 @@ const places: Places = {
   packageDir: join(root, 'named/package'),
   script: join(root, 'named/target/debug/build/p-1/build-script.script'),
   observer: undefined,
-  sysroot: '/nonexistent',
+  toolchain: { sysroot: '/nonexistent', host: 'x86_64-unknown-linux-gnu' },
   named: ['/'],
+  calledIn: undefined,
+  temporary: '/tmp',
 };
 
 const logOf = (...records: readonly (readonly [kind: string, what: string])[]): Uint8Array =>
@@ -59,12 +61,10 @@ test('what is beside them is not in them', () => {
 });
 
 test('a process of the run tells nothing that differs, one of others does', () => {
-  expect(inputsOf(logOf(['saw', 'f/proc/self/status'], ['saw', 'f/proc/self/task/12/comm']), places)).toEqual(
-    {
-      looked: [],
-      listed: [],
-    },
-  );
+  expect(inputsOf(logOf(['saw', 'f/proc/self/stat'], ['saw', 'f/proc/self/task/12/comm']), places)).toEqual({
+    looked: [],
+    listed: [],
+  });
   for (const path of [
     '/proc/1/status',
     '/proc/self/environ',

@@ -1,0 +1,129 @@
+// Checkouts of one small package whose build script is the test's own, built behind the launcher with runs of build
+// scripts kept, and by plain cargo beside: the two must agree.
+import { expect } from 'bun:test';
+import { rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { CompileEvent } from '../../src/core/events.ts';
+import { inspectStore } from './invariants.ts';
+import { type Env, type Files, freshness, Lab } from './lab.ts';
+import { told } from './launch-lab.ts';
+
+export const KEPT: Env = { KACHE_CACHE_EXECUTABLES: '1', KACHE_CACHE_BUILD_SCRIPTS: 'all' };
+
+/** A build script that takes long enough to be worth keeping; `body` is an expression, the text the program prints. */
+export const scriptOf = (body: string): string => `#![allow(unused)]
+use std::{env, fs, io::Write, os::unix::fs::symlink, path::{Path, PathBuf}, process::Command};
+fn text(path: impl AsRef<Path>) -> String { fs::read_to_string(path).unwrap_or("nothing".into()) }
+fn variable(name: &str) -> String { env::var(name).unwrap_or("nothing".into()) }
+fn said(program: &str, args: &[&str]) -> String { String::from_utf8(Command::new(program).args(args).output().unwrap().stdout).unwrap() }
+fn main() {
+    std::thread::sleep(std::time::Duration::from_millis(40));
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
+    let made: String = { ${body} };
+    fs::write(out.join("out.txt"), made).unwrap();
+}
+`;
+
+export const manifest = (name: string, rest = ''): string =>
+  `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n${rest}`;
+
+/** The files of a workspace with one package. */
+export const scripted = (body: string, more: Files = {}): Files => ({
+  'Cargo.toml': '[workspace]\nmembers = ["scripted"]\nresolver = "2"\n',
+  'Cargo.lock': 'version = 4\n\n[[package]]\nname = "scripted"\nversion = "0.1.0"\n',
+  'scripted/Cargo.toml': manifest('scripted'),
+  'scripted/build.rs': scriptOf(body),
+  'scripted/src/main.rs':
+    'fn main() { println!("{} {:?}", include_str!(concat!(env!("OUT_DIR"), "/out.txt")), option_env!("SAID")); }\n',
+  ...more,
+});
+
+export interface ScriptBuild {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** How each run of a build script ended: name, result and reason. */
+  readonly runs: readonly string[];
+  readonly events: readonly CompileEvent[];
+}
+
+export interface ScriptOptions {
+  readonly env?: Env;
+  readonly args?: readonly string[];
+  /** Where the target folder is; by default in the checkout. */
+  readonly target?: string;
+  /** What is there of an earlier build stays. */
+  readonly again?: true;
+  /** The program in front of rustc; by default the launcher. */
+  readonly wrapper?: string;
+  readonly program?: string;
+}
+
+export class ScriptLab implements Disposable {
+  readonly lab = new Lab();
+
+  /** Cargo behind the launcher. */
+  build(dir: string, options: ScriptOptions = {}): ScriptBuild {
+    const before = this.lab.events().length;
+    const done = this.lab.run(['cargo', ...(options.args ?? ['build']), '--offline'], {
+      cwd: dir,
+      env: {
+        ...KEPT,
+        RUSTC_WRAPPER: options.wrapper ?? this.lab.launcher(),
+        ...(options.target === undefined ? {} : { CARGO_TARGET_DIR: options.target }),
+        ...options.env,
+      },
+    });
+    this.lab.settle();
+    const events = this.lab.events().slice(before);
+    return { ...done, events, runs: runsOf(events) };
+  }
+
+  /** Cargo alone, with a target folder beside the other one. */
+  plain(dir: string, options: ScriptOptions = {}): Pick<ScriptBuild, 'status' | 'stdout' | 'stderr'> {
+    return this.lab.run(['cargo', ...(options.args ?? ['build']), '--offline'], {
+      cwd: dir,
+      env: { ...options.env, CARGO_TARGET_DIR: plainTarget(dir, options) },
+    });
+  }
+
+  /** Builds with and without kache, which must agree in everything; returns how the runs ended. */
+  right(dir: string, options: ScriptOptions = {}): readonly string[] {
+    const [target, beside] = [options.target ?? join(dir, 'target'), plainTarget(dir, options)];
+    if (options.again !== true)
+      for (const folder of [target, beside]) rmSync(folder, { recursive: true, force: true });
+    const plain = this.plain(dir, options);
+    const built = this.build(dir, options);
+    // Its real name may be another one.
+    const same = (text: string): string =>
+      text.replaceAll(basename(beside), basename(target)).replace(/\(\d+\) panicked/, 'panicked');
+    expect([built.status, told(same(built.stderr))]).toEqual([plain.status, told(same(plain.stderr))]);
+    if (plain.status !== 0) return built.runs;
+    const program = options.program ?? 'debug/scripted';
+    const says = (folder: string): string => this.lab.run([join(folder, program)]).stdout;
+    expect(says(target)).toBe(same(says(beside)));
+    const args = [...(options.args ?? ['build']), '--message-format=json'];
+    const again = this.build(dir, { ...options, args });
+    expect([again.status, freshness(again.stdout).rebuilt, again.runs]).toEqual([0, [], []]);
+    return built.runs;
+  }
+
+  /** That nothing of the store is wrong. */
+  expectSound(): void {
+    expect(inspectStore(this.lab.store).wrong).toEqual([]);
+  }
+
+  [Symbol.dispose](): void {
+    this.lab[Symbol.dispose]();
+  }
+}
+
+const plainTarget = (dir: string, { target }: ScriptOptions): string =>
+  `${target ?? join(dir, 'target')}-plain`;
+
+const runsOf = (events: readonly CompileEvent[]): string[] =>
+  events
+    .filter(({ crate_types: types }) => types === 'build-script-run')
+    .map(({ crate_name: name, result, reason }) =>
+      `${name} ${result} ${result === 'skipped' ? (reason ?? '').split('|')[0] : ''}`.trim(),
+    );
