@@ -126,6 +126,17 @@ const namesIn = (path: string): string => {
   }
 };
 
+/** The letter of the log for a state. */
+const letterOf = (state: string): string => {
+  if (state.startsWith('absent')) return '-';
+  if (state.endsWith(' absent')) return 'o';
+  return state.endsWith('folder') ? 'd' : 'f';
+};
+
+/** Whether no part of a path is a link. */
+const isWithoutLinks = (path: string): boolean =>
+  isPlain(path) || (isPlain(dirname(path)) && lstatSync(path).isFile());
+
 const stateOfAll = (records: readonly Record[]): string =>
   JSON.stringify(
     records
@@ -154,6 +165,13 @@ test.if(isLinux)(
         const { status, stdout, records, lost } = lab.observe(argv, { cwd: tree });
         expect({ status, lost }).toEqual({ status: 0, lost: [] });
         const found = stateOfAll(records);
+        const ofTree = records.filter(([kind, , path]) => kind !== 'ended' && path.startsWith(`${tree}/`));
+        const wrong = ofTree.filter(
+          ([, letter, path]) =>
+            letter !== letterOf(stateOf(path)) ||
+            (existsSync(dirname(path)) && !isWithoutLinks(dirname(path))),
+        );
+        expect(wrong).toEqual([]);
         for (const [path, what] of changes) {
           const target = `${tree}/${path}`;
           if (!isPlain(dirname(target))) continue;
