@@ -189,10 +189,10 @@ test.if(isLinux)(
           return;
         }
       }),
-      { numRuns: 300, includeErrorInReport: true },
+      { numRuns: 120, includeErrorInReport: true },
     );
     // Else nothing was tried.
-    expect(differed).toBeGreaterThan(20);
+    expect(differed).toBeGreaterThan(5);
   },
-  120_000,
+  240_000,
 );
