@@ -45,7 +45,7 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'wrapper.ts daemon': (file) => !isCold(file),
   'remote store': (file) => ['store/layout.ts', 'store/entries.ts', 'store/closures.ts'].includes(file),
   // The figures that the command line and the monitor share.
-  'tui cli': (file) => /^cli\/(summary|explain|miss-causes|network|background)\.ts$/.test(file),
+  'tui cli': (file) => /^cli\/(summary|explain|miss-causes|script-runs|network|background)\.ts$/.test(file),
 };
 
 /** Modules from outside that a compiler call may use: both are part of the runtime and cost nothing. */

@@ -7,7 +7,7 @@ import { findInList } from '../core/lists.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { asideOf, makeAside } from '../sys/aside.ts';
-import { bestEffort, createFile, removeFile, rename, utf8 } from '../sys/files.ts';
+import { bestEffort, createFile, link, removeFile, rename, utf8 } from '../sys/files.ts';
 import { isLinux } from '../sys/libc.ts';
 import { basename } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
@@ -69,8 +69,9 @@ export function putStandIn(call: Call, outputs: readonly { kind: string; blob: B
     const aside = asideOf(path);
     removeFile(aside);
     makeAside(aside, () => createFile(aside, utf8(text), 0o755));
-    rename(path, scriptBehind(path));
-    // Only a crash between the two leaves nothing there, and Cargo compiles again.
+    // The program has its name until the stand-in takes it.
+    removeFile(scriptBehind(path));
+    link(path, scriptBehind(path));
     rename(aside, path);
   });
 }

@@ -7,6 +7,7 @@ import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
+import type { EntryInputs } from '../store/entries.ts';
 import { readOutputs, SourceHashes, signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { isExecutable, listDirectory, readText, realPath } from '../sys/files.ts';
@@ -46,6 +47,8 @@ export interface Run {
   /** Of this machine, as uname(2) has it. */
   readonly hostName: string;
   readonly unit: UnitId;
+  /** What is in the unit: names, and hashes of values. */
+  readonly unitParts: EntryInputs['unit'];
   readonly hashes: SourceHashes;
 }
 
@@ -92,24 +95,22 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     ...(isFixed ? [] : [{ name: 'pkg', path: packageDir }]),
   ];
   const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
-  const unit = sha256(
-    JSON.stringify([
-      RUN_VERSION,
-      settings.keySalt,
-      toolchain.identity,
-      scriptHash,
-      input.args.map((arg) => map.tokenize(arg)),
-      map.tokenize(cwd),
-      Object.entries(given)
-        .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
-        .map(([name, value]) => [name, map.tokenize(withoutJobserver(name, value))])
-        .sort(),
-      // What a program learns without opening a file: instructions, uname(2), whose process it is.
-      processorIdentity(),
-      readText('/proc/sys/kernel/osrelease'),
-      [process.getuid?.(), process.getgid?.(), process.umask()],
-    ]),
-  ) as UnitId;
+  const parts: [name: string, value: string][] = [
+    ['key version', RUN_VERSION],
+    ['key salt', settings.keySalt],
+    ['toolchain build', toolchain.identity],
+    ['build script', scriptHash],
+    ['arguments', JSON.stringify([map.tokenize(cwd), ...input.args.map((arg) => map.tokenize(arg))])],
+    ...Object.entries(given)
+      .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
+      .map(([name, value]): [string, string] => [`env ${name}`, map.tokenize(withoutJobserver(name, value))])
+      .sort(),
+    // What a program learns without opening a file: instructions, uname(2), whose process it is.
+    ['this processor', processorIdentity()],
+    ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],
+    ['user', JSON.stringify([process.getuid?.(), process.getgid?.(), process.umask()])],
+  ];
+  const unit = sha256(JSON.stringify(parts)) as UnitId;
   const named = [
     env['HOME'],
     cargoHome({ env }),
@@ -138,6 +139,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     scriptHash,
     hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
     unit,
+    unitParts: parts.map(([name, value]) => [name, sha256(value)]),
     hashes: new SourceHashes(store, `run of ${unit}`),
   };
 }
