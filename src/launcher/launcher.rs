@@ -22,7 +22,7 @@ const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
 /// Tells one launcher from the next: the hash of this source and of the paths above.
 const BUILD: &str = env!("KACHE_LAUNCHER_BUILD");
-const PROTOCOL: &str = "kache-launcher-2";
+const PROTOCOL: &str = "kache-launcher-1";
 /// A daemon answers within milliseconds. One that does not is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -179,7 +179,7 @@ struct Placed<'a> {
 }
 
 enum Content<'a> {
-    Text { text: &'a [u8], mode: u32 },
+    Text(&'a [u8]),
     Blob { source: PathBuf, size: u64, ways: &'a [u8], mode: u32 },
 }
 
@@ -187,7 +187,7 @@ fn files<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<Placed<'
     let mut files = Vec::new();
     while let Some(kind) = fields.next() {
         let content = match kind {
-            b"text" => Content::Text { text: fields.next()?, mode: number(fields.next()?, 8)? as u32 },
+            b"text" => Content::Text(fields.next()?),
             b"blob" => Content::Blob {
                 source: path(fields.next()?),
                 size: number(fields.next()?, 10)?,
@@ -256,8 +256,8 @@ fn make_aside(file: &Placed) -> io::Result<u8> {
 
 fn make(file: &Placed) -> io::Result<u8> {
     let (source, size, ways, mode) = match &file.content {
-        Content::Text { text, mode } => {
-            let mut to = create(&file.aside, *mode)?;
+        Content::Text(text) => {
+            let mut to = create(&file.aside, 0o644)?;
             to.write_all(text)?;
             finish(to)?;
             return Ok(b'-');

@@ -311,10 +311,11 @@ onLinux(
   () => {
     using mount = Mount.make('tmpfs', place.lab.root, 64);
     if (mount === undefined) return notRun('kept runs on another file system', 'no tmpfs can be mounted');
-    // It is in the environment of the script by its name, wherever it is.
-    place.build(place.checkout(), { env: { CARGO_TARGET_DIR: place.lab.path('another-target') } });
     const env = { CARGO_TARGET_DIR: join(mount.path, 'target') };
     const dir = place.checkout();
+    // How it lies to the package is another way than in the checkout.
+    place.build(dir, { env });
+    rmSync(join(mount.path, 'target'), { recursive: true });
     expect(place.build(dir, { env })).toEqual(['local_hit']);
     rmSync(join(mount.path, 'target'), { recursive: true });
     Bun.spawnSync(['dd', 'if=/dev/zero', `of=${join(mount.path, 'filler')}`, 'bs=1M', 'count=64'], {
@@ -324,6 +325,20 @@ onLinux(
     expect(failed.status).toBe(101);
     rmSync(join(mount.path, 'filler'));
     place.build(dir, { env });
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  "Cargo's home that nobody can write to",
+  () => {
+    const home = place.lab.path('home-of-cargo');
+    mkdirSync(home);
+    using mount = Mount.bind(home, place.lab.path('read-only'));
+    if (mount === undefined) return notRun('kept runs with a read-only CARGO_HOME', 'it takes mounts');
+    const env = { CARGO_HOME: mount.path };
+    expect(place.build(place.checkout(), { env })).toEqual(['miss never-compiled']);
+    expect(place.build(place.checkout(), { env })).toEqual(['local_hit']);
   },
   TIMEOUT_MS,
 );
