@@ -115,9 +115,14 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
           : map.tokenize(withoutJobserver(name, value)),
       ])
       .sort(),
-    // How the places lie to each other: a run may go from one to the other.
-    ['way to OUT_DIR', wayBetween(targetDir, dirname(dirname(dirname(outDir))))],
-    ['way to the target folder', isFixed ? '' : wayBetween(packageDir, targetDir)],
+    // A run may go from one place to the other.
+    [
+      'how the places lie',
+      JSON.stringify([
+        wayBetween(targetDir, dirname(dirname(dirname(outDir)))),
+        isFixed ? '' : wayBetween(packageDir, targetDir),
+      ]),
+    ],
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
     ['this processor', processorIdentity()],
     ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],
