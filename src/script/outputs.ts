@@ -18,6 +18,7 @@ import {
   utf8,
 } from '../sys/files.ts';
 import { checksum, sha256 } from '../sys/hash.ts';
+import { dirname } from '../sys/paths.ts';
 import type { Run } from './prepare.ts';
 
 /** The names below an OUT_DIR, as its blob holds them: never rename. Links with the paths of this target as tokens. */
@@ -33,6 +34,9 @@ export interface OutTree {
   readonly files: readonly { readonly path: string; readonly info: FileStat; readonly bytes: Uint8Array }[];
 }
 
+/** What programs ask for when they make a folder: of those that had another mode nothing is kept. */
+const FOLDER_MODE = 0o777;
+
 /** More than this is no longer small beside what the run took. */
 const MAX_BYTES = 1024 ** 3;
 
@@ -40,6 +44,9 @@ const MAX_BYTES = 1024 ** 3;
 export function readTree({ map, places: { outDir }, unshared }: Run): OutTree | { readonly why: string } {
   const list = { folders: [] as string[], links: [] as [string, string][], files: [] as string[] };
   const files: { path: string; info: FileStat; bytes: Uint8Array }[] = [];
+  // As Cargo has made one beside it.
+  const folderMode = modeOf(lstat(dirname(outDir)));
+  if (modeOf(lstat(outDir)) !== folderMode) return { why: 'folder-mode|' };
   let sizeBytes = 0;
   const pending = [''];
   for (let below = pending.pop(); below !== undefined; below = pending.pop()) {
@@ -48,7 +55,8 @@ export function readTree({ map, places: { outDir }, unshared }: Run): OutTree | 
       const shown = `${below}${name}`;
       if (name.includes('\uFFFD')) return { why: 'not-utf8' };
       const info = lstat(path);
-      if (kind === 'directory') {
+      if (kind === 'directory' && info !== undefined) {
+        if (modeOf(info) !== folderMode) return { why: `folder-mode|${shown}` };
         list.folders.push(shown);
         pending.push(`${shown}/`);
       } else if (kind === 'file' && info !== undefined) {
@@ -78,6 +86,8 @@ export function holdsPlace(bytes: Uint8Array, paths: readonly string[]): boolean
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return [...paths, WAY_OUT].some((path) => text.includes(path));
 }
+
+const modeOf = (info: FileStat | undefined): number | undefined => info && info.mode & 0o777;
 
 /** Puts a tree into the store. The first output is the list of its names. */
 export function storeTree(
@@ -138,7 +148,7 @@ export function restoreTree(
   const list = readList(store, outputs);
   if (list === undefined) return 'entry-incomplete';
   const { outDir } = places;
-  for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`);
+  for (const folder of list.folders) makeDirectory(`${outDir}/${folder}`, FOLDER_MODE);
   for (const [at, name] of list.files.entries()) {
     const { blob, mode } = outputs[at + 1] as StoredOutput;
     placeBlob(store, blob, `${outDir}/${name}`, { shared: false, mode, linkMode: settings.linkMode });

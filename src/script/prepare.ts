@@ -17,7 +17,7 @@ import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
 
 /** Part of every unit: raise it whenever what enters a key changes. */
-const RUN_VERSION = 'kache-run-2';
+const RUN_VERSION = 'kache-run-1';
 
 /** The process as a stand-in starts it. */
 export interface ScriptInput {
@@ -117,14 +117,9 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
           : map.tokenize(withoutJobserver(name, value)),
       ])
       .sort(),
-    // A run may go from one place to the other.
-    [
-      'how the places lie',
-      JSON.stringify([
-        wayBetween(targetDir, dirname(dirname(dirname(outDir)))),
-        isFixed ? '' : wayBetween(packageDir, targetDir),
-      ]),
-    ],
+    // How the places lie to each other: a run may go from one to the other.
+    ['way to OUT_DIR', wayBetween(targetDir, dirname(dirname(dirname(outDir))))],
+    ['way to the target folder', isFixed ? '' : wayBetween(packageDir, targetDir)],
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
     ['this processor', processorIdentity()],
     ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],

@@ -1,6 +1,6 @@
 // One cargo call on a checkout, and what can be seen of its result: status, messages, what every program it made prints.
 // Paths that are this checkout's own are named, so that results from different places can be compared.
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Env } from '../support/lab.ts';
 import type { Build, Command } from './case.ts';
@@ -84,10 +84,15 @@ type Names = (text: string) => string;
 function namesOf(checkout: Checkout, target: string): Names {
   const escaped = (path: string): string => path.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const whole = (path: string): RegExp => new RegExp(`${escaped(path)}(?![\\w-])`, 'g');
-  const [isTarget, isCheckout] = [whole(target), whole(checkout.path)];
+  const [isTarget, isReal, isCheckout] = [
+    target,
+    existsSync(target) ? realpathSync(target) : target,
+    checkout.path,
+  ].map(whole) as [RegExp, RegExp, RegExp];
   return (text) =>
     text
       .replaceAll(isTarget, '<target>')
+      .replaceAll(isReal, '<target>')
       .replaceAll(isCheckout, '<checkout>')
       .replaceAll(/-[0-9a-f]{16}\b/g, '-<hash>');
 }

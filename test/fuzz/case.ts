@@ -17,9 +17,24 @@ export type Part =
   | 'links'
   | 'lint';
 
+/** What a build script does whose runs are to be kept (scripts.ts). */
+export type ScriptPart =
+  | 'slow'
+  | 'reads'
+  | 'env'
+  | 'tools'
+  | 'headers'
+  | 'tree'
+  | 'gives'
+  | 'takes'
+  | 'beside'
+  | 'place';
+
 export type Kind = 'lib' | 'macro' | 'facade' | 'native' | 'app';
 export type NativeMode = 'bundled' | 'verbatim' | 'whole' | 'not-bundled' | 'debug-info';
 export type LinkMode = 'none' | 'response-file' | 'linker-script' | 'included-script';
+
+export type TargetPlace = 'inside' | 'outside' | 'linked';
 
 export interface PackageSpec {
   /** Its folder, and its name in the code of dependents. */
@@ -36,6 +51,7 @@ export interface PackageSpec {
   readonly deps: readonly string[];
   readonly native?: NativeMode;
   readonly linkMode?: LinkMode;
+  readonly scripts?: readonly ScriptPart[];
 }
 
 export interface ProjectSpec {
@@ -85,6 +101,10 @@ export interface Case {
   readonly seed: number;
   /** Whether kache keeps linked outputs, too. */
   readonly executables: boolean;
+  /** Whether it keeps runs of build scripts, too: then it runs behind its launcher, which watches them. */
+  readonly buildScripts?: boolean;
+  /** Where the target folders are: in the workspace, or elsewhere, under their own name or behind a link in the workspace. */
+  readonly targets?: TargetPlace;
   readonly project: ProjectSpec;
   /** The folders of the checkouts, below one root. */
   readonly checkouts: readonly string[];

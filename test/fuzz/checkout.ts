@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import type { Change } from './case.ts';
+import type { Change, TargetPlace } from './case.ts';
 import type { Source, Sources } from './parts.ts';
 
 type Edit = Exclude<Change, { op: 'env' }>;
@@ -25,14 +25,23 @@ const NUMBER = /\b9\d{3}\b/g;
 const WATCHED = /\.rs$|Cargo\.toml$|\/(gen|c|link)\/[^/]+$|\.(in|bin)$|\/(täxt|rooted)\.txt$/;
 const IN_PLACE: readonly Edit['op'][] = ['value', 'append', 'replace'];
 
+/** Where the target folder is: `far` where that is not inside. */
+export interface Targets {
+  readonly place: TargetPlace;
+  readonly far: string;
+}
+
 export class Checkout {
   path: string;
   readonly #pristine: Sources;
+  readonly #targets: Targets;
 
-  constructor(path: string, pristine: Sources) {
+  constructor(path: string, pristine: Sources, targets: Targets) {
     this.path = path;
     this.#pristine = pristine;
+    this.#targets = targets;
     for (const [name, source] of Object.entries(pristine)) this.#put(name, source);
+    if (targets.place === 'linked') this.removeTarget();
   }
 
   get workspace(): string {
@@ -40,7 +49,17 @@ export class Checkout {
   }
 
   get target(): string {
-    return join(this.workspace, 'target');
+    return this.#targets.place === 'outside' ? this.#targets.far : join(this.workspace, 'target');
+  }
+
+  /** Has the next build begin with nothing. */
+  removeTarget(): void {
+    const { place, far } = this.#targets;
+    rmSync(this.target, { recursive: true, force: true });
+    if (place !== 'linked') return;
+    rmSync(far, { recursive: true, force: true });
+    mkdirSync(far, { recursive: true });
+    symlinkSync(far, this.target);
   }
 
   /** Every source below the checkout, sorted by path. */
@@ -110,7 +129,7 @@ export class Checkout {
         this.#relocate(join(root, change.to));
         break;
       case 'clean':
-        rmSync(this.target, { recursive: true, force: true });
+        this.removeTarget();
         break;
       case 'lose':
         this.#lose(change);

@@ -12,6 +12,8 @@ import { Tally } from './tally.ts';
 const TIMEOUT_MS = 900_000;
 const SEEDS = [1, 2, 3, 4, 5, 6];
 const ROUNDS = 8;
+const SCRIPT_SEED = 51;
+const SCRIPT_ROUNDS = 5;
 const CASES = join(import.meta.dir, 'cases');
 
 test('a seed makes one case, and seeds make every part and every change', () => {
@@ -24,6 +26,20 @@ test('a seed makes one case, and seeds make every part and every change', () => 
   expect(new Set(packages.flatMap(({ linkMode }) => linkMode ?? [])).size).toBe(4);
   expect(new Set(rounds.flatMap(({ changes }) => changes.map(({ op }) => op))).size).toBe(15);
   expect(new Set(rounds.flatMap(({ builds }) => builds.map(({ command }) => command))).size).toBe(5);
+});
+
+test('a seed makes one case with build scripts, and seeds make every part of these', () => {
+  const wanted = { rounds: 12, executables: true, buildScripts: true };
+  const cases = Array.from({ length: 200 }, (_, seed) => generate({ seed, ...wanted }));
+  expect(generate({ seed: 7, ...wanted })).toEqual(cases[7] as Case);
+  const packages = cases.flatMap(({ project }) => project.packages);
+  const changes = cases.flatMap(({ rounds }) => rounds.flatMap((round) => round.changes));
+  const files = (op: string): string[] =>
+    changes.flatMap((change) => (change.op === op && 'file' in change ? (change.file ?? []) : []));
+  expect(new Set(packages.flatMap(({ scripts }) => scripts ?? [])).size).toBe(10);
+  expect(new Set(cases.map(({ targets }) => targets)).size).toBe(3);
+  for (const name of ['script/maybe.txt', 'headers/first/value.h', 'shared/extra.txt'])
+    for (const op of ['write', 'remove']) expect(files(op).some((file) => file.endsWith(name))).toBe(true);
 });
 
 test(
@@ -97,6 +113,21 @@ test(
     };
     await Promise.all([worker(), worker()]);
     console.log(tally.text());
+  },
+  TIMEOUT_MS,
+);
+
+test.if(process.platform === 'linux')(
+  'runs of build scripts that were put back are what they are in clean builds',
+  async () => {
+    const tally = new Tally();
+    const wanted = { seed: SCRIPT_SEED, rounds: SCRIPT_ROUNDS, executables: true, buildScripts: true };
+    const fuzzed = await fuzz(wanted, { shrinkMs: 60_000 });
+    tally.add(fuzzed);
+    console.log(tally.text());
+    expect(fuzzed.finding).toBeUndefined();
+    expect(fuzzed.isCargos).toBe(false);
+    expect(tally.putBack).toBeGreaterThan(5);
   },
   TIMEOUT_MS,
 );

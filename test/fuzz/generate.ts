@@ -1,4 +1,5 @@
 // From a seed to a case: a random project, and a random walk over it.
+import { dirname, join } from 'node:path/posix';
 import type {
   Build,
   Case,
@@ -10,14 +11,19 @@ import type {
   Part,
   ProjectSpec,
   Round,
+  ScriptPart,
+  TargetPlace,
 } from './case.ts';
 import { render } from './project.ts';
 import { Random } from './random.ts';
+import { IS_OF_SCRIPT, MAY_APPEAR } from './scripts.ts';
 
 export interface Wanted {
   readonly seed: number;
   readonly rounds: number;
   readonly executables: boolean;
+  /** Whether runs of build scripts are to be kept: the scripts do more, and steps often begin with an empty target folder. */
+  readonly buildScripts?: boolean;
 }
 
 const PARTS: readonly Part[] = [
@@ -36,18 +42,48 @@ const PARTS: readonly Part[] = [
   'lint',
 ];
 
-export function generate({ seed, rounds, executables }: Wanted): Case {
+export function generate({ seed, rounds, executables, buildScripts = false }: Wanted): Case {
   const random = new Random(seed);
-  const project = projectOf(random);
+  const plain = projectOf(random);
+  const project = buildScripts ? withScripts(random, plain) : plain;
   const checkouts = ['one', 'deeper/down/zwei é x', 'on'].slice(0, 2 + random.below(2));
+  const targets = buildScripts ? { targets: random.pick(TARGETS) } : {};
   const walk = new Walk(random, project, checkouts.length);
   return {
     seed,
     executables,
+    ...(buildScripts ? { buildScripts, ...targets } : {}),
     project,
     checkouts,
     rounds: Array.from({ length: rounds }, (_, index) => walk.round(index === 0)),
   };
+}
+
+const TARGETS: readonly TargetPlace[] = ['inside', 'inside', 'inside', 'outside', 'outside', 'linked'];
+
+/** How often a script does what. What cannot be kept is rare: one such part, and nothing of the script is kept. */
+const SCRIPTS: readonly (readonly [part: ScriptPart, probability: number])[] = [
+  ['slow', 0.95],
+  ['reads', 0.45],
+  ['env', 0.35],
+  ['tools', 0.25],
+  ['headers', 0.35],
+  ['tree', 0.35],
+  ['gives', 0.8],
+  ['takes', 0.7],
+  ['beside', 0.12],
+  ['place', 0.12],
+];
+
+function withScripts(random: Random, project: ProjectSpec): ProjectSpec {
+  const packages = project.packages.map((spec) => {
+    if (spec.kind === 'macro') return spec;
+    return {
+      ...spec,
+      scripts: SCRIPTS.flatMap(([part, probability]) => (random.chance(probability) ? [part] : [])),
+    };
+  });
+  return { ...project, packages };
 }
 
 function projectOf(random: Random): ProjectSpec {
@@ -152,12 +188,24 @@ const WEIGHTS: Readonly<Record<Exclude<Op, 'write'>, number>> = {
   env: 12,
 };
 
+const COMMANDS: Readonly<Record<Command, number>> = {
+  build: 50,
+  'build-all': 15,
+  check: 12,
+  clippy: 6,
+  test: 15,
+};
+/** For the scripts they are all one. */
+const SCRIPT_COMMANDS: typeof COMMANDS = { ...COMMANDS, 'build-all': 3, check: 4, clippy: 2, test: 4 };
+
 class Walk {
   readonly #random: Random;
   readonly #files: readonly string[];
   readonly #numbered: readonly string[];
   readonly #checkouts: number;
   readonly #oneVariant: boolean;
+  /** Files of build scripts whose runs are kept; none where they are not. */
+  readonly #ofScripts: readonly string[];
   readonly #last = new Map<number, string>();
   readonly #upset = new Set<number>();
 
@@ -170,6 +218,8 @@ class Walk {
       .map(([name]) => name);
     this.#checkouts = checkouts;
     this.#oneVariant = hasOneVariant(project.packages);
+    const isRich = project.packages.some(({ scripts }) => scripts !== undefined);
+    this.#ofScripts = isRich ? this.#files.filter((name) => IS_OF_SCRIPT.test(name)) : [];
   }
 
   round(first: boolean): Round {
@@ -189,7 +239,7 @@ class Walk {
   #change(): Change {
     const random = this.#random;
     const at = random.below(this.#checkouts);
-    const file = random.pick(this.#files);
+    const file = this.#file(this.#files);
     const change = this.#made(random.weighted(WEIGHTS), at, file);
     const breaks =
       ['move', 'remove', 'copy', 'swap', 'link', 'write'].includes(change.op) ||
@@ -205,7 +255,7 @@ class Walk {
         return {
           op: 'value',
           at,
-          file: random.pick(this.#numbered),
+          file: this.#file(this.#numbered),
           value: random.below(100),
           ...(random.chance(0.15) ? { keepTime: true } : {}),
         };
@@ -229,7 +279,7 @@ class Walk {
       case 'move':
         return { op, at, file, to: elsewhere(file) };
       case 'remove':
-        return { op, at, file };
+        return this.#scriptsTurn(0.5) ? { op, at, file: this.#mayAppear().file } : { op, at, file };
       case 'restore':
         return random.chance(0.5) ? { op, at } : { op, at, file };
       case 'sync':
@@ -260,6 +310,7 @@ class Walk {
   /** A file where there was none: what macros look for or list, or a module's other spelling. */
   #appears(at: number): Change {
     const random = this.#random;
+    if (this.#scriptsTurn(0.6)) return { op: 'write', at, ...this.#mayAppear() };
     const places = this.#files.flatMap((name) => {
       if (/\/items\/a\.txt$/.test(name)) return [name.replace('a.txt', 'c.txt')];
       if (name.endsWith('read by macro.txt')) return [name.replace('data/read by macro.txt', 'optional.txt')];
@@ -269,6 +320,28 @@ class Walk {
     const file = random.pick(places);
     if (file.endsWith('.rs')) this.#upset.add(at);
     return { op: 'write', at, file, text: 'appeared 9000' };
+  }
+
+  /** Whether it is the turn of what build scripts do: never where their runs are not kept. */
+  #scriptsTurn(probability: number): boolean {
+    return this.#ofScripts.length > 0 && this.#random.chance(probability);
+  }
+
+  #file(files: readonly string[]): string {
+    return this.#random.pick(
+      this.#scriptsTurn(0.5) ? this.#ofScripts.filter((name) => files.includes(name)) : files,
+    );
+  }
+
+  /** What a script looks for. */
+  #mayAppear(): { readonly file: string; readonly text: string } {
+    return this.#random.pick(
+      MAY_APPEAR.flatMap(([beside, name, text]) =>
+        this.#files
+          .filter((file) => beside.test(file))
+          .map((file) => ({ file: join(dirname(file), name), text })),
+      ),
+    );
   }
 
   #code(): readonly string[] {
@@ -287,7 +360,7 @@ class Walk {
 
   #build(at: number): Build {
     const random = this.#random;
-    const command: Command = random.weighted({ build: 50, 'build-all': 15, check: 12, clippy: 6, test: 15 });
+    const command: Command = random.weighted(this.#ofScripts.length > 0 ? SCRIPT_COMMANDS : COMMANDS);
     const variant = {
       release: random.chance(0.08),
       loud: random.chance(0.15),
@@ -295,7 +368,12 @@ class Walk {
     };
     const changed = JSON.stringify(variant) !== this.#last.get(at);
     this.#last.set(at, JSON.stringify(variant));
-    return { at, command, ...variant, fresh: random.chance(0.3) || (changed && this.#oneVariant) };
+    return {
+      at,
+      command,
+      ...variant,
+      fresh: random.chance(this.#ofScripts.length > 0 ? 0.6 : 0.3) || (changed && this.#oneVariant),
+    };
   }
 }
 

@@ -112,7 +112,7 @@ const generated = (spec: PackageSpec): Piece => ({
     'fs::write(format!("{out}/query.txt"), format!("query {number} {asked:?}")).unwrap();',
     'println!("cargo:rustc-env=FUZZ_FROM_BUILD={number}");',
     'if number % 2 == 1 { println!("cargo:rustc-cfg=fuzz_odd"); }',
-    'let mut seen: Vec<String> = env::vars().filter(|(name, _)| name.starts_with("DEP_") || name.starts_with("CARGO_FEATURE_")).map(|(name, value)| format!("{name}={value}")).collect();',
+    'let mut seen: Vec<String> = env::vars().filter(|(name, _)| (name.starts_with("DEP_") && !name.ends_with("_INCLUDE")) || name.starts_with("CARGO_FEATURE_")).map(|(name, value)| format!("{name}={value}")).collect();',
     'seen.sort();',
     'fs::write(format!("{out}/seen.txt"), seen.join(";")).unwrap();',
   ],

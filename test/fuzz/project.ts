@@ -1,6 +1,7 @@
 // From the description of a project to its files: a workspace in `ws`, path packages beside it in `ext`.
 import type { PackageSpec, ProjectSpec } from './case.ts';
 import { buildDep, type Piece, piecesOf, type Source, type Sources } from './parts.ts';
+import { ODD_FEATURE, SCRIPT_ITEMS, scriptPiecesOf, treeItems } from './scripts.ts';
 
 const folderOf = (spec: PackageSpec): string => `${spec.outside ? 'ext' : 'ws'}/${spec.name}`;
 
@@ -44,6 +45,7 @@ function manifest(spec: PackageSpec, project: ProjectSpec, rest: readonly string
   const withFeatures = spec.deps.filter(
     (dep) => project.packages.find((other) => other.name === dep)?.kind !== 'macro',
   );
+  const odd = spec.scripts?.includes('env') ? [ODD_FEATURE] : [];
   const build = spec.parts.includes('build-dep') ? buildDep(spec, project) : undefined;
   return [
     '[package]',
@@ -57,7 +59,8 @@ function manifest(spec: PackageSpec, project: ProjectSpec, rest: readonly string
     'unused_variables = "warn"',
     'unexpected_cfgs = { level = "warn", check-cfg = ["cfg(fuzz_flag)"] }',
     '[features]',
-    `loud = [${withFeatures.map((dep) => `"${dep}/loud"`).join(', ')}]`,
+    `loud = [${[...withFeatures.map((dep) => `${dep}/loud`), ...odd].map((name) => `"${name}"`).join(', ')}]`,
+    ...odd.map((name) => `"${name}" = []`),
     '[dependencies]',
     ...spec.deps.map(dependency),
     ...(build === undefined ? [] : ['[build-dependencies]', dependency(build)]),
@@ -99,11 +102,14 @@ function crateBody(spec: PackageSpec, project: ProjectSpec, pieces: readonly Pie
     ...children.map((dep) => `lines.extend(${dep}::report());`),
     'lines',
     '}',
+    ...(isRich(project) ? treeItems(spec, children) : []),
     '#[cfg(test)]\nmod fuzz_tests { #[test] fn prints() { for line in super::report() { println!("{line}"); } } }',
   ];
 }
 
-function buildScript(pieces: readonly Piece[]): Sources {
+const isRich = ({ packages }: ProjectSpec): boolean => packages.some(({ scripts }) => scripts !== undefined);
+
+function buildScript(pieces: readonly Piece[], isRich: boolean): Sources {
   const statements = pieces.flatMap(({ build }) => build ?? []);
   if (statements.length === 0) return {};
   return {
@@ -111,8 +117,10 @@ function buildScript(pieces: readonly Piece[]): Sources {
       '#![allow(unused)]',
       'use std::{env, fs, process::Command};',
       'fn run(program: &str, args: &[&str]) { assert!(Command::new(program).args(args).status().unwrap().success()); }',
+      ...(isRich ? SCRIPT_ITEMS : []),
       'fn main() {',
       'let out = env::var("OUT_DIR").unwrap();',
+      ...(isRich ? ['empty(&out);'] : []),
       'println!("cargo:rerun-if-changed=build.rs");',
       ...statements,
       '}',
@@ -125,7 +133,11 @@ const filesOf = (pieces: readonly Piece[]): Sources =>
   Object.assign({}, ...pieces.map(({ files }) => files ?? {}));
 
 function libraryFiles(spec: PackageSpec, project: ProjectSpec): Sources {
-  const pieces = [...piecesOf(spec, project), ...(spec.native === undefined ? [] : [nativePiece(spec)])];
+  const pieces = [
+    ...piecesOf(spec, project),
+    ...(spec.native === undefined ? [] : [nativePiece(spec)]),
+    ...scriptPiecesOf(spec, project),
+  ];
   const facade = spec.kind === 'facade' ? spec.deps.map((dep) => `pub use ${dep}::*;`) : [];
   const exported = spec.crateTypes.some((type) => type !== 'lib' && type !== 'rlib')
     ? [
@@ -140,7 +152,7 @@ function libraryFiles(spec: PackageSpec, project: ProjectSpec): Sources {
     ]),
     'src/lib.rs': `${[...facade, ...crateBody(spec, project, pieces), ...exported].join('\n')}\n`,
     ...filesOf(pieces),
-    ...buildScript(pieces),
+    ...buildScript(pieces, spec.scripts !== undefined),
   };
 }
 
@@ -251,7 +263,7 @@ function linkPiece({ linkMode }: PackageSpec): Piece {
 }
 
 function appFiles(spec: PackageSpec, project: ProjectSpec): Sources {
-  const pieces = [...piecesOf(spec, project), linkPiece(spec)];
+  const pieces = [...piecesOf(spec, project), linkPiece(spec), ...scriptPiecesOf(spec, project)];
   const linked = spec.linkMode === undefined || spec.linkMode === 'none' ? [] : ['linked'];
   const loaded = project.packages.filter(({ crateTypes }) =>
     crateTypes.some((type) => type === 'cdylib' || type === 'dylib'),
@@ -270,14 +282,14 @@ function appFiles(spec: PackageSpec, project: ProjectSpec): Sources {
     'src/main.rs': `${[
       ...crateBody(spec, project, pieces),
       ...(loads.length === 0 ? [] : [LOADER]),
-      `fn main() { for line in report() { println!("{line}"); } ${loads.join(' ')} }`,
+      `fn main() { for line in report() { println!("{line}"); } ${isRich(project) ? 'for line in trees() { println!("{line}"); } ' : ''}${loads.join(' ')} }`,
     ].join('\n')}\n`,
     ...Object.fromEntries(linked.map((name) => [`src/${name}.rs`, LINKED])),
     'examples/demo.rs': `fn main() { println!("demo 9000"); ${users} }\n`,
     'benches/measure.rs': `fn main() { println!("measure 9000"); ${users} }\n`,
     'tests/together.rs': `#[test] fn together() { println!("together 9000 {} {}", env!("CARGO_BIN_EXE_app"), env!("CARGO_TARGET_TMPDIR")); ${users} }\n`,
     ...filesOf(pieces),
-    ...buildScript(pieces),
+    ...buildScript(pieces, spec.scripts !== undefined),
   };
 }
 

@@ -1,6 +1,6 @@
 // `npm run fuzz`: random projects and random walks, as long as asked; or saved cases again.
 //   npm run fuzz -- [--seeds N] [--seed S] [--steps K] [--minutes M] [--executables 0|1] [--jobs J]
-//                   [--launcher] [--shrink-seconds T] [--save DIR] [case.json …]
+//                   [--launcher] [--build-scripts] [--shrink-seconds T] [--save DIR] [case.json …]
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -18,6 +18,7 @@ const { values, positionals } = parseArgs({
     executables: { type: 'string', default: '0' },
     jobs: { type: 'string', default: '2' },
     launcher: { type: 'boolean', default: false },
+    'build-scripts': { type: 'boolean', default: false },
     'shrink-seconds': { type: 'string', default: '300' },
     save: { type: 'string' },
   },
@@ -26,7 +27,9 @@ const { values, positionals } = parseArgs({
 const shrinkMs = Number(values['shrink-seconds']) * 1000;
 const untilMs = values.minutes === undefined ? undefined : Date.now() + Number(values.minutes) * 60_000;
 const { launcher } = values;
-const executables = values.executables === '1';
+// Only executables that are kept are asked whether a run of them is known.
+const buildScripts = values['build-scripts'];
+const executables = values.executables === '1' || buildScripts;
 const tally = new Tally();
 
 function show({ case: found, mismatch, attempts }: Finding): void {
@@ -65,7 +68,7 @@ async function explore(): Promise<void> {
       const seed = next++;
       note(
         `seed ${seed}`,
-        await fuzz({ seed, rounds: Number(values.steps), executables }, { shrinkMs, launcher }),
+        await fuzz({ seed, rounds: Number(values.steps), executables, buildScripts }, { shrinkMs, launcher }),
       );
     }
   };

@@ -93,6 +93,8 @@ function* withoutParts(current: Case): Generator<Case> {
     if (spec.parts.length > 1) yield replaced(index, { ...spec, parts: [] });
     for (const which of spec.parts.keys())
       yield replaced(index, { ...spec, parts: without(spec.parts, which) });
+    const { scripts = [] } = spec;
+    for (const which of scripts.keys()) yield replaced(index, { ...spec, scripts: without(scripts, which) });
     for (const which of spec.deps.keys()) yield replaced(index, { ...spec, deps: without(spec.deps, which) });
     if (spec.linkMode !== undefined && spec.linkMode !== 'none')
       yield replaced(index, { ...spec, linkMode: 'none' });
@@ -100,6 +102,7 @@ function* withoutParts(current: Case): Generator<Case> {
     if (spec.outside) yield replaced(index, { ...spec, outside: false });
     if (spec.edition !== '2021') yield replaced(index, { ...spec, edition: '2021' });
   }
+  if (current.targets !== undefined && current.targets !== 'inside') yield { ...current, targets: 'inside' };
   for (const which of project.profile.keys())
     yield { ...current, project: { ...project, profile: without(project.profile, which) } };
 }

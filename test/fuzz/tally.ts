@@ -7,6 +7,7 @@ export class Tally {
   #cargos = 0;
   readonly #counts = { rounds: 0, builds: 0, cleanBuilds: 0, failing: 0, answered: 0 };
   readonly #outcomes: Record<string, number> = {};
+  readonly #scripts: Record<string, number> = {};
 
   add({ walked, isCargos, finding }: Fuzzed): void {
     this.#cases++;
@@ -14,21 +15,33 @@ export class Tally {
     if (finding !== undefined) this.mismatches++;
     for (const name of ['rounds', 'builds', 'cleanBuilds', 'failing', 'answered'] as const)
       this.#counts[name] += walked[name];
-    for (const [name, count] of Object.entries(walked.outcomes))
-      this.#outcomes[name] = (this.#outcomes[name] ?? 0) + count;
+    for (const [sums, counts] of [
+      [this.#outcomes, walked.outcomes],
+      [this.#scripts, walked.scripts],
+    ] as const)
+      for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
+  }
+
+  /** Runs of build scripts that came from the store. */
+  get putBack(): number {
+    return this.#scripts['put back'] ?? 0;
   }
 
   text(): string {
     const { rounds, builds, cleanBuilds, failing, answered } = this.#counts;
-    const outcomes = Object.entries(this.#outcomes)
-      .sort(([, a], [, b]) => b - a)
-      .map(([name, count]) => `${count} ${name}`);
     return [
       `${this.#cases} seeds, ${rounds} steps, ${builds} builds through kache, ${cleanBuilds} clean builds without it`,
       `${failing} of the compared builds fail to compile, in both`,
-      `calls: ${outcomes.join(', ')}`,
+      `calls: ${listed(this.#outcomes)}`,
+      ...(Object.keys(this.#scripts).length === 0 ? [] : [`runs of build scripts: ${listed(this.#scripts)}`]),
       ...(answered === 0 ? [] : [`${answered} hits answered by the daemon, behind the launcher`]),
       `${this.mismatches} mismatches, ${this.#cargos} walks ended by limits of cargo itself`,
     ].join('\n');
   }
 }
+
+const listed = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ');

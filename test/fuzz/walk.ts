@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { parseEvent } from '../../src/core/events.ts';
+import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
 import { KACHE } from '../support/lab.ts';
 import { compileLauncher, endDaemons, hitSocketOf, WAKE_DAEMON } from '../support/launcher.ts';
 import { type BuildSetting, type CargoRun, cargo, type Observed } from './builds.ts';
@@ -33,6 +33,8 @@ export interface Walked {
   /** Hits that the daemon answered behind a launcher. */
   readonly answered: number;
   readonly outcomes: Readonly<Record<string, number>>;
+  /** What became of the runs of build scripts that were to be kept. */
+  readonly scripts: Readonly<Record<string, number>>;
   readonly mismatch?: Mismatch;
 }
 
@@ -49,6 +51,9 @@ export interface WalkOptions {
 
 const HOME = process.env['HOME'] ?? '/root';
 
+/** Only on Linux, and behind the launcher, which watches them. */
+const keepsRuns = ({ buildScripts }: Case): boolean => buildScripts === true && process.platform === 'linux';
+
 class Walker {
   readonly root = mkdtempSync(join(tmpdir(), 'kache-fuzz-'));
   readonly checkouts: Checkout[];
@@ -63,9 +68,16 @@ class Walker {
     this.#case = walked;
     this.#options = options;
     const sources = render(walked.project);
-    this.checkouts = walked.checkouts.map((name) => new Checkout(join(this.root, name), sources));
+    this.checkouts = walked.checkouts.map(
+      (name, index) =>
+        new Checkout(join(this.root, name), sources, {
+          place: walked.targets ?? 'inside',
+          far: join(this.root, 'targets', String(index)),
+        }),
+    );
     mkdirSync(join(this.root, 'home'));
-    this.#isBehindLauncher = options.launcher === true && options.wrapper === undefined;
+    this.#isBehindLauncher =
+      (options.launcher === true || keepsRuns(walked)) && options.wrapper === undefined;
     this.#wrapper = this.#isBehindLauncher
       ? compileLauncher(join(this.root, 'bin'), { kache: KACHE, socket: hitSocketOf(this.#store) })
       : (options.wrapper ?? KACHE);
@@ -83,8 +95,7 @@ class Walker {
         else this.checkouts[change.at]?.apply(change, this.checkouts, this.root);
       }
       const builds = round.builds.filter(({ at }) => this.checkouts[at] !== undefined);
-      for (const { at, fresh } of builds)
-        if (fresh) rmSync(this.#checkout(at).target, { recursive: true, force: true });
+      for (const { at, fresh } of builds) if (fresh) this.#checkout(at).removeTarget();
       const runs = await Promise.all(builds.map((build) => this.#cached(build)));
       for (const [which, build] of builds.entries()) {
         const run = runs[which];
@@ -95,19 +106,25 @@ class Walker {
     return undefined;
   }
 
-  outcomes(): Record<string, number> {
-    const counts: Record<string, number> = {};
-    let log = '';
+  /** How calls ended, and how runs of build scripts did. */
+  outcomes(): Pick<Walked, 'outcomes' | 'scripts'> {
+    const outcomes: Record<string, number> = {};
+    const scripts: Record<string, number> = {};
+    for (const event of this.#events()) {
+      const [counts, name] =
+        event.crate_types === 'build-script-run' ? [scripts, runOutcome(event)] : [outcomes, event.result];
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
+    return { outcomes, scripts };
+  }
+
+  #events(): CompileEvent[] {
     try {
-      log = readFileSync(join(this.#store, 'events', 'log'), 'utf8');
+      const log = readFileSync(join(this.#store, 'events', 'log'), 'utf8');
+      return log.split('\n').flatMap((line) => parseEvent(line) ?? []);
     } catch {
-      return counts;
+      return [];
     }
-    for (const line of log.split('\n')) {
-      const result = parseEvent(line)?.result;
-      if (result !== undefined) counts[result] = (counts[result] ?? 0) + 1;
-    }
-    return counts;
   }
 
   /** Calls that the daemon answered. */
@@ -165,6 +182,7 @@ class Walker {
             RUSTC_WRAPPER: this.#wrapper,
             KACHE_CACHE_DIR: this.#store,
             KACHE_CACHE_EXECUTABLES: this.#case.executables ? '1' : '0',
+            KACHE_CACHE_BUILD_SCRIPTS: this.#case.buildScripts ? 'all' : 'off',
           };
     return await cargo(checkout, build, { ...this.#setting(own, checkout.target), run });
   }
@@ -207,6 +225,13 @@ class Walker {
   }
 }
 
+/** What became of a run, and why it was not put back or not kept. */
+function runOutcome({ result, reason }: CompileEvent): string {
+  if (result === 'local_hit') return 'put back';
+  if (result === 'error') return 'failed';
+  return `${result === 'miss' ? 'kept' : 'not kept'} (${reason?.split('|')[0]})`;
+}
+
 /** `cargo test` has no way to go on after an error: which other messages come first is a matter of time. */
 const stopsAtFirst = ({ command }: Build): boolean => command === 'test';
 
@@ -242,7 +267,7 @@ export async function walk(walked: Case, options: WalkOptions): Promise<Walked> 
     return {
       ...walker.counts,
       answered: walker.answered(),
-      outcomes: walker.outcomes(),
+      ...walker.outcomes(),
       ...(mismatch === undefined ? {} : { mismatch }),
     };
   } finally {
