@@ -21,7 +21,7 @@ import {
 import { cannotPrint, compile, protectStore } from './compile/run.ts';
 import { keyOf, type RecordedOutputs, rememberIdentities, rememberInputs, save } from './compile/save.ts';
 import { queueUpload, rememberRead } from './compile/share.ts';
-import { putStandIn } from './compile/stand-in.ts';
+import { lacksStandIn, makeStandIn, putStandIn } from './compile/stand-in.ts';
 import { isDueForVerification, rottenOutput, verdict } from './compile/verify.ts';
 import { type EventBody, writeEvent, writeStart } from './compile/write-event.ts';
 import { type Environment, remoteOf } from './core/config.ts';
@@ -143,7 +143,7 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
 
 type Start = Pick<Call, 'invocation' | 'settings' | 'store' | 'startedMs' | 'ask'>;
 
-function prepare({ caller, self }: WrapperInput, start: Start): Call | BypassReason {
+function prepare({ caller }: WrapperInput, start: Start): Call | BypassReason {
   const { invocation, settings } = start;
   const toolchain = identifyToolchain(start);
   if (toolchain === undefined) return 'unsupported|toolchain';
@@ -154,7 +154,7 @@ function prepare({ caller, self }: WrapperInput, start: Start): Call | BypassRea
     sysroot: toolchain.sysroot,
   };
   const map = pathMapOf(invocation, origin, options);
-  return { ...start, caller, self, toolchain, origin, map, phases: {} };
+  return { ...start, caller, toolchain, origin, map, phases: {} };
 }
 
 /**
@@ -218,6 +218,7 @@ function tryRestore(
   found: LookUp,
 ): Restored | Extract<LookUp, { kind: 'absent' }> {
   if (found.kind === 'absent') return found;
+  if (lacksStandIn(call)) makeStandIn(call);
   return timed(call.phases, 'restore', () => restore(call, base, found));
 }
 
@@ -282,6 +283,7 @@ export function answer(input: WrapperInput): HitAnswer | 'absent' | 'none' {
   if (base === undefined || 'why' in base) return 'none';
   const found = timed(call.phases, 'lookup', () => lookUp(call, base));
   if (found.kind === 'absent') return 'absent';
+  if (lacksStandIn(call)) return 'none';
   if (sizeOf(found.entry) > MAX_PROVEN_HERE_BYTES && bytesToProve(call, found.entry) > MAX_PROVEN_HERE_BYTES)
     return 'none';
   const plan = timed(call.phases, 'restore', () => planRestore(call, found));

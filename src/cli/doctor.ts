@@ -1,6 +1,7 @@
 // `kache doctor`: runs the checks and says what each found, with a remedy where something is wrong.
 import { openStore } from '../store/store.ts';
 import { isNative, version } from './binary.ts';
+import { buildScripts } from './checks/build-scripts.ts';
 import { CARGO_CHECKS } from './checks/cargo.ts';
 import { type Check, type Context, contextHere, type Finding, fail, type State } from './checks/check.ts';
 import { ENVIRONMENT_CHECKS } from './checks/environment.ts';
@@ -26,6 +27,7 @@ export interface DoctorOptions {
 export const CHECKS: readonly Check[] = [
   ...CARGO_CHECKS,
   ...ENVIRONMENT_CHECKS,
+  buildScripts,
   ...STORE_CHECKS,
   ...HISTORY_CHECKS,
   ...REMOTE_CHECKS,

@@ -1,6 +1,6 @@
 // `list`, `gc` and `purge`: what is in the store, and taking it out again.
 import { KacheError } from '../core/errors.ts';
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, SCRIPT_RUN } from '../core/events.ts';
 import { type Collected, collect } from '../store/budget.ts';
 import { readEvents } from '../store/event-log.ts';
 import { isEvictionDue } from '../store/eviction-trigger.ts';
@@ -14,6 +14,7 @@ import { count, formatAge, formatBytes, formatMs, print, printJson, table } from
 interface Row {
   readonly crate: string;
   readonly version: string;
+  readonly types: string;
   readonly key: string;
   readonly size_bytes: number;
   readonly hits: number;
@@ -49,7 +50,7 @@ export function list(crate: string | undefined, options: { sort?: string; json?:
   }
   const now = Date.now();
   const lines = rows.map((row) => [
-    row.crate,
+    row.types === SCRIPT_RUN ? `${row.crate} (run of its build script)` : row.crate,
     row.version,
     formatBytes(row.size_bytes),
     `${row.hits}`,
@@ -75,6 +76,7 @@ function rowOf({ key, entry, usedMs }: StoredEntry, hits: ReadonlyMap<string, nu
     {
       crate: entry.crateName,
       version: entry.crateVersion,
+      types: entry.crateTypes,
       key,
       size_bytes: entry.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       hits: hits.get(key) ?? 0,

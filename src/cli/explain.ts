@@ -1,6 +1,6 @@
 // Why a compile missed: found by comparing it with the nearest earlier one in what the store and the log still know,
 // and by following changed dependencies down to the crate where the change began.
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import type { CacheKey, UnitId } from '../core/ids.ts';
 import { crateOfFile } from '../rustc/outputs.ts';
 import { isTrial, startOf } from '../store/builds.ts';
@@ -16,6 +16,7 @@ import {
   type ExternDifference,
   isExtern,
 } from './miss-causes.ts';
+import { reasonOfRun } from './script-runs.ts';
 
 export interface Cause {
   /** Whose input it is. */
@@ -100,7 +101,7 @@ export class History {
     if (nearest === undefined)
       return wereThere
         ? settled(event, 'not-recorded', 'the entries of its earlier compiles are gone')
-        : settled(event, 'first-compile', 'compiled for the first time');
+        : settled(event, 'first-compile', `${isScriptRun(event) ? 'run' : 'compiled'} for the first time`);
     const before = recorded.complete ? nearest.inputs : withoutSources(nearest.inputs);
     const found = versioned(differences(before, recorded.inputs), nearest.version, event.crate_version);
     const { key, ts, sameUnit, version } = nearest;
@@ -117,6 +118,7 @@ export class History {
   /** What needs no comparison. */
   #without(event: CompileEvent): Explanation | undefined {
     const { reason = '', cache_key: key } = event;
+    if (isScriptRun(event) && event.result !== 'miss') return settled(event, 'not-kept', reasonOfRun(event));
     if (reason === 'verified')
       return settled(event, 'verified', 'compiled again to verify a hit: no difference');
     if (reason.startsWith('verify'))

@@ -26,7 +26,8 @@ export type CauseKind =
   | 'evicted'
   | 'damaged'
   | 'not-reproducible'
-  | 'not-recorded';
+  | 'not-recorded'
+  | 'not-kept';
 
 export interface Difference {
   readonly kind: CauseKind;
@@ -100,7 +101,7 @@ function rankOf({ kind, how }: Difference): number {
 }
 
 /** Macros open files by their whole path: a file of the workspace reads like those the compiler names. */
-const spelled = (rooted: string): string => rooted.replace('<ws>/', './');
+const spelled = (rooted: string): string => rooted.replace(/<(ws|pkg)>\//, './');
 
 type Pairs = readonly (readonly [name: string, value: string, ...unknown[]])[];
 
@@ -121,6 +122,11 @@ const UNIT_KINDS: Readonly<Record<string, readonly [CauseKind, string]>> = {
   'files that flags name': ['flag', 'a file that a flag names (target spec, profile data, clippy.toml)'],
   roots: ['setting', 'the roots (workspace, OUT_DIR, CARGO_HOME, base_dirs)'],
   processor: ['processor', 'the processor of -C target-cpu=native'],
+  'this processor': ['processor', 'the processor'],
+  'build script': ['file', 'the build script itself'],
+  arguments: ['setting', 'the arguments or the folder of the build script'],
+  kernel: ['setting', 'the kernel, or the name of this machine'],
+  user: ['setting', 'the user, or their umask'],
 };
 
 function unitDifferences(before: EntryInputs, now: EntryInputs): Difference[] {
@@ -288,6 +294,7 @@ export function describeDifference({ kind, what, how }: Difference, crate: strin
     case 'damaged':
     case 'not-reproducible':
     case 'not-recorded':
+    case 'not-kept':
       return what;
     default:
       return `${what} ${how}`;

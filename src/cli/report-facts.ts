@@ -1,6 +1,6 @@
 // The facts behind every format of `report`: the events of a span of time, and what follows from them.
 import { KacheError } from '../core/errors.ts';
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { type Build, buildsOf } from '../store/builds.ts';
 import { readEvents } from '../store/event-log.ts';
 import { takeInventory } from '../store/inventory.ts';
@@ -52,6 +52,8 @@ export interface ReportFacts {
   readonly prefetch: Prefetch;
   readonly topMisses: readonly CompileEvent[];
   readonly topHits: readonly CompileEvent[];
+  /** Build scripts that were run. */
+  readonly topRuns: readonly CompileEvent[];
   /** Reasons of calls that were not looked up, the most frequent first. */
   readonly bypass: readonly { readonly reason: string; readonly count: number }[];
   readonly explain: (event: CompileEvent) => Explanation;
@@ -66,6 +68,7 @@ export function gatherFacts(store: Store, loaded: LoadedSettings, options: Selec
   const log = readEvents(store);
   const recent = log.filter(({ ts }) => ts >= Date.now() - sinceMs).sort((a, b) => a.ts - b.ts);
   const events = options.root === undefined ? recent : below(recent, resolve(process.cwd(), options.root));
+  const compiles = events.filter((event) => !isScriptRun(event));
   const history = new History(store, log);
   const transfers = readTransfers(store, Date.now() - sinceMs);
   return {
@@ -83,8 +86,9 @@ export function gatherFacts(store: Store, loaded: LoadedSettings, options: Selec
     storage: { ...storageOf(events), ...storeFigures(takeInventory(store)) },
     network: networkOf(transfers, { remote: remoteType(remoteNow(loaded)), queued: queuedUploads(store) }),
     prefetch: prefetchOf(transfers, recent),
-    topMisses: byCompileTime(events.filter(isMiss)).slice(0, top),
-    topHits: byCompileTime(events.filter(isHit)).slice(0, top),
+    topMisses: byCompileTime(compiles.filter(isMiss)).slice(0, top),
+    topHits: byCompileTime(compiles.filter(isHit)).slice(0, top),
+    topRuns: byCompileTime(events.filter((event) => isScriptRun(event) && !isHit(event))).slice(0, top),
     bypass: countBy(
       events.flatMap((event) => (event.result === 'passthrough' ? (event.passthrough_reason ?? []) : [])),
     ),

@@ -1,5 +1,5 @@
 // The calls of one build as the HTML report shows them: what each is called, how it is marked, what its detail says.
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { type Build, isTrial, startOf } from '../store/builds.ts';
 import type { Link } from './build-chain.ts';
 import { type Explanation, wasCompiled } from './explain.ts';
@@ -63,6 +63,7 @@ export function viewCalls(
 /** Build scripts all have one name: their package says which. */
 function nameOf(event: CompileEvent): string {
   const { crate_name, out_dir = '', crate_types } = event;
+  if (isScriptRun(event)) return `${crate_name} (run of its build script)`;
   if (isTrial(event)) return `${crate_name} (tried by a build script)`;
   const script = /\/build\/(.+)-[0-9a-f]+$/.exec(out_dir)?.[1];
   if (crate_name.startsWith('build_script_') && script !== undefined) return `${script} (build script)`;
@@ -90,22 +91,26 @@ export function detailOf(view: CallView) {
     .join(', ');
   const compile = event.compile_ms === undefined ? '' : formatMs(event.compile_ms);
   const chain = explanation?.chain ?? [];
+  const what = isScriptRun(event) ? 'run' : 'compile';
+  const words = isScriptRun(event)
+    ? OUTCOMES[outcome].text.replace('compiled', 'run')
+    : OUTCOMES[outcome].text;
   const lines: [string, string][] = [
     ['crate', `${view.name} ${event.crate_version ?? ''}`.trim()],
-    ['outcome', `${OUTCOMES[outcome].sign} ${OUTCOMES[outcome].text}`],
+    ['outcome', `${OUTCOMES[outcome].sign} ${words}`],
     ['time', `${formatMs(event.elapsed_ms)}, from ${formatMs(view.fromMs)}`],
-    [outcome === 'hit' ? 'compile time saved' : 'compile time', compile],
+    [outcome === 'hit' ? `${what} time saved` : `${what} time`, compile],
     ['parts', parts],
     ['size', event.size_bytes === undefined ? '' : formatBytes(event.size_bytes)],
     ['first cause', explanation === undefined ? '' : describeCause(explanation.cause)],
     ['by way of', chain.length > 1 ? chain.join(' ← ') : ''],
-    ['why not stored', outcome === 'skipped' ? (event.reason ?? '') : ''],
+    ['why not stored', outcome === 'skipped' && !isScriptRun(event) ? (event.reason ?? '') : ''],
     ['why not cached', event.passthrough_reason ?? ''],
     ['in the chain', view.link === undefined ? '' : `link ${view.link}`],
     ['folder', event.root ?? ''],
     ['key', event.cache_key ?? ''],
   ];
-  const search = `${view.name} ${event.crate_version ?? ''} ${OUTCOMES[outcome].text} ${explanation === undefined ? (event.passthrough_reason ?? '') : describeCause(explanation.cause)}`;
+  const search = `${view.name} ${event.crate_version ?? ''} ${words} ${explanation === undefined ? (event.passthrough_reason ?? '') : describeCause(explanation.cause)}`;
   return {
     lane: view.lane,
     from: view.fromMs,

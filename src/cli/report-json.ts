@@ -1,5 +1,5 @@
 // `report --format json`, schema_version 1: fields may be added, and are never renamed or given another meaning.
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { wasCompiled } from './explain.ts';
 import { traceEvents } from './lanes.ts';
 import type { ReportFacts } from './report-facts.ts';
@@ -27,8 +27,9 @@ export function jsonReport(facts: ReportFacts): string {
     prefetch: facts.prefetch,
     top_misses: facts.topMisses.map(brief),
     top_hits: facts.topHits.map(brief),
+    script_runs: facts.topRuns.map(brief),
     bypass: facts.bypass,
-    errors_detail: events.filter(({ result }) => result === 'error').map(brief),
+    errors_detail: events.filter((event) => event.result === 'error' && !isScriptRun(event)).map(brief),
     suggestions: facts.suggestions,
     builds: builds.map(({ root, profile, startedMs, endedMs, events: calls }) => ({
       root,

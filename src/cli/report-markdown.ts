@@ -1,8 +1,9 @@
 // `report --format markdown` and `github`: for a document, and for the summary page of a CI job.
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { type Explanation, wasCompiled } from './explain.ts';
 import { describeNetwork } from './network.ts';
 import type { ReportFacts } from './report-facts.ts';
+import { describeRuns } from './script-runs.ts';
 import { gapOf, isHit } from './summary.ts';
 import { formatBytes, formatMs, formatTime, plural } from './terminal.ts';
 import { describeCause, totalCauses } from './why-miss.ts';
@@ -46,7 +47,9 @@ function headline({ summary }: ReportFacts): string {
 }
 
 const explainAll = (facts: ReportFacts): Explanation[] =>
-  facts.events.filter(wasCompiled).map((event) => facts.explain(event));
+  facts.events
+    .filter((event) => wasCompiled(event) && !isScriptRun(event))
+    .map((event) => facts.explain(event));
 
 const causeGrid = (facts: ReportFacts): string =>
   grid(
@@ -75,6 +78,17 @@ const hitGrid = (facts: ReportFacts): string =>
       formatMs(event.elapsed_ms),
     ]),
   );
+
+/** Build scripts that were run, and what runs are worth. */
+function runsPart(facts: ReportFacts): string {
+  const text = describeRuns(facts.summary);
+  const rows = facts.topRuns.map((event) => [
+    nameOf(event),
+    formatMs(event.compile_ms ?? 0),
+    describeCause(facts.explain(event).cause),
+  ]);
+  return join([text === '' ? '' : `${text}.`, grid(['build script', 'run time', 'first cause'], rows)]);
+}
 
 const passGrid = (facts: ReportFacts): string =>
   grid(
@@ -114,8 +128,8 @@ export function markdownReport(facts: ReportFacts): string {
       .map(({ startedMs, endedMs, root, events }) => [
         formatTime(startedMs),
         formatMs(endedMs - startedMs),
-        `${events.filter(isHit).length}`,
-        `${events.filter(({ out_dir }) => out_dir !== undefined).length}`,
+        `${events.filter((event) => isHit(event) && !isScriptRun(event)).length}`,
+        `${events.filter((event) => event.out_dir !== undefined && !isScriptRun(event)).length}`,
         root,
       ]),
   );
@@ -127,6 +141,7 @@ export function markdownReport(facts: ReportFacts): string {
     titled('What made crates miss', causeGrid(facts)),
     titled('Dearest misses', missGrid(facts)),
     titled('Dearest hits', hitGrid(facts)),
+    titled('Runs of build scripts', runsPart(facts)),
     titled('Passed through', passGrid(facts)),
     titled('The store', storeLine(facts)),
     titled('The remote', remoteLine(facts)),
@@ -153,6 +168,7 @@ export function githubReport(facts: ReportFacts): string {
     folded('What made crates miss', causeGrid(facts)),
     folded(`Dearest misses (${facts.topMisses.length})`, missGrid(facts)),
     folded(`Dearest hits (${facts.topHits.length})`, hitGrid(facts)),
+    folded('Runs of build scripts', runsPart(facts)),
     folded('Passed through', passGrid(facts)),
     storeLine(facts),
     `Remote: ${remoteLine(facts)}`,

@@ -16,6 +16,7 @@ import {
 } from './background.ts';
 import { type Network, networkOf, type Prefetch, prefetchOf } from './network.ts';
 import { capBytes, DEFAULT_SINCE, durationMs, openHere, settingsHere } from './open.ts';
+import { describeRuns } from './script-runs.ts';
 import { gapOf, type StoreFigures, type Summary, storageOf, storeFigures, summarize } from './summary.ts';
 import {
   formatBytes,
@@ -110,6 +111,7 @@ function rateRows(summary: Summary, events: readonly CompileEvent[]): string[][]
   const hits = summary.local_hits + summary.prefetch_hits + summary.remote_hits;
   const gap = gapOf(summary);
   const restored = storageOf(events);
+  const runs = describeRuns(summary);
   return [
     ['  hit rate', `${summary.hit_rate_pct} %`, `${hits} of ${plural(summary.total_crates, 'crate')}`],
     ['  by compile time', `${summary.weighted_hit_rate_pct} %`, gap ?? ''],
@@ -120,6 +122,7 @@ function rateRows(summary: Summary, events: readonly CompileEvent[]): string[][]
       `${summary.skipped}`,
       `${summary.errors - summary.trial_errors} failed, ${summary.passthroughs} passed through, ${plural(summary.probes, 'probe')}`,
     ],
+    ...(runs === '' ? [] : [['  build scripts', `${summary.script_runs}`, runs]]),
     ['  restored', formatBytes(restored.restored_bytes), `${restored.zero_copy_pct} % without copying`],
   ];
 }

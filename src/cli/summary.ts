@@ -1,5 +1,5 @@
 // From events to figures: the one place where rates and sums are defined. Field names are those of the JSON report.
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { isTrial } from '../store/builds.ts';
 import { type Inventory, storeBytes } from '../store/inventory.ts';
 import { percent } from './terminal.ts';
@@ -24,6 +24,11 @@ export interface Summary {
   readonly fallbacks: number;
   readonly total_duration_ms: number;
   readonly cache_efficiency_pct: number;
+  /** Runs of build scripts: they are in no figure above. */
+  readonly script_runs: number;
+  /** Of them those put back from the store. */
+  readonly script_hits: number;
+  readonly script_saved_ms: number;
 }
 
 /** Compiled anew because nothing was found: what stands against hits in every rate. */
@@ -43,8 +48,16 @@ export function summarize(events: readonly CompileEvent[]): Summary {
   const counts = new Map<string, number>();
   let [probes, failures, fallbacks, trialErrors] = [0, 0, 0, 0];
   let [hitMs, missMs, savedMs, totalMs] = [0, 0, 0, 0];
+  let [runs, runHits, runSavedMs] = [0, 0, 0];
   for (const event of events) {
     const { result, compile_ms: compileMs = 0, elapsed_ms: elapsedMs } = event;
+    if (isScriptRun(event)) {
+      runs++;
+      if (!isHit(event)) continue;
+      runHits++;
+      runSavedMs += Math.max(0, compileMs - elapsedMs);
+      continue;
+    }
     counts.set(result, (counts.get(result) ?? 0) + 1);
     totalMs += elapsedMs;
     if (isHit(event)) {
@@ -80,6 +93,9 @@ export function summarize(events: readonly CompileEvent[]): Summary {
     fallbacks,
     total_duration_ms: duration,
     cache_efficiency_pct: percent(saved, saved + duration),
+    script_runs: runs,
+    script_hits: runHits,
+    script_saved_ms: Math.round(runSavedMs),
   };
 }
 
@@ -108,8 +124,9 @@ export interface Timing {
   readonly total_store_ms: number;
 }
 
-/** Where the time went, in milliseconds; averages are over the calls that had the phase. */
-export function timingOf(events: readonly CompileEvent[]): Timing {
+/** Where the time of compiler calls went, in milliseconds; averages are over the calls that had the phase. */
+export function timingOf(all: readonly CompileEvent[]): Timing {
+  const events = all.filter((event) => !isScriptRun(event));
   const values = (of: (event: CompileEvent) => number | undefined): number[] =>
     events.flatMap((event) => of(event) ?? []);
   const total = (list: readonly number[]): number => Math.round(list.reduce((a, b) => a + b, 0) * 100) / 100;

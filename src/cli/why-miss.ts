@@ -1,6 +1,6 @@
 // `why-miss`: which input made a crate miss, or what made the last build miss as a whole, with what each cause cost.
 import { KacheError } from '../core/errors.ts';
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { type Build, buildsOf, newestBuild } from '../store/builds.ts';
 import { readEvents } from '../store/event-log.ts';
 import { type Cause, type Explanation, History, wasCompiled } from './explain.ts';
@@ -30,6 +30,7 @@ const COMMON = new Set([
   'processor',
   'setting',
   'kache',
+  'not-kept',
 ]);
 
 export const describeCause = ({ crate, difference }: Cause): string => {
@@ -64,19 +65,24 @@ function wholeBuild(history: History, build: Build | undefined, options: { json?
     throw new KacheError('no-builds', 'Cannot explain the last build: no build is in the log.', {
       hint: 'Build something with `kache cargo build`, or see `kache doctor` if you did.',
     });
-  const explanations = build.events.filter(wasCompiled).map((event) => history.explain(event));
+  const [runs, calls] = [build.events.filter(isScriptRun), build.events.filter((one) => !isScriptRun(one))];
+  const [explanations, ofRuns] = [calls, runs].map((events) =>
+    events.filter(wasCompiled).map((event) => history.explain(event)),
+  ) as [Explanation[], Explanation[]];
   const causes = totalCauses(explanations);
   if (options.json === true) {
-    printJson({ build: describeBuild(build), causes, misses: explanations.map(toJson) });
+    const misses = explanations.map(toJson);
+    printJson({ build: describeBuild(build), causes, misses, script_runs: ofRuns.map(toJson) });
     return;
   }
-  const hits = build.events.filter(isHit).length;
+  const hits = calls.filter(isHit).length;
   print(style.bold(`The build of ${formatTime(build.startedMs)} in ${build.root}`));
   if (explanations.length === 0) {
-    const passed = build.events.length - hits;
+    const passed = calls.length - hits;
     print(
       `Nothing missed: ${plural(hits, 'crate')} from the store, ${plural(passed, 'call')} not looked up.`,
     );
+    showRuns(ofRuns);
     return;
   }
   const ms = causes.reduce((sum, { compile_ms }) => sum + compile_ms, 0);
@@ -88,7 +94,20 @@ function wholeBuild(history: History, build: Build | undefined, options: { json?
     namesOf(crates),
   ]);
   print(table([['crates', 'compile', 'first cause', 'which'], ...rows], [0, 1]));
+  showRuns(ofRuns);
   print('\n`kache why-miss <crate>` shows how each came about.');
+}
+
+/** Build scripts that were run, and why. */
+function showRuns(explanations: readonly Explanation[]): void {
+  if (explanations.length === 0) return;
+  const rows = explanations.map(({ event, cause }) => [
+    event.crate_name,
+    formatMs(event.compile_ms ?? 0),
+    describeCause(cause),
+  ]);
+  print('');
+  print(table([['build script', 'run', 'first cause'], ...rows], [1]));
 }
 
 const namesOf = (crates: readonly string[]): string =>
@@ -155,7 +174,9 @@ function show(explanation: Explanation): void {
   const { event, comparedWith, chain, cause } = explanation;
   const version = event.crate_version === undefined ? '' : ` ${event.crate_version}`;
   print(style.bold(`${event.crate_name}${version} (${event.crate_types ?? '?'})`));
-  print(`  ${formatTime(event.ts)}: ${formatMs(event.compile_ms ?? 0)} of compiling, ${outcomeText(event)}`);
+  print(
+    `  ${formatTime(event.ts)}: ${formatMs(event.compile_ms ?? 0)} of ${isScriptRun(event) ? 'running' : 'compiling'}, ${outcomeText(event)}`,
+  );
   if (comparedWith !== undefined) {
     const how = comparedWith.sameUnit ? 'same flags and compiler' : 'other flags, version or compiler';
     print(`  compared with its state of ${formatTime(comparedWith.ts)} (${how})`);
@@ -168,7 +189,9 @@ function show(explanation: Explanation): void {
   print(`  ${style.yellow('first cause:')} ${describeCause(cause)}\n`);
 }
 
-function outcomeText({ result, reason }: CompileEvent): string {
+function outcomeText(event: CompileEvent): string {
+  const { result, reason } = event;
+  if (isScriptRun(event) && result !== 'miss') return 'not stored';
   if (result === 'dup') return 'which made what the store had already';
   if (result === 'error') return 'which failed, so nothing was stored';
   return result === 'skipped' ? `not stored: ${reason}` : 'stored';

@@ -78,8 +78,9 @@ export class LinkReport implements Disposable {
 
   constructor(step: LinkStep | undefined) {
     const file = step?.dependencyFile;
-    this.#file = file;
-    if (file !== undefined) bestEffort(() => makeDirectory(dirname(file)));
+    // A linker that cannot write there fails.
+    const isPlace = file !== undefined && bestEffort(() => makeDirectory(dirname(file)));
+    this.#file = isPlace ? file : undefined;
   }
 
   /** What rustc is given for it. */

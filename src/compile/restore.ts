@@ -14,8 +14,10 @@ import {
   type LinkKind,
   mayBeLinked,
   type PlaceOptions,
+  PRIVATE_PROGRAM,
   type Proof,
   placeBlob,
+  placeCopy,
   sealAgain,
   strategies,
 } from '../store/blobs.ts';
@@ -30,7 +32,7 @@ import type { Call } from './call.ts';
 import { placesBehind, recordOutputs, standsFor } from './externs.ts';
 import type { KeyBase } from './key.ts';
 import type { LookUp } from './look-up.ts';
-import { scriptBehind, standInFor } from './stand-in.ts';
+import { type StandIn, standInFor } from './stand-in.ts';
 
 type Found = Extract<LookUp, { kind: 'found' }>;
 
@@ -58,22 +60,32 @@ export interface RestorePlan {
 /** One file on its way: made aside, and renamed when all are there. */
 export type Placement = { readonly aside: string; readonly target: string } & (
   | { readonly kind: 'blob'; readonly output: Proven; readonly options: PlaceOptions }
-  | { readonly kind: 'text'; readonly text: string; readonly mode: number }
+  | { readonly kind: 'text'; readonly text: string }
+  | ({ readonly kind: 'stand-in' } & StandIn)
 );
 
 /** A placement as a launcher carries it out. */
-export const placedFile = (store: Store, file: Placement): PlacedFile =>
-  file.kind === 'text'
-    ? file
-    : {
-        kind: 'blob',
-        source: store.layout.blob(file.output.stored.blob),
-        sizeBytes: file.output.stored.sizeBytes,
-        ways: strategies(store, file.options),
-        mode: file.options.mode,
-        aside: file.aside,
-        target: file.target,
-      };
+export function placedFile(store: Store, file: Placement): PlacedFile {
+  const { aside, target } = file;
+  if (file.kind === 'text') return { kind: 'text', text: file.text, aside, target };
+  const { source, sizeBytes, options } =
+    file.kind === 'stand-in'
+      ? { source: file.program, sizeBytes: file.sizeBytes, options: PRIVATE_PROGRAM }
+      : {
+          source: store.layout.blob(file.output.stored.blob),
+          sizeBytes: file.output.stored.sizeBytes,
+          options: file.options,
+        };
+  return {
+    kind: 'blob',
+    source,
+    sizeBytes,
+    ways: strategies(store, options),
+    mode: options.mode,
+    aside,
+    target,
+  };
+}
 
 type NotRestored = Exclude<Restored, { kind: 'restored' }>;
 
@@ -109,9 +121,15 @@ export function planRestore(call: Call, found: Found): RestorePlan | NotRestored
     const state = checkBlob(store, stored.blob, stored.sizeBytes);
     if (state.kind !== 'sound') return drop(call, found, `blob-${state.kind}`);
     const place = `${invocation.outDir}/${planned.name}`;
-    const standIn = planned.kind === 'program' ? standInFor(call, stored.blob, place) : undefined;
-    const target = standIn === undefined ? place : scriptBehind(place);
-    if (standIn !== undefined) placements.push(textAt(call, place, { text: standIn, mode: 0o755 }));
+    const standIn = planned.kind === 'program' ? standInFor(call, stored.blob) : undefined;
+    const target = standIn?.script ?? place;
+    if (standIn !== undefined)
+      placements.push({
+        kind: 'stand-in',
+        aside: asideOf(place, call.caller.pid),
+        target: place,
+        ...standIn,
+      });
     const { proof } = state;
     // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
     const shared = planned.kind === 'link' && mayBeLinked(proof);
@@ -120,16 +138,10 @@ export function planRestore(call: Call, found: Found): RestorePlan | NotRestored
     placements.push({ kind: 'blob', aside: asideOf(target, call.caller.pid), target, output, options });
   }
   const depInfo = `${invocation.outDir}/${invocation.outputs.depInfo ?? ''}`;
-  placements.push(textAt(call, depInfo, { text: depInfoHere(call, found), mode: 0o644 }));
+  const aside = asideOf(depInfo, call.caller.pid);
+  placements.push({ kind: 'text', aside, target: depInfo, text: depInfoHere(call, found) });
   return { kind: 'planned', placements, ...printed(call, found) };
 }
-
-const textAt = (call: Call, target: string, what: { text: string; mode: number }): Placement => ({
-  kind: 'text',
-  aside: asideOf(target, call.caller.pid),
-  target,
-  ...what,
-});
 
 /** The bytes of an entry that a restore has to read to prove them: those of blobs whose seals do not hold. */
 export function bytesToProve({ store }: Call, { outputs }: Entry): number {
@@ -150,8 +162,11 @@ function carryOut(call: Call, found: Found, { placements }: RestorePlan): Ways |
       const { aside } = file;
       if (file.kind === 'blob')
         ways.push(makeAside(aside, () => placeBlob(store, file.output.stored.blob, aside, file.options)));
-      else {
-        makeAside(aside, () => createFile(aside, utf8(file.text), file.mode));
+      else if (file.kind === 'stand-in') {
+        makeAside(aside, () => placeCopy(store, file.program, aside));
+        ways.push(undefined);
+      } else {
+        makeAside(aside, () => createFile(aside, utf8(file.text)));
         ways.push(undefined);
       }
     }

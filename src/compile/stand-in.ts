@@ -1,22 +1,31 @@
-// The stand-in of a build script: a few lines of sh where Cargo expects the program. They have kache look whether a run
-// of it is known (src/script), and start it where kache is gone. The program lies beside.
-
+// The stand-in of a build script: a program of five kilobytes where Cargo expects the script, which has kache look whether a
+// run of it is known (src/script), and becomes the script where kache is gone. The script lies beside it.
 import type { Settings } from '../core/config.ts';
 import type { BlobId } from '../core/ids.ts';
 import { findInList } from '../core/lists.ts';
-import { type RustcArguments, valuesOf } from '../rustc/flags.ts';
+import { placeCopy } from '../store/blobs.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { asideOf, makeAside } from '../sys/aside.ts';
-import { bestEffort, createFile, removeFile, rename, utf8 } from '../sys/files.ts';
+import { bestEffort, link, removeFile, rename, stat, utf8 } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
-import { basename } from '../sys/paths.ts';
+import { basename, dirname } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
+import source from './stand-in.rs' with { type: 'text' };
 
 const ENDING = '.script';
 
-/** A build script behind its stand-in. Recorded in target folders: never rename. */
-export const scriptBehind = (standIn: string): string => `${standIn}${ENDING}`;
+/** Where a build script lies behind its stand-in, which Cargo calls after its crate. The stand-in looks there: never rename. */
+const scriptBehind = ({ invocation: { outDir, crateName } }: Pick<Call, 'invocation'>): string =>
+  `${outDir}/${crateName.replaceAll('_', '-')}${ENDING}`;
+
+/** The output that a script behind a stand-in is, as the compiler calls it: its folder ends in the same digits. */
+export function outputBehind(script: string): string {
+  const dir = dirname(script);
+  const crate = basename(script).slice(0, -ENDING.length).replaceAll('-', '_');
+  return `${dir}/${crate}${dir.slice(dir.lastIndexOf('-'))}`;
+}
 
 /** Whether it is a stand-in that calls this program, by the first of its arguments. */
 export const isCallOfStandIn = (first: string | undefined): boolean => first?.endsWith(ENDING) === true;
@@ -27,59 +36,83 @@ export const keepsRuns = ({ cacheBuildScripts, verifyRestores }: Settings, mutab
   verifyRestores === 'off' &&
   (cacheBuildScripts === 'all' || (cacheBuildScripts === 'dependencies' && !mutable));
 
-/** The stand-in for the program `blob` of this call, to be put at `target`; undefined where the program stays there. */
-export function standInFor(call: Call, blob: BlobId, target: string): string | undefined {
-  const { invocation, settings, store } = call;
+/** What goes where when a stand-in takes the place of a program. */
+export interface StandIn {
+  /** The stand-in, to be copied. */
+  readonly program: string;
+  readonly sizeBytes: number;
+  /** Where the script goes. */
+  readonly script: string;
+}
+
+/** The stand-in for the program `blob` of this call; undefined where the program stays in its place. */
+export function standInFor(call: Call, blob: BlobId): StandIn | undefined {
+  if (!isKeptScript(call) || whyNotWorth(call.store, blob) !== undefined) return undefined;
+  const program = standInOf(call);
+  const sizeBytes = stat(program)?.size ?? 0;
+  return sizeBytes === 0 ? undefined : { program, sizeBytes, script: scriptBehind(call) };
+}
+
+function isKeptScript(call: Call): boolean {
+  const { invocation, settings } = call;
   const isScript =
     invocation.crateName.startsWith('build_script_') &&
     invocation.crateTypes.length === 1 &&
     invocation.crateTypes[0] === 'bin' &&
     !invocation.isTest &&
-    invocation.outDir.includes('/build/') &&
-    !hasOddFeature(invocation.parsed);
-  if (!isScript || !keepsRuns(settings, isMutable(call)) || whyNotWorth(store, blob) !== undefined)
-    return undefined;
-  return standIn(call.self, basename(scriptBehind(target)));
+    invocation.outDir.includes('/build/');
+  return isScript && keepsRuns(settings, isMutable(call));
 }
 
-/**
- * Whether a feature has a name like `c++20`. Its variable has one, too (`CARGO_FEATURE_C++20`), and some shells hand on no
- * variable with a name they could not give it: a script behind a stand-in would not see it.
- */
-const hasOddFeature = (parsed: RustcArguments): boolean =>
-  valuesOf(parsed, '--cfg').some((cfg) => /^feature="/.test(cfg) && !/^feature="[\w-]*"$/.test(cfg));
+const standInOf = ({ store }: Call): string => store.layout.standIn(sha256(source).slice(0, 16));
 
-/**
- * Calls kache as it is called for a compiler: a version that knows nothing of stand-ins runs what it takes for an unknown one.
- * An empty file would run as a script of sh that does nothing.
- */
-const standIn = (kache: string, script: string): string => `#!/bin/sh
-# Put here by kache (cache.cache_build_scripts): the build script is the file beside this one that ends in .script.
-kache=${quoted(kache)} script="\${0%/*}"/${quoted(script)}
-case "$RUSTC_WRAPPER" in */${LAUNCHER}) [ -x "$RUSTC_WRAPPER" ] && kache="$RUSTC_WRAPPER" ;; esac
-[ -f "$kache" ] && [ -x "$kache" ] && [ -s "$kache" ] && exec "$kache" "$script" "$0" "$@"
-exec "$script" "$@"
-`;
+/** Whether a stand-in may be needed that no rustc has been asked for yet. */
+export const lacksStandIn = (call: Call): boolean =>
+  isKeptScript(call) && stat(standInOf(call)) === undefined;
 
-/** What asks the daemon first (src/launcher). */
-const LAUNCHER = 'kache-launcher';
-
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+/** Has the compiler of this call make the stand-in, once for each store; an empty one where it cannot. */
+export function makeStandIn(call: Call): void {
+  const { store, invocation } = call;
+  const made = store.temporaryPath();
+  const rustc = invocation.compiler[invocation.compiler.length - 1] ?? '';
+  const linker = invocation.parsed.codegen.get('linker');
+  const flags = [
+    '--edition=2021',
+    '-Copt-level=s',
+    '-Cpanic=abort',
+    '-Cstrip=symbols',
+    '--crate-name=kache_stand_in',
+  ];
+  bestEffort(() => {
+    store.replaceFile(`${made}.rs`, utf8(source));
+    const done = call.ask([
+      rustc,
+      ...flags,
+      ...(linker === undefined ? [] : [`-Clinker=${linker}`]),
+      ...['-o', made, `${made}.rs`],
+    ]);
+    removeFile(`${made}.rs`);
+    if (done === undefined) store.replaceFile(standInOf(call), new Uint8Array());
+    else store.moveIntoPlace(made, standInOf(call));
+  });
+}
 
 /** Puts a stand-in before the build script that this call has just compiled. What cannot be put there is not needed. */
 export function putStandIn(call: Call, outputs: readonly { kind: string; blob: BlobId }[]): void {
   const planned = findInList(call.invocation.outputs.files, ({ kind }) => kind === 'program');
   const stored = findInList(outputs, ({ kind }) => kind === 'program');
   if (planned === undefined || stored === undefined) return;
+  if (lacksStandIn(call)) makeStandIn(call);
+  const standIn = standInFor(call, stored.blob);
+  if (standIn === undefined) return;
   const path = `${call.invocation.outDir}/${planned.name}`;
-  const text = standInFor(call, stored.blob, path);
-  if (text === undefined) return;
   bestEffort(() => {
     const aside = asideOf(path);
     removeFile(aside);
-    makeAside(aside, () => createFile(aside, utf8(text), 0o755));
-    rename(path, scriptBehind(path));
-    // Only a crash between the two leaves nothing there, and Cargo compiles again.
+    makeAside(aside, () => placeCopy(call.store, standIn.program, aside));
+    // The program has its name until the stand-in takes it.
+    removeFile(standIn.script);
+    link(path, standIn.script);
     rename(aside, path);
   });
 }

@@ -75,6 +75,12 @@ export interface CompileEvent {
   fallback?: boolean;
 }
 
+/** The `crate_types` of a run of a build script, which is no compile. Recorded: never rename. */
+export const SCRIPT_RUN = 'build-script-run';
+
+export const isScriptRun = ({ crate_types: types }: Pick<CompileEvent, 'crate_types'>): boolean =>
+  types === SCRIPT_RUN;
+
 /**
  * The other kind of line: the compiler is being started. It has neither `ts` nor `result`, so that whoever reads events
  * passes over it. The event of the same `pid` ends it; a call that was killed never gets one.

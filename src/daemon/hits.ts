@@ -6,7 +6,7 @@ import { removeFile, signatureOf, stat } from '../sys/files.ts';
 import type { Answerer, HitAnswer, LaunchedCall, PlacedFile, PlacedWay } from './protocol.ts';
 
 /** The first word of every request. Another form of request or answer is another word. */
-export const LAUNCHER_PROTOCOL = 'kache-launcher-2';
+export const LAUNCHER_PROTOCOL = 'kache-launcher-1';
 
 /** A call of more than this is for the wrapper. */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
@@ -228,7 +228,7 @@ function decode(bytes: Uint8Array): string | undefined {
 
 const fieldsOf = (file: PlacedFile): string[] =>
   file.kind === 'text'
-    ? ['text', file.text, file.mode.toString(8), file.aside, file.target]
+    ? ['text', file.text, file.aside, file.target]
     : [
         'blob',
         file.source,

@@ -112,7 +112,7 @@ export type PlacedFile = { readonly aside: string; readonly target: string } & (
       readonly ways: readonly PlacedWay[];
       readonly mode: number;
     }
-  | { readonly kind: 'text'; readonly text: string; readonly mode: number }
+  | { readonly kind: 'text'; readonly text: string }
 );
 
 export type PlacedWay = 'reflinked' | 'hardlinked' | 'copied';

@@ -22,7 +22,7 @@ const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
 /// Tells one launcher from the next: the hash of this source and of the paths above.
 const BUILD: &str = env!("KACHE_LAUNCHER_BUILD");
-const PROTOCOL: &str = "kache-launcher-2";
+const PROTOCOL: &str = "kache-launcher-1";
 /// A daemon answers within milliseconds. One that does not is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -36,9 +36,6 @@ fn main() {
     }
     if args[1] == "--observe" {
         observer::run(&args[2..]);
-    }
-    if is_run(&args) {
-        undo_shell();
     }
     // A build script that is watched asks the compiler itself: what kache would read for it is none of its inputs.
     if std::env::var_os("KACHE_OBSERVED").is_some() {
@@ -72,24 +69,6 @@ fn is_question(args: &[OsString]) -> bool {
 /// Whether the stand-in of a build script calls: with the script in the place of a compiler, its own path, and arguments.
 fn is_run(args: &[OsString]) -> bool {
     args[1].as_bytes().ends_with(b".script") && args.len() >= 3
-}
-
-/// Makes the environment again what Cargo gave to the stand-in: its shell has set some variables by itself, and dropped those
-/// whose names (`CC_x86_64-unknown-linux-gnu`) it could not give any. The parent, Cargo, knows what it was started with.
-fn undo_shell() {
-    let Ok(given) = fs::read(format!("/proc/{}/environ", parent_id())) else { return };
-    for name in ["PWD", "OLDPWD", "SHLVL", "_"] {
-        std::env::remove_var(name);
-    }
-    for pair in given.split(|byte| *byte == 0) {
-        let Some(end) = pair.iter().position(|byte| *byte == b'=').filter(|end| *end > 0) else { continue };
-        let (name, value) = (OsStr::from_bytes(&pair[..end]), OsStr::from_bytes(&pair[end + 1..]));
-        let is_plain = pair[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        let is_undone = matches!(&pair[..end], b"PWD" | b"OLDPWD" | b"SHLVL" | b"_");
-        if is_undone || (!is_plain && std::env::var_os(name).is_none()) {
-            std::env::set_var(name, value);
-        }
-    }
 }
 
 /// Becomes what would run without kache.
@@ -200,7 +179,7 @@ struct Placed<'a> {
 }
 
 enum Content<'a> {
-    Text { text: &'a [u8], mode: u32 },
+    Text(&'a [u8]),
     Blob { source: PathBuf, size: u64, ways: &'a [u8], mode: u32 },
 }
 
@@ -208,7 +187,7 @@ fn files<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<Placed<'
     let mut files = Vec::new();
     while let Some(kind) = fields.next() {
         let content = match kind {
-            b"text" => Content::Text { text: fields.next()?, mode: number(fields.next()?, 8)? as u32 },
+            b"text" => Content::Text(fields.next()?),
             b"blob" => Content::Blob {
                 source: path(fields.next()?),
                 size: number(fields.next()?, 10)?,
@@ -277,8 +256,8 @@ fn make_aside(file: &Placed) -> io::Result<u8> {
 
 fn make(file: &Placed) -> io::Result<u8> {
     let (source, size, ways, mode) = match &file.content {
-        Content::Text { text, mode } => {
-            let mut to = create(&file.aside, *mode)?;
+        Content::Text(text) => {
+            let mut to = create(&file.aside, 0o644)?;
             to.write_all(text)?;
             finish(to)?;
             return Ok(b'-');

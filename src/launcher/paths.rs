@@ -136,9 +136,9 @@ pub fn is_traced_here(process: &Path) -> bool {
 }
 
 /// Where a path leads to that starts in a folder without links, without links, `.` and `..` itself; and what was crossed on the
-/// way that decides it: links, and what is no folder although `..` starts from it.
+/// way that decides it: links, and what `..` starts from, which has to be a folder.
 pub fn walk(folder: &Path, path: &Path, follows_last: bool) -> (Vec<PathBuf>, PathBuf) {
-    const MAX_LINKS: usize = 40;
+    let mut links_left = 40;
     let mut crossed = Vec::new();
     let mut at = folder.to_path_buf();
     let mut rest = parts_behind(path);
@@ -146,15 +146,14 @@ pub fn walk(folder: &Path, path: &Path, follows_last: bool) -> (Vec<PathBuf>, Pa
         // The links of a process lead where only the kernel can go.
         let is_of_process = at.starts_with("/proc") && at != Path::new("/proc");
         if part == ".." && !is_of_process {
-            if !at.is_dir() {
-                crossed.push(at.clone());
-            }
+            crossed.push(at.clone());
             at.pop();
             continue;
         }
         at.push(part);
-        let is_followed = (follows_last || !rest.is_empty()) && crossed.len() < MAX_LINKS && !at.starts_with("/proc");
+        let is_followed = (follows_last || !rest.is_empty()) && links_left > 0 && !at.starts_with("/proc");
         let Some(target) = is_followed.then(|| fs::read_link(&at).ok()).flatten() else { continue };
+        links_left -= 1;
         crossed.push(at.clone());
         at.pop();
         if target.is_absolute() {

@@ -27,8 +27,16 @@ export function stateOf(run: Run, path: string): string | undefined {
 /** The machine's name, where a run has put it into what it made. Recorded: never rename. */
 export const HOST_NAME = 'host-name';
 
+/** A key, and what is in it: at each path, and as the names of each folder. */
+export interface RunKey {
+  readonly key: CacheKey;
+  readonly states: readonly (readonly [path: string, state: string])[];
+  /** By what they are: files, folders, others. */
+  readonly names: readonly (readonly [folder: string, names: readonly (readonly string[])[]])[];
+}
+
 /** The key of a run by one of its closures; or what is not as any run has seen it. */
-export function keyOf(run: Run, closure: Closure): CacheKey | { readonly why: string } {
+export function keyOf(run: Run, closure: Closure): RunKey | { readonly why: string } {
   const states: [string, string][] = [];
   for (const rooted of closure.files) {
     const path = run.map.fromRooted(rooted);
@@ -45,5 +53,6 @@ export function keyOf(run: Run, closure: Closure): CacheKey | { readonly why: st
     names.push([rooted, listed]);
   }
   const host = closure.bound.includes(HOST_NAME) ? run.hostName : null;
-  return sha256(JSON.stringify([run.unit, states, names, host])) as CacheKey;
+  const key = sha256(JSON.stringify([run.unit, states, names, host])) as CacheKey;
+  return { key, states, names };
 }

@@ -2,11 +2,12 @@
 
 import type { Call, Caller } from '../compile/call.ts';
 import { identifyToolchain, processorIdentity } from '../compile/identify.ts';
-import { scriptBehind } from '../compile/stand-in.ts';
+import { outputBehind } from '../compile/stand-in.ts';
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
+import type { EntryInputs } from '../store/entries.ts';
 import { readOutputs, SourceHashes, signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { isExecutable, listDirectory, lstat, readText, realPath } from '../sys/files.ts';
@@ -14,10 +15,9 @@ import { hashFile, sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
-import { changesBack } from './past-shell.ts';
 
 /** Part of every unit: raise it whenever what enters a key changes. */
-const RUN_VERSION = 'kache-run-2';
+const RUN_VERSION = 'kache-run-1';
 
 /** The process as a stand-in starts it. */
 export interface ScriptInput {
@@ -49,6 +49,8 @@ export interface Run {
   /** Of this machine, as uname(2) has it. */
   readonly hostName: string;
   readonly unit: UnitId;
+  /** What is in the unit: names, and hashes of values. */
+  readonly unitParts: EntryInputs['unit'];
   readonly hashes: SourceHashes;
 }
 
@@ -69,10 +71,7 @@ const NOT_IN_THE_UNIT = /^(NUM_JOBS|RUSTC_WRAPPER|KACHE_.*)$/;
 /** The run that is asked for; undefined where it is none to be kept. `ask` runs a short program, where one may be run. */
 export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const startedMs = Date.now();
-  const { cwd, standIn, script } = input;
-  const back = changesBack(input);
-  if (back === undefined) return undefined;
-  const env: Environment = { ...input.env, ...back };
+  const { env, cwd, standIn, script } = input;
   const { settings } = loadSettings(env, dirname(standIn));
   if (settings.disabled || settings.cacheBuildScripts === 'off' || settings.verifyRestores !== 'off')
     return undefined;
@@ -103,32 +102,30 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
   const pwd = given['PWD'];
   const calledIn = pwd?.startsWith('/') === true && pwd !== '/' && pwd !== cwd ? pwd : undefined;
-  const unit = sha256(
-    JSON.stringify([
-      RUN_VERSION,
-      settings.keySalt,
-      toolchain.identity,
-      scriptHash,
-      input.args.map((arg) => map.tokenize(arg)),
-      map.tokenize(cwd),
-      Object.entries(given)
-        .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
-        .map(([name, value]) => [
-          name,
-          name === 'PWD'
-            ? calledInUnit(value, { map, targetDir })
-            : map.tokenize(withoutJobserver(name, value)),
-        ])
-        .sort(),
-      // How the places lie to each other: a run may go from one to the other.
-      wayBetween(targetDir, dirname(dirname(dirname(outDir)))),
-      isFixed ? '' : wayBetween(packageDir, targetDir),
-      // What a program learns without opening a file: instructions, uname(2), whose process it is.
-      processorIdentity(),
-      readText('/proc/sys/kernel/osrelease'),
-      [process.getuid?.(), process.getgid?.(), process.umask()],
-    ]),
-  ) as UnitId;
+  const parts: [name: string, value: string][] = [
+    ['key version', RUN_VERSION],
+    ['key salt', settings.keySalt],
+    ['toolchain build', toolchain.identity],
+    ['build script', scriptHash],
+    ['arguments', JSON.stringify([map.tokenize(cwd), ...input.args.map((arg) => map.tokenize(arg))])],
+    ...Object.entries(given)
+      .filter(([name]) => !NOT_IN_THE_UNIT.test(name))
+      .map(([name, value]): [string, string] => [
+        `env ${name}`,
+        name === 'PWD'
+          ? calledInUnit(value, { map, targetDir })
+          : map.tokenize(withoutJobserver(name, value)),
+      ])
+      .sort(),
+    // How the places lie to each other: a run may go from one to the other.
+    ['way to OUT_DIR', wayBetween(targetDir, dirname(dirname(dirname(outDir))))],
+    ['way to the target folder', isFixed ? '' : wayBetween(packageDir, targetDir)],
+    // What a program learns without opening a file: instructions, uname(2), whose process it is.
+    ['this processor', processorIdentity()],
+    ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],
+    ['user', JSON.stringify([process.getuid?.(), process.getgid?.(), process.umask()])],
+  ];
+  const unit = sha256(JSON.stringify(parts)) as UnitId;
   return {
     input,
     settings,
@@ -156,6 +153,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     scriptHash,
     hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
     unit,
+    unitParts: parts.map(([name, value]) => [name, sha256(value)]),
     hashes: new SourceHashes(store, `run of ${unit}`),
   };
 }
@@ -218,8 +216,8 @@ function observerOf(env: Environment): string | undefined {
 
 /** The hash of a script that is as kache put it there. */
 function knownHash(store: Store, script: string): string | undefined {
-  const standIn = script.slice(0, -scriptBehind('').length);
-  const [signature, identity, boot] = readOutputs(store, standIn)?.files[basename(standIn)] ?? [];
+  const output = outputBehind(script);
+  const [signature, identity, boot] = readOutputs(store, output)?.files[basename(output)] ?? [];
   const isKnown =
     boot === store.boot && signature === signatureNow(script) && /^[0-9a-f]{64}$/.test(identity ?? '');
   return isKnown ? identity : undefined;

@@ -3,19 +3,27 @@
 // Whatever cannot be told for certain, the script just runs.
 import { noteNotWorth } from '../compile/stand-in.ts';
 import { type EventBody, writeEvent } from '../compile/write-event.ts';
+import { SCRIPT_RUN } from '../core/events.ts';
 import type { BlobId, CacheKey } from '../core/ids.ts';
 import { type Closure, readUnit, recordClosure, touchUnit } from '../store/closures.ts';
-import { type Entry, readEntry, removeEntry, touchEntry, writeEntry } from '../store/entries.ts';
+import {
+  type Entry,
+  type EntryInputs,
+  readEntry,
+  removeEntry,
+  touchEntry,
+  writeEntry,
+} from '../store/entries.ts';
 import { isEvictionBehind, startEviction } from '../store/eviction-trigger.ts';
 import { lockStore } from '../store/store.ts';
 import { type FileTime, fileTimeNow, touchedSince, waitPastWritten, wasPutBack } from '../sys/clock.ts';
 import { bestEffort, isOsError, lstat, readFile, removeFile, stat, utf8, writeAll } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
-import { HOST_NAME, keyOf, stateOf } from './key.ts';
+import { HOST_NAME, keyOf, type RunKey, stateOf } from './key.ts';
 import { FOUND, type Inputs, inputsOf } from './observation.ts';
 import { emptyTree, holdsPlace, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
-import { changesBack } from './past-shell.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
 import { holds, whyWithheld } from './share.ts';
 
@@ -37,7 +45,7 @@ export async function runBuildScript(input: ScriptInput): Promise<never> {
   if (ended !== undefined) return endLike(ended);
   // Something may have been put there before it failed: the script begins with nothing.
   if (run !== undefined) emptyTree(run.places.outDir);
-  return exec(input.script, [input.standIn, ...input.args], changesBack(input));
+  return exec(input.script, [input.standIn, ...input.args]);
 }
 
 /** How the script ended, or would have; undefined where it has to be run as it is. */
@@ -70,11 +78,11 @@ export function lookUp(run: Run): LookUp {
   let reason = closures.length === 0 ? 'never-compiled' : 'inputs-changed';
   for (const closure of closures) {
     const key = keyOf(run, closure);
-    if (typeof key !== 'string') {
+    if ('why' in key) {
       reason = `inputs-changed|${key.why}`;
       continue;
     }
-    const entry = readEntry(run.store, key);
+    const entry = readEntry(run.store, key.key);
     if (entry !== undefined) return { kind: 'found', entry };
   }
   return { kind: 'absent', reason };
@@ -239,8 +247,9 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     observed: [],
     natives: false,
   };
-  const key = keyOf(run, closure);
-  if (typeof key !== 'string') return { why: `input-changed-during-run|${key.why}` };
+  const keyed = keyOf(run, closure);
+  if ('why' in keyed) return { why: `input-changed-during-run|${keyed.why}` };
+  const { key } = keyed;
   const { outputs, newBytes } = storeTree(run, tree);
   const entry: Entry = {
     key,
@@ -252,9 +261,8 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
     stdout,
     stderr,
   };
-  const described = { identity: '', unit: [], flags: [], files: [], env: [], externs: [], other: [] };
   const withheld = whyWithheld(run, { entry, tree });
-  if (!writeEntry(store, entry, { ...described, closure, withheld }))
+  if (!writeEntry(store, entry, { ...describe(run, keyed), closure, withheld }))
     return { why: 'entry-of-another-version' };
   // An eviction may have taken a blob that was there before the entry named it.
   if (outputs.some(({ blob }) => stat(store.layout.blob(blob)) === undefined)) {
@@ -276,6 +284,17 @@ function boundTo(
   const isNamed = printed.some((line) => line.includes(hostName)) || holds(tree, hostName);
   return isNamed ? ['machine', HOST_NAME] : ['machine'];
 }
+
+/** What a later run is compared with, to say in what it differs. */
+const describe = (run: Run, { states, names }: RunKey): EntryInputs => ({
+  identity: '',
+  unit: run.unitParts,
+  flags: [],
+  files: states,
+  env: [],
+  externs: [],
+  other: names.map(([folder, listed]) => [`names in ${folder}`, sha256(JSON.stringify(listed))]),
+});
 
 /** The first input that is not what the run found there, or may have become it since it began. */
 function firstMoved(run: Run, { looked, listed }: Inputs, startedAt: FileTime): string | undefined {
@@ -314,7 +333,7 @@ function nameOf({ input: { env } }: Run): Pick<Entry, 'crateName' | 'crateVersio
   return {
     crateName: (env['CARGO_PKG_NAME'] ?? '').replaceAll('-', '_'),
     crateVersion: env['CARGO_PKG_VERSION'] ?? '',
-    crateTypes: 'build-script-run',
+    crateTypes: SCRIPT_RUN,
   };
 }
 

@@ -205,6 +205,12 @@ function bring(source: string, target: string, order: readonly LinkKind[], mode:
 export const placeBlob = (store: Store, id: BlobId, target: string, options: PlaceOptions): LinkKind =>
   bring(store.layout.blob(id), target, strategies(store, options), options.mode);
 
+/** Brings a private copy of a program that is no blob to `target`, which must not exist. */
+export const placeCopy = (store: Store, program: string, target: string): LinkKind =>
+  bring(program, target, strategies(store, PRIVATE_PROGRAM), PRIVATE_PROGRAM.mode);
+
+export const PRIVATE_PROGRAM: PlaceOptions = { shared: false, mode: 0o755, linkMode: 'auto' };
+
 /**
  * Publishes the file `source`, whose bytes the caller has hashed to `id` when it was in the state `info` (by default the
  * present one), and returns whether the store had them already. Throws ESTALE when the file has changed since. Without

@@ -37,6 +37,10 @@ export class StoreLayout {
   memo(kind: MemoKind, name: string): string {
     return `${this.root}/hashes/${kind}/${sha256(name).slice(0, 32)}`;
   }
+  /** What lies in the place of build scripts, by the hash of its source; empty where no compiler can make it. */
+  standIn(name: string): string {
+    return `${this.root}/stand-ins/${name}`;
+  }
   lock(name: Digest): string {
     return `${this.root}/locks/${name.slice(0, 32)}`;
   }

@@ -278,10 +278,12 @@ export function removeTree(path: string): void {
   withNodeErrors('remove', path, (fs) => fs.rmSync(path, { recursive: true, force: true }));
 }
 
+const nodeFs = () => process.getBuiltinModule('node:fs');
+
 /** Runs an operation of `node:fs`, whose errors are as those of all others here. */
-function withNodeErrors<T>(operation: string, path: string, run: (fs: typeof import('node:fs')) => T): T {
+function withNodeErrors<T>(operation: string, path: string, run: (fs: ReturnType<typeof nodeFs>) => T): T {
   try {
-    return run(process.getBuiltinModule('node:fs'));
+    return run(nodeFs());
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
     throw new OsError(operation, path, String(error.code));

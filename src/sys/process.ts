@@ -39,10 +39,7 @@ function cStrings(strings: readonly Uint8Array[]): { array: BigUint64Array; keep
   return { array, keep };
 }
 
-/** Variables to be set, and (undefined) to be taken away. */
-export type Changes = Readonly<Record<string, string | undefined>>;
-
-function rawEnvironment(changes: Changes): Uint8Array[] {
+function rawEnvironment(changes: Readonly<Record<string, string>>): Uint8Array[] {
   const raw = linux === undefined ? undefined : readFile('/proc/self/environ');
   const inherited =
     raw === undefined
@@ -52,8 +49,7 @@ function rawEnvironment(changes: Changes): Uint8Array[] {
   const replaced = (item: Uint8Array): boolean =>
     names.some((name) => name.every((byte, at) => item[at] === byte));
   const kept = inherited.filter((item) => item.length > 0 && !replaced(item));
-  const set = Object.entries(changes).filter(([, value]) => value !== undefined);
-  return [...kept, ...set.map(([name, value]) => utf8(`${name}=${value}`))];
+  return [...kept, ...Object.entries(changes).map(([name, value]) => utf8(`${name}=${value}`))];
 }
 
 /** The runtime marks every descriptor it inherits close-on-exec; the program we become must have them all. */
@@ -79,11 +75,18 @@ function isRuntimeDescriptor(fd: number): boolean {
 export const execArguments = (program: string, leading: readonly string[]): never =>
   execRaw(program, [...leading.map(utf8), ...rawArguments().slice(1)]);
 
-/** Replaces this process by `program` with `args`, args[0] included. `env` changes the inherited environment. */
-export const exec = (program: string, args: readonly string[], env: Changes = {}): never =>
-  execRaw(program, args.map(utf8), env);
+/** Replaces this process by `program` with `args`, args[0] included. `env` is put over the inherited environment. */
+export const exec = (
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): never => execRaw(program, args.map(utf8), env);
 
-function execRaw(program: string, args: readonly Uint8Array[], changes: Changes = {}): never {
+function execRaw(
+  program: string,
+  args: readonly Uint8Array[],
+  changes: Readonly<Record<string, string>> = {},
+): never {
   const [argv, envp] = [cStrings(args), cStrings(rawEnvironment(changes))];
   keepDescriptors();
   for (const signal of [SIGPIPE, SIGXFSZ]) libc.signal(signal, null);

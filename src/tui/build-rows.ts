@@ -1,5 +1,6 @@
 // The rows of the Build tab: a heading for each build, and the calls of those that are unfolded. Pure.
-import type { CompileEvent, EventResult } from '../core/events.ts';
+import { reasonOfRun } from '../cli/script-runs.ts';
+import { type CompileEvent, type EventResult, isScriptRun } from '../core/events.ts';
 import { type Build, isTrial } from '../store/builds.ts';
 
 export type BuildRow =
@@ -101,6 +102,7 @@ export const outcomeOf = (event: CompileEvent): string =>
 
 /** Why it ended so, in words; empty where there is nothing to say. */
 export function reasonOf(event: CompileEvent): string {
+  if (isScriptRun(event)) return reasonOfRun(event);
   const reason = event.passthrough_reason ?? event.reason ?? '';
   return reason.slice(reason.indexOf('|') + 1).replaceAll('-', ' ');
 }
@@ -110,6 +112,7 @@ export function titleOf(
   event: Pick<CompileEvent, 'crate_name' | 'root' | 'crate_types' | 'out_dir'>,
 ): string {
   const name = event.crate_name === '' ? '?' : event.crate_name;
+  if (isScriptRun(event)) return `${name} (script run)`;
   if (isTrial(event)) return `${name} (a build script's try)`;
   if (name.startsWith('build_script_')) {
     const folder = /\/(?:registry\/src|git\/checkouts)\/.*?\/([^/]+?)(?:-\d[^/]*)?$/.exec(

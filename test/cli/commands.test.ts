@@ -105,6 +105,7 @@ test('list shows the entry with its hit, in every order', () => {
   expect(Object.keys(all[0])).toEqual([
     'crate',
     'version',
+    'types',
     'key',
     'size_bytes',
     'hits',

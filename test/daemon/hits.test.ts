@@ -30,7 +30,7 @@ const home = process.cwd();
 beforeEach(() => {
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'kache-test-hits-')));
   socket = join(dir, 'socket-hits');
-  text = { kind: 'text', text: 'a: b\n', mode: 0o644, aside: '/out/.kache/1-a.d', target: join(dir, 'a.d') };
+  text = { kind: 'text', text: 'a: b\n', aside: '/out/.kache/1-a.d', target: join(dir, 'a.d') };
   blob = {
     kind: 'blob',
     source: '/store/blobs/ab/abc',
@@ -103,7 +103,7 @@ class Served implements Disposable {
 const proof = (): string => join(dir, 'proof');
 const plan = (): string =>
   [
-    ...['place', proof(), 'text', text.text, '644', text.aside, text.target],
+    ...['place', proof(), 'text', text.text, text.aside, text.target],
     ...['blob', blob.source, '12', 'hc', '644', blob.aside, blob.target],
   ].join('\0');
 
@@ -443,8 +443,8 @@ test('answers of several megabytes arrive whole', async () => {
   for (const peer of peers) peer.write(framed(request()));
   for (const peer of peers) {
     const fields = (await peer.frame())?.split('\0') ?? [];
-    expect(fields.length).toBe(17);
-    expect([3, 8, 13].map((at) => fields[at] === `${(at - 3) / 5}${long}`)).toEqual([true, true, true]);
+    expect(fields.length).toBe(14);
+    expect([3, 7, 11].map((at) => fields[at] === `${(at - 3) / 4}${long}`)).toEqual([true, true, true]);
     const state = stateOf(text.target);
     peer.write(framed(placed('---', [state, state, state])));
     expect((await peer.frame()) === `done\0${long}\0${long}!`).toBe(true);

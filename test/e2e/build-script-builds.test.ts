@@ -328,6 +328,20 @@ onLinux(
   TIMEOUT_MS,
 );
 
+onLinux(
+  "Cargo's home that nobody can write to",
+  () => {
+    const home = place.lab.path('home-of-cargo');
+    mkdirSync(home);
+    using mount = Mount.bind(home, place.lab.path('read-only'));
+    if (mount === undefined) return notRun('kept runs with a read-only CARGO_HOME', 'it takes mounts');
+    const env = { CARGO_HOME: mount.path };
+    expect(place.build(place.checkout(), { env })).toEqual(['miss never-compiled']);
+    expect(place.build(place.checkout(), { env })).toEqual(['local_hit']);
+  },
+  TIMEOUT_MS,
+);
+
 for (const many of [2, 8])
   onLinux(
     `${many} checkouts that are built at once: one runs the script, the others wait and use its run`,

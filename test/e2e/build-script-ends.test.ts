@@ -2,13 +2,13 @@
 // whoever stops a build, by a reader who is gone. Nothing goes on behind the back of who ended it, nothing of it is kept,
 // and the next run is right.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { rmSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspectStore } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
 import { notRun } from '../support/required.ts';
 import { ended, type RunProcess, ScriptLab, told } from '../support/script-lab.ts';
-import { until } from '../support/wrapper-call.ts';
+import { lockWaiters, until } from '../support/wrapper-call.ts';
 
 const TIMEOUT_MS = 60_000;
 
@@ -99,6 +99,43 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
       TIMEOUT_MS,
     );
 
+/** A run in the second checkout that waits for the one in the first. */
+async function startBoth() {
+  forget();
+  const runs = [place.start(place.first)];
+  await place.waiting(place.first);
+  runs.push(place.start(place.second));
+  await until('the second waits', () => lockWaiters({ store: place.store }) === 1);
+  return runs as [ReturnType<ScriptLab['start']>, ReturnType<ScriptLab['start']>];
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const)
+  onLinux(
+    `a run that waits for another ends by ${signal}, and the other does not`,
+    async () => {
+      const [first, second] = await startBoth();
+      second.kill(signal);
+      expect(await ended(second)).toMatchObject({ signal });
+      expect(place.processes(place.second)).toEqual([]);
+      process.kill(first.pid, 'SIGTERM');
+      await ended(first);
+      await expectRightAfter(signal);
+    },
+    TIMEOUT_MS,
+  );
+
+onLinux(
+  'a run that waits for another runs the script when that one is killed',
+  async () => {
+    const [first, second] = await startBoth();
+    first.kill('SIGKILL');
+    expect(place.wrongWith(place.second, await ended(second))).toEqual([]);
+    expect(place.events().map(told)).toEqual(['miss never-compiled']);
+    expect(readdirSync(join(place.store, 'locks'))).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
 const PANICKED = 101;
 
 for (const what of ['a miss', 'a hit'] as const)
@@ -122,3 +159,41 @@ for (const what of ['a miss', 'a hit'] as const)
     },
     TIMEOUT_MS,
   );
+
+onLinux(
+  'an observer that cannot be started: the script runs, unwatched',
+  async () => {
+    forget();
+    place.tell(place.first, 'go on');
+    const broken = place.lab.path('broken/kache-launcher');
+    place.lab.write('broken', { 'kache-launcher': 'no program\n' });
+    chmodSync(broken, 0o755);
+    const run = await ended(place.start(place.first, { RUSTC_WRAPPER: broken }));
+    expect([place.wrongWith(place.first, run), place.broken()]).toEqual([[], []]);
+    expect(place.events().map(told)).toEqual([expect.stringMatching(/^skipped cache-failed\|/)]);
+  },
+  TIMEOUT_MS,
+);
+
+const stateOf = (pid: number): string =>
+  /^State:\t(.)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+
+onLinux(
+  'a run that is stopped and continued, as from a terminal, goes on to its end',
+  async () => {
+    forget();
+    const run = place.start(place.first);
+    await place.waiting(place.first);
+    process.kill(-run.pid, 'SIGSTOP');
+    const all = place.processes(place.first);
+    expect(all.map(({ role }) => role).sort()).toEqual(['kache', 'observer', 'script', 'tracer']);
+    await until('all of it has stopped', () => all.every(({ pid }) => /[Tt]/.test(stateOf(pid))));
+    process.kill(-run.pid, 'SIGCONT');
+    place.tell(place.first, 'go on');
+    expect(place.wrongWith(place.first, await ended(run))).toEqual([]);
+    await until('nothing of the run is left', () => place.processes(place.first).length === 0);
+    // The script has seen its input as it was before, too.
+    expect(place.events().map(told)).toEqual([expect.stringMatching(/^skipped input-changed-during-run\|/)]);
+  },
+  TIMEOUT_MS,
+);

@@ -1,12 +1,23 @@
 // Two users and one store: root, and somebody who owns nothing. Whatever belongs to whom, builds succeed and are right,
 // nothing of the other's is damaged, and doctor says why nothing is shared.
 import { expect, test } from 'bun:test';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import type { CompileEvent } from '../../src/core/events.ts';
+import { type CompileEvent, isScriptRun } from '../../src/core/events.ts';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
+import { compileLauncher, endDaemons, hitSocketOf } from '../support/launcher.ts';
 import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
+import { told } from '../support/script-lab.ts';
 import { asOtherUser, canSwitchUser, giveToOtherUser, OTHER_USER } from '../support/users.ts';
 
 const PROJECT = {
@@ -14,6 +25,13 @@ const PROJECT = {
   'src/lib.rs': 'pub fn few() -> u32 { 3 }\n',
   'src/main.rs': 'fn main() { println!("{}", few::few()); }\n',
 };
+
+const SCRIPT = `fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    std::thread::sleep(std::time::Duration::from_millis(40));
+    std::fs::write(format!("{}/made", std::env::var("OUT_DIR").unwrap()), "made").unwrap();
+}
+`;
 
 /** One laboratory that two users can reach: the compiler and the binary stand where both may run them. */
 class SharedLab implements Disposable {
@@ -69,6 +87,26 @@ class SharedLab implements Disposable {
     return events.find(({ crate_types }) => crate_types === 'lib');
   }
 
+  /** Builds a package with a build script whose runs are kept; how its run ended. */
+  buildWithScript(user: 'root' | 'other', name: string): string[] {
+    const launchers = this.lab.path('launcher');
+    const socket = hitSocketOf(this.lab.store);
+    const env = {
+      RUSTC_WRAPPER: existsSync(launchers)
+        ? join(launchers, 'kache-launcher')
+        : compileLauncher(launchers, { kache: this.#kache, socket }),
+      KACHE_CACHE_EXECUTABLES: '1',
+      KACHE_CACHE_BUILD_SCRIPTS: 'all',
+    };
+    const dir = this.lab.write(name, { ...PROJECT, 'build.rs': SCRIPT });
+    if (user === 'other') giveToOtherUser(dir);
+    const built = this.run(user, ['cargo', 'build', '--offline'], dir, env);
+    expect([built.status, /kache:|EACCES/.test(built.stderr)]).toEqual([0, false]);
+    expect(Bun.spawnSync([join(dir, 'target/debug/few')]).stdout.toString()).toBe('3\n');
+    const events = this.lab.events().filter(({ out_dir }) => out_dir?.startsWith(`${dir}/`));
+    return events.filter(isScriptRun).map(told);
+  }
+
   kache(user: 'root' | 'other', ...args: string[]) {
     return this.run(user, [this.#kache, ...args], this.lab.path(user));
   }
@@ -80,6 +118,7 @@ class SharedLab implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    endDaemons(this.#kache, [this.lab.store]);
     this.#toolchain[Symbol.dispose]();
     this.lab[Symbol.dispose]();
   }
@@ -147,4 +186,20 @@ test('a store opened to everyone: the other hits by copies, since the kernel pro
   expect(shared.doctor('other', 'permissions').state).toBe('look');
   expect(shared.doctor('other', 'owners').state).toBe('look');
   expect(shared.build('root', 'c')).toMatchObject({ result: 'local_hit' });
+}, 120_000);
+
+test('runs of build scripts are those of one user, and what the other left in the store is no error', () => {
+  using shared = SharedLab.make('kept runs of two users');
+  if (shared === undefined) return;
+  mkdirSync(shared.lab.store);
+  giveToOtherUser(shared.lab.store);
+  expect(shared.buildWithScript('other', 'a')).toEqual(['miss never-compiled']);
+  expect(shared.buildWithScript('root', 'b')).toEqual(['miss never-compiled']);
+  expect(shared.buildWithScript('root', 'c')).toEqual(['local_hit']);
+  expect(shared.buildWithScript('other', 'd')).toEqual(['local_hit']);
+  // As if root had been there first: nothing can be written, and nothing need be.
+  for (const name of ['units', 'entries', 'blobs', 'hashes'])
+    Bun.spawnSync(['chown', '-R', '0:0', join(shared.lab.store, name)]);
+  for (const event of shared.buildWithScript('other', 'e'))
+    expect(event).toMatch(/^(local_hit|miss .*|skipped (store|cache)-failed\|EACCES .*)$/);
 }, 120_000);

@@ -22,7 +22,7 @@ import { until } from './wrapper-call.ts';
 
 /**
  * Reads a file of its package, and leaves a file in a folder, a link, a program, and bytes that tell one run from another.
- * Where the file says so it waits until it says something else.
+ * Where the file says so it waits until it says something else; it writes elsewhere where it is told to.
  */
 const SCRIPT = `use std::{env, fs, io::Read, os::unix::fs::{symlink, PermissionsExt}, thread::sleep, time::Duration};
 fn main() {
@@ -42,6 +42,7 @@ fn main() {
     fs::set_permissions(format!("{out}/tool"), fs::Permissions::from_mode(0o755)).unwrap();
     symlink("below/made.txt", format!("{out}/link")).unwrap();
     sleep(Duration::from_millis(40));
+    if let Ok(elsewhere) = env::var("ELSEWHERE") { fs::write(elsewhere, "").unwrap(); }
     println!("cargo:rustc-link-search={out}/below\\ncargo:rerun-if-changed=input.txt");
     eprintln!("told on the other stream");
 }
@@ -203,6 +204,8 @@ export class ScriptLab implements Disposable {
       wrong.push(`printed ${JSON.stringify(stdout)}`);
     if (stderr !== 'told on the other stream\n') wrong.push(`complained ${JSON.stringify(stderr)}`);
     const tree = treeOf(outDir);
+    // A later run writes into these files.
+    for (const { path } of filesBelow(outDir)) if (statSync(path).nlink > 1) wrong.push(`shared: ${path}`);
     for (const [name, what] of Object.entries(EXPECTED_TREE))
       if (tree[name] !== what && !(name === 'nonce' && tree[name]?.length === what.length))
         wrong.push(`${name} is ${JSON.stringify(tree[name]?.slice(0, 100))}`);

@@ -93,7 +93,7 @@ export function startCall(lab: Lab, call: CrateCall) {
 }
 
 /** How many processes sleep in the kernel until a lock of the store is free. */
-export function lockWaiters(lab: Lab): number {
+export function lockWaiters(lab: Pick<Lab, 'store'>): number {
   const dir = join(lab.store, 'locks');
   const inodes = readdirSync(dir).flatMap(
     (name) => statSync(join(dir, name), { throwIfNoEntry: false })?.ino ?? [],

@@ -1,6 +1,6 @@
 // What `enter` opens: one call, one entry, one target folder, in full. Pure.
 import { describeDifference } from '../../cli/miss-causes.ts';
-import type { CompileEvent } from '../../core/events.ts';
+import { type CompileEvent, isScriptRun, SCRIPT_RUN } from '../../core/events.ts';
 import { formatBytes, formatMs } from '../../core/quantities.ts';
 import type { EntryInputs } from '../../store/entries.ts';
 import type { Target } from '../../store/targets.ts';
@@ -40,7 +40,7 @@ function eventLines(event: CompileEvent, detail: EventDetail | undefined, width:
     ['outcome', `${outcomeOf(event)}${reasonOf(event) === '' ? '' : `: ${reasonOf(event)}`}`],
     ['ended', moment(event.ts)],
     ['took', `${formatMs(event.elapsed_ms)}${phasesOf(event)}`],
-    ...optional('compile', event.compile_ms, (ms) => compileOf(event, ms)),
+    ...optional(isScriptRun(event) ? 'run' : 'compile', event.compile_ms, (ms) => compileOf(event, ms)),
     ...optional('saved', savedMs(event), formatMs),
     ...optional('outputs', event.size_bytes, (bytes) => outputsOf(event, bytes)),
   ];
@@ -95,8 +95,8 @@ function phasesOf({ phases = {} }: CompileEvent): string {
   return parts.length === 0 ? '' : `: ${parts.join(', ')}`;
 }
 
-const compileOf = ({ compiler_runs: runs }: CompileEvent, ms: number): string =>
-  runs === 0 ? `${formatMs(ms)} when the entry was made` : formatMs(ms);
+const compileOf = ({ compiler_runs: runs, result }: CompileEvent, ms: number): string =>
+  runs === 0 && result.endsWith('_hit') ? `${formatMs(ms)} when the entry was made` : formatMs(ms);
 
 /** Why it was compiled: the first cause, the way to it, and what else differs from the nearest earlier compile. */
 function explanationLines(
@@ -177,7 +177,10 @@ function entryLines(
     ['key', id],
     ['unit', entry.unit],
     ['types', entry.crateTypes],
-    ['made', `${moment(entry.createdMs)}, compiled in ${formatMs(entry.compileMs)}`],
+    [
+      'made',
+      `${moment(entry.createdMs)}, ${entry.crateTypes === SCRIPT_RUN ? 'run' : 'compiled'} in ${formatMs(entry.compileMs)}`,
+    ],
     ['last use', age(state.nowMs - usedMs)],
     ['hits', `${hits}, ${formatMs(saved)} saved`],
     ['eviction', `${evictionRank}. of ${state.store.stock?.rows.length ?? 0} to go`],

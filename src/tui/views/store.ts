@@ -1,4 +1,5 @@
 // The Store tab: the store against its cap, what eviction will do, and the entries. Pure.
+import { SCRIPT_RUN } from '../../core/events.ts';
 import { formatBytes, formatMs } from '../../core/quantities.ts';
 import { listHeight, widthOfScreen } from '../geometry.ts';
 import {
@@ -36,7 +37,9 @@ const columnsFor = (terminal: number): readonly EntryColumn[] => [
     title: 'crate',
     sort: 'name',
     ...(terminal >= WHOLE_KEY ? { width: 44 } : {}),
-    cell: ({ entry }) => ({ text: printable(entry.crateName) }),
+    cell: ({ entry: { crateName, crateTypes } }) => ({
+      text: `${printable(crateName)}${crateTypes === SCRIPT_RUN ? ' (run)' : ''}`,
+    }),
   },
   { title: 'version', width: 10, cell: ({ entry }) => ({ text: printable(entry.crateVersion), style: dim }) },
   {
