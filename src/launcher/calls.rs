@@ -27,7 +27,9 @@ pub enum Does {
     Starts(usize, usize),
     /// Reads or writes by the flags in this argument; `HOW`: in the structure it points to.
     Opens(usize, usize, usize),
-    /// A name is made, or stands for something else from then on.
+    /// Makes a file, or writes one that is there.
+    Writes(usize, usize),
+    /// A name is made, where there is none.
     Makes(usize, usize),
     /// A name is taken away, or a link changed that is not followed.
     Removes(usize, usize),
@@ -80,7 +82,7 @@ const CALLS: &[(i32, i32, Does)] = &[
     (2, -1, Opens(NONE, 0, 1)), // open
     (257, 56, Opens(0, 1, 2)), // openat
     (437, 437, Opens(0, 1, HOW)), // openat2
-    (85, -1, Makes(NONE, 0)), // creat
+    (85, -1, Writes(NONE, 0)), // creat
     (4, -1, Looks(NONE, 0)), // stat
     (6, -1, Looks(NONE, 0)), // lstat
     (262, 79, Looks(0, 1)), // newfstatat

@@ -190,6 +190,8 @@ enum Deed {
     /// Makes a file, or changes one that is there.
     Write,
     Make,
+    /// Makes what must not be there: where something is, that is all there is to find out.
+    MakeNew,
     Remove,
     Change,
 }
@@ -310,9 +312,13 @@ impl Tracer {
                 };
                 self.note_at(call, deed, (folder, at))?;
             }
+            Writes(folder, at) => {
+                self.making.insert(call.pid);
+                self.note_at(call, Deed::Write, (folder, at))?;
+            }
             Makes(folder, at) => {
                 self.making.insert(call.pid);
-                self.note_at(call, Deed::Make, (folder, at))?;
+                self.note_at(call, Deed::MakeNew, (folder, at))?;
             }
             Removes(folder, at) => self.note_at(call, Deed::Remove, (folder, at))?,
             Changes(folder, at, flags) => {
@@ -353,7 +359,7 @@ impl Tracer {
         if self.walked.contains(&key) {
             return;
         }
-        let follows = !matches!(deed, Deed::Make | Deed::Remove);
+        let follows = !matches!(deed, Deed::Make | Deed::MakeNew | Deed::Remove);
         let end = match (key.1.parent(), key.1.file_name()) {
             (Some(folder), Some(name)) => {
                 let folder = self.folder(folder);
@@ -368,7 +374,8 @@ impl Tracer {
             Deed::Look => "saw",
             Deed::Read if end.is_dir() => "listed",
             Deed::Read => "saw",
-            Deed::Write | Deed::Make => "wrote",
+            Deed::MakeNew if fs::symlink_metadata(&end).is_ok() => "saw",
+            Deed::Write | Deed::Make | Deed::MakeNew => "wrote",
             // What is not there is neither changed nor taken away: that is all there is to find out.
             Deed::Remove | Deed::Change if fs::symlink_metadata(&end).is_err() => "saw",
             Deed::Remove | Deed::Change => "wrote",

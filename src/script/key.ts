@@ -31,8 +31,7 @@ export const HOST_NAME = 'host-name';
 export interface RunKey {
   readonly key: CacheKey;
   readonly states: readonly (readonly [path: string, state: string])[];
-  /** By what they are: files, folders, others. */
-  readonly names: readonly (readonly [folder: string, names: readonly (readonly string[])[]])[];
+  readonly names: readonly (readonly [folder: string, kinds: readonly (readonly string[])[]])[];
 }
 
 /** The key of a run by one of its closures; or what is not as any run has seen it. */

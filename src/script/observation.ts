@@ -148,7 +148,7 @@ const isPassing = (path: string): boolean =>
   /^\/proc\/(self\/(maps|exe|cgroup|mountinfo|mounts|stat|statm|fd(\/\d+)?|task(\/\d+(\/(stat|comm))?)?|comm|limits|auxv)|cpuinfo|meminfo|stat|filesystems|mounts|sys\/vm\/(overcommit_memory|mmap_min_addr)|sys\/kernel\/(osrelease|ngroups_max|cap_last_cap))$/.test(
     path,
   ) ||
-  /^\/sys\/(fs\/cgroup(\/|$)|devices\/system\/(cpu|node)(\/|$)|kernel\/mm\/transparent_hugepage\/)/.test(
+  /^\/sys\/(fs\/cgroup(\/|$)|devices\/system\/(cpu|node)(\/|$)|kernel\/mm\/transparent_hugepage\/|fs\/selinux$)/.test(
     path,
   );
 

@@ -82,8 +82,6 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   // `<target>/<profile>/build/<package>-<hash>/build-script-build`.
   const targetDir = dirname(dirname(dirname(dirname(standIn))));
   if (!isWithin(outDir, targetDir) || targetDir === '/') return undefined;
-  // Programs resolve symbolic links: what they then look at would not be known for a place of this target folder.
-  if (realPath(outDir) !== outDir || realPath(packageDir) !== packageDir) return undefined;
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
@@ -117,9 +115,14 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
           : map.tokenize(withoutJobserver(name, value)),
       ])
       .sort(),
-    // How the places lie to each other: a run may go from one to the other.
-    ['way to OUT_DIR', wayBetween(targetDir, dirname(dirname(dirname(outDir))))],
-    ['way to the target folder', isFixed ? '' : wayBetween(packageDir, targetDir)],
+    // A run may go from one place to the other.
+    [
+      'how the places lie',
+      JSON.stringify([
+        wayBetween(targetDir, dirname(dirname(dirname(outDir)))),
+        isFixed ? '' : wayBetween(packageDir, targetDir),
+      ]),
+    ],
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
     ['this processor', processorIdentity()],
     ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],
@@ -148,7 +151,11 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
       temporary: env['TMPDIR'] ?? '/tmp',
     },
     map,
-    unshared: [...map.roots.map(({ path }) => path), ...(calledIn === undefined ? [] : [calledIn])],
+    // A script may have resolved the way to a place.
+    unshared: [
+      ...map.roots.flatMap(({ path }) => [path, realPath(path) ?? path]),
+      ...(calledIn === undefined ? [] : [calledIn]),
+    ],
     env: given,
     scriptHash,
     hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',

@@ -20,7 +20,9 @@ interface Move {
   readonly at?: readonly [string, string];
   readonly options?: (dir: string, root: string) => ScriptOptions;
   /** What is another way in the second checkout. */
-  readonly change?: (dir: string, root: string) => ScriptOptions | void;
+  readonly change?: (dir: string, root: string) => void;
+  /** Options of the second build. */
+  readonly later?: (dir: string) => ScriptOptions;
   readonly first?: string;
   readonly second?: string;
 }
@@ -41,8 +43,8 @@ function moved(name: string, move: Move): void {
       for (const dir of [a, b]) lab.write(dir, scripted(script, move.files));
       const first = scripts.right(a, move.options?.(a, root));
       if (move.first !== undefined) expect(first).toEqual([move.first]);
-      const changed = move.change?.(b, root);
-      const second = scripts.right(b, { ...move.options?.(b, root), ...changed });
+      move.change?.(b, root);
+      const second = scripts.right(b, { ...move.options?.(b, root), ...move.later?.(b) });
       if (move.second !== undefined) expect(second).toEqual([move.second]);
     },
     2 * MINUTES,
@@ -163,7 +165,7 @@ describe('what lies beside', () => {
       writeFileSync(join(dir, 'target/conf.txt'), dir.includes('/a/') ? 'one' : 'two');
       return { again: true };
     },
-    change: (dir) => ({ target: `${dir}-target`, again: true }),
+    later: (dir) => ({ target: `${dir}-target`, again: true }),
   });
   const way = `let here = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let shared = here.components().zip(out.components()).take_while(|(a, b)| a == b).count();
@@ -174,7 +176,7 @@ describe('what lies beside', () => {
     script: `${way} way.display().to_string()`,
     files,
     options: (dir) => ({ target: `${dir}-target` }),
-    change: (dir) => ({ target: join(dir, 'more/deep/target') }),
+    later: (dir) => ({ target: join(dir, 'more/deep/target') }),
   });
 });
 
@@ -189,7 +191,6 @@ describe('names of a place', () => {
     script:
       'env::set_current_dir(&out).unwrap(); let here = env::current_dir().unwrap(); println!("cargo:rustc-env=SAID={}", here.ancestors().nth(5).unwrap().display()); here.display().to_string()',
     options: linked,
-    first: 'scripted skipped holds-a-path',
   });
   moved('the real folder behind a link, resolved', {
     script: 'fs::canonicalize(&out).unwrap().display().to_string()',

@@ -25,8 +25,10 @@ interface Change {
   readonly inputs?: Files;
   readonly env?: (place: Place) => Env;
   readonly prepare?: (place: Place) => void;
-  /** What is another way when the second build begins; variables it returns are set for that build. */
-  readonly change: (place: Place) => Env | void;
+  /** What is another way when the second build begins. */
+  readonly change?: (place: Place) => void;
+  /** Variables of the second build. */
+  readonly later?: (place: Place) => Env;
 }
 
 let count = 0;
@@ -51,7 +53,8 @@ function seen(name: string, change: Change, expected = 'scripted miss'): void {
       expect(first).toEqual([expected]);
       if (expected === 'scripted miss')
         expect(scripts.right(place.dir, { env })).toEqual(['scripted local_hit']);
-      scripts.right(place.dir, { env: { ...env, ...change.change(place) } });
+      change.change?.(place);
+      scripts.right(place.dir, { env: { ...env, ...change.later?.(place) } });
     },
     2 * MINUTES,
   );
@@ -61,25 +64,25 @@ const SAME = 'x';
 describe('variables', () => {
   const reads = 'variable("READ_BY_TESTS")';
   const set = (value: string | undefined) => (): Env => ({ READ_BY_TESTS: value });
-  seen('one changes', { script: reads, env: set('a'), change: set('b') });
-  seen('one appears', { script: reads, change: set('b') });
-  seen('one disappears', { script: reads, env: set('a'), change: set(undefined) });
-  seen('one is empty', { script: reads, change: set('') });
+  seen('one changes', { script: reads, env: set('a'), later: set('b') });
+  seen('one appears', { script: reads, later: set('b') });
+  seen('one disappears', { script: reads, env: set('a'), later: set(undefined) });
+  seen('one is empty', { script: reads, later: set('') });
   seen('the terminal', {
     script: 'variable("TERM")',
     env: () => ({ TERM: 'a' }),
-    change: () => ({ TERM: 'b' }),
+    later: () => ({ TERM: 'b' }),
   });
-  seen('lines', { script: 'variable("LINES")', env: () => ({ LINES: '7' }), change: () => ({ LINES: '8' }) });
+  seen('lines', { script: 'variable("LINES")', env: () => ({ LINES: '7' }), later: () => ({ LINES: '8' }) });
   seen('make flags', {
     script: 'variable("MAKEFLAGS")',
     env: () => ({ MAKEFLAGS: 's' }),
-    change: () => ({ MAKEFLAGS: 'ks' }),
+    later: () => ({ MAKEFLAGS: 'ks' }),
   });
   seen('one that sh cannot hold', {
     script: 'variable("CC_x86_64-unknown-linux-gnu")',
     env: () => ({ 'CC_x86_64-unknown-linux-gnu': 'a' }),
-    change: () => ({ 'CC_x86_64-unknown-linux-gnu': 'b' }),
+    later: () => ({ 'CC_x86_64-unknown-linux-gnu': 'b' }),
   });
   seen('the order of PATH', {
     script: 'said("told", &[])',
@@ -88,7 +91,7 @@ describe('variables', () => {
       for (const name of ['a', 'b']) chmodSync(join(inputs, name, 'told'), 0o755);
     },
     env: ({ inputs }) => ({ PATH: `${inputs}/a:${inputs}/b:${process.env['PATH']}` }),
-    change: ({ inputs }) => ({ PATH: `${inputs}/b:${inputs}/a:${process.env['PATH']}` }),
+    later: ({ inputs }) => ({ PATH: `${inputs}/b:${inputs}/a:${process.env['PATH']}` }),
   });
 });
 

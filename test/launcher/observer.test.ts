@@ -23,6 +23,8 @@ const ONLY_X86: readonly Case[] = [
   ['link', 'ok(syscall(SYS_link, "file", "new"))', ['wrote f file', 'wrote - new']],
   ['symlink', 'ok(syscall(SYS_symlink, "file", "new"))', ['wrote - new']],
   ['mkdir', 'ok(syscall(SYS_mkdir, "new", 0755))', ['wrote - new']],
+  ['mkdir of what is there', 'mkdir("dir", 0755)', ['saw d dir']],
+  ['creat of what is there', 'ok(syscall(SYS_creat, "file", 0644))', ['wrote f file']],
   ['mknod', 'ok(syscall(SYS_mknod, "new", S_IFIFO | 0600, 0))', ['wrote - new']],
   ['rmdir', 'ok(syscall(SYS_rmdir, "empty"))', ['wrote d empty']],
   ['unlink', 'ok(syscall(SYS_unlink, "file"))', ['wrote f file']],
