@@ -82,6 +82,8 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   // `<target>/<profile>/build/<package>-<hash>/build-script-build`.
   const targetDir = dirname(dirname(dirname(dirname(standIn))));
   if (!isWithin(outDir, targetDir) || targetDir === '/') return undefined;
+  // A way that leads up from a place behind a link leads somewhere else than its name says.
+  if (realPath(outDir) !== outDir || realPath(packageDir) !== packageDir) return undefined;
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
@@ -151,11 +153,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
       temporary: env['TMPDIR'] ?? '/tmp',
     },
     map,
-    // A script may have resolved the way to a place.
-    unshared: [
-      ...map.roots.flatMap(({ path }) => [path, realPath(path) ?? path]),
-      ...(calledIn === undefined ? [] : [calledIn]),
-    ],
+    unshared: [...map.roots.map(({ path }) => path), ...(calledIn === undefined ? [] : [calledIn])],
     env: given,
     scriptHash,
     hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
