@@ -123,11 +123,13 @@ export function storeTree(
 export function readList(store: Store, outputs: readonly StoredOutput[]): TreeList | undefined {
   const [first, ...files] = outputs;
   const text = first?.kind === 'out-dir' ? readText(store.layout.blob(first.blob)) : undefined;
-  const list = parseJson(text ?? '') as Partial<TreeList> | undefined;
-  const { folders = [], links = [], files: names = [] } = list ?? {};
-  const all = [...folders, ...names, ...links.map(([name]) => name)];
-  if (list === undefined || names.length !== files.length || !all.every(isBelow)) return undefined;
-  return { folders, links, files: names };
+  const list = parseJson(text ?? '') as Partial<TreeList> | undefined | null;
+  if (typeof list !== 'object' || list === null) return undefined;
+  const { folders, links, files: names } = list;
+  if (!Array.isArray(folders) || !Array.isArray(names) || !Array.isArray(links)) return undefined;
+  const isWhole =
+    [...folders, ...names].every(isBelow) && links.every(isLink) && names.length === files.length;
+  return isWhole ? { folders, links, files: names } : undefined;
 }
 
 /** Whether a name leads below the folder it is put into, and nowhere else: a pack may say anything. */
@@ -135,6 +137,9 @@ const isBelow = (name: unknown): boolean =>
   typeof name === 'string' &&
   !name.includes('\0') &&
   name.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+
+const isLink = (link: unknown): boolean =>
+  Array.isArray(link) && link.length === 2 && isBelow(link[0]) && typeof link[1] === 'string';
 
 /** Makes the tree of an entry below an empty OUT_DIR. When the entry is not whole, nothing is made: returns what it lacks. */
 export function restoreTree(
