@@ -308,7 +308,7 @@ describe('signals', () => {
       `${HEAD}
       int main(void) {
         int status; pid_t child = fork();
-        if (child == 0) { raise(SIGSTOP); access("look-0", R_OK); raise(SIGTSTP); access("look-1", R_OK); _exit(7); }
+        if (child == 0) { raise(SIGSTOP); access("look-0", R_OK); raise(SIGSTOP); access("look-1", R_OK); _exit(7); }
         for (int at = 0; at < 2; at++) {
           if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status)) return 1;
           kill(child, SIGCONT);
