@@ -70,7 +70,7 @@ const standInOf = ({ store }: Call): string => store.layout.standIn(sha256(sourc
 export const lacksStandIn = (call: Call): boolean =>
   isKeptScript(call) && stat(standInOf(call)) === undefined;
 
-/** Has the compiler of this call make the stand-in, once for each store; an empty one where it cannot. */
+/** Has the compiler of this call make the stand-in, once for each store. Where it cannot the script stays in its place. */
 export function makeStandIn(call: Call): void {
   const { store, invocation } = call;
   const made = store.temporaryPath();
@@ -92,8 +92,7 @@ export function makeStandIn(call: Call): void {
       ...['-o', made, `${made}.rs`],
     ]);
     removeFile(`${made}.rs`);
-    if (done === undefined) store.replaceFile(standInOf(call), new Uint8Array());
-    else store.moveIntoPlace(made, standInOf(call));
+    if (done !== undefined) store.moveIntoPlace(made, standInOf(call));
   });
 }
 

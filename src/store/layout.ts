@@ -37,7 +37,7 @@ export class StoreLayout {
   memo(kind: MemoKind, name: string): string {
     return `${this.root}/hashes/${kind}/${sha256(name).slice(0, 32)}`;
   }
-  /** What lies in the place of build scripts, by the hash of its source; empty where no compiler can make it. */
+  /** What lies in the place of build scripts, by the hash of its source. */
   standIn(name: string): string {
     return `${this.root}/stand-ins/${name}`;
   }
