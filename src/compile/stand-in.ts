@@ -5,9 +5,9 @@ import type { BlobId } from '../core/ids.ts';
 import { findInList } from '../core/lists.ts';
 import { placeCopy } from '../store/blobs.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
-import type { Store } from '../store/store.ts';
+import { type Store, withParent } from '../store/store.ts';
 import { asideOf, makeAside } from '../sys/aside.ts';
-import { bestEffort, link, removeFile, rename, stat, utf8 } from '../sys/files.ts';
+import { bestEffort, createFile, link, removeFile, rename, stat, utf8 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
 import { basename, dirname } from '../sys/paths.ts';
@@ -73,7 +73,7 @@ export const lacksStandIn = (call: Call): boolean =>
 /** Has the compiler of this call make the stand-in, once for each store. Where it cannot the script stays in its place. */
 export function makeStandIn(call: Call): void {
   const { store, invocation } = call;
-  const made = store.temporaryPath();
+  const [text, made] = [store.temporaryPath(), store.temporaryPath()];
   const rustc = invocation.compiler[invocation.compiler.length - 1] ?? '';
   const linker = invocation.parsed.codegen.get('linker');
   const flags = [
@@ -84,14 +84,14 @@ export function makeStandIn(call: Call): void {
     '--crate-name=kache_stand_in',
   ];
   bestEffort(() => {
-    store.replaceFile(`${made}.rs`, utf8(source));
+    withParent(text, () => createFile(text, utf8(source), 0o600));
     const done = call.ask([
       rustc,
       ...flags,
       ...(linker === undefined ? [] : [`-Clinker=${linker}`]),
-      ...['-o', made, `${made}.rs`],
+      ...['-o', made, text],
     ]);
-    removeFile(`${made}.rs`);
+    removeFile(text);
     if (done !== undefined) store.moveIntoPlace(made, standInOf(call));
   });
 }
