@@ -41,8 +41,11 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
     127
 }
 
-/// Whether a program is called kache, or kache-something.
+/// Whether a program is called kache, or kache-something. A bare name would be one in the package's folder.
 unsafe fn is_kache(path: *const c_char) -> bool {
+    if *path != b'/' as c_char {
+        return false;
+    }
     let mut name = path;
     let mut at = path;
     while *at != 0 {

@@ -145,7 +145,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
       toolchain,
       named: [
         ...namedBy(given, moving),
-        ...toolsOf(env),
+        ...toolsOf(env).filter((folder) => !moving.some((place) => isWithin(place, folder))),
         toolchain.sysroot,
         ...(isFixed ? [packageDir, cwd] : []),
       ],
@@ -197,7 +197,7 @@ function namedBy(given: Readonly<Record<string, string>>, moving: readonly strin
     .filter(isApart);
 }
 
-/** Folders of the user's tools and settings, wherever the checkout is. */
+/** Folders of the user's tools and settings, wherever the checkout is; one that it lies in is found from it, too. */
 const toolsOf = (env: Environment): string[] =>
   [
     cargoHome({ env }),

@@ -64,6 +64,13 @@ describe('a place of its own', () => {
     first: KEPT_RUN,
     second: HIT,
   });
+  moved('checkouts among the settings of a user, and a file found by walking up', {
+    script: 'text(out.ancestors().nth(5).unwrap().join("note.txt"))',
+    files: { 'note.txt': 'one\n' },
+    at: ['home/.local/share/a/here', 'home/.local/share/b/here'],
+    options: (_dir, root) => ({ env: { HOME: `${root}/home` } }),
+    change: edit('note.txt'),
+  });
   moved('a target folder outside of the workspace', {
     script: 'text("data.txt")',
     files: { 'scripted/data.txt': 'one' },
