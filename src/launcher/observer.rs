@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{parent_id, CommandExt};
 use std::path::{Path, PathBuf};
 use std::process::{exit, Command};
@@ -261,7 +262,13 @@ impl Tracer {
 
     fn started(&mut self, pid: c_int) {
         match fs::read_link(format!("/proc/{pid}/exe")) {
-            Ok(program) => self.note(Deed::Look, program),
+            Ok(program) => {
+                // Under watch it does not get them: what it did is not what it would have done.
+                if fs::metadata(&program).is_ok_and(|info| info.mode() & 0o6000 != 0) {
+                    self.say("lost", b"a program with rights of its own");
+                }
+                self.note(Deed::Look, program)
+            }
             Err(_) if call_of(pid).is_err_and(|error| error.raw_os_error() == Some(GONE)) => {}
             Err(_) => self.say("lost", b"a program that cannot be told"),
         }

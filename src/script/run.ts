@@ -22,7 +22,7 @@ import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
 import { HOST_NAME, keyOf, type RunKey, stateOf } from './key.ts';
-import { FOUND, type Inputs, inputsOf } from './observation.ts';
+import { FOUND, type Inputs, inputsOf, wasHindered } from './observation.ts';
 import { emptyTree, holdsPlace, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
 import { holds, whyWithheld } from './share.ts';
@@ -164,6 +164,12 @@ async function observed(run: Run, reason: string): Promise<ExitStatus | undefine
     note(run, { result: 'error', ...body });
     // Whoever ended it so did not mean the watching. Else it was perhaps only for that: the script has another go.
     return /^SIG(INT|TERM|HUP)$/.test(how) ? status : undefined;
+  }
+  if (wasHindered(written)) {
+    const why = 'not-followed|a program with rights of its own';
+    noteNotWorth(run.store, run.scriptHash as BlobId, why);
+    note(run, { result: 'skipped', reason: why, compile_ms: Math.round(tookMs) });
+    return undefined;
   }
   const watched = {
     log: written,

@@ -40,6 +40,11 @@ describe('not kept', () => {
   const skipped = (name: string, script: string, reason: string): void =>
     twice(name, `${script}; String::new()`, [`scripted skipped ${reason}`]);
   skipped('what asks a server', 'std::net::TcpStream::connect("127.0.0.1:9")', 'not-followed');
+  skipped(
+    'what starts a program with rights of its own',
+    'fs::copy("/bin/true", out.join("as")).unwrap(); Command::new("chmod").arg("4755").arg(out.join("as")).status().unwrap(); Command::new(out.join("as")).status().unwrap(); fs::remove_file(out.join("as")).unwrap()',
+    'not-followed',
+  );
   skipped('what listens', 'std::net::TcpListener::bind("127.0.0.1:0").unwrap()', 'not-followed');
   skipped(
     'what writes beside its OUT_DIR',
