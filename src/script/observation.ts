@@ -100,8 +100,8 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
 
 /** Whether a run may have gone another way because it was watched: it started what sudo and the like are. */
 export const wasHindered = (log: Uint8Array): boolean =>
-  recordsOf(log)?.some(([kind, what]) => kind === 'lost' && what === 'a program with rights of its own') !==
-  false;
+  recordsOf(log)?.some(([kind, what]) => kind === 'lost' && what === 'a program with rights of its own') ===
+  true;
 
 function recordsOf(log: Uint8Array): Record[] | undefined {
   const text = new TextDecoder().decode(log);
