@@ -16,9 +16,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   daemon: ['core', 'sys', 'store', 'remote'],
   script: ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   launcher: [],
-  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui', 'launcher', 'script', 'wrapper.ts'],
+  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui', 'launcher', 'script', 'answer.ts'],
   tui: ['core', 'sys', 'store', 'cli'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
+  'answer.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   'main.ts': ['wrapper.ts', 'sys', 'cli', 'script', 'compile'],
 };
 
@@ -43,6 +44,8 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'main.ts compile': (file) => file === 'compile/stand-in.ts',
   'wrapper.ts store': (file) => !isCold(file),
   'wrapper.ts daemon': (file) => !isCold(file),
+  'answer.ts store': (file) => !isCold(file),
+  'answer.ts daemon': (file) => file === 'daemon/protocol.ts',
   'remote store': (file) => ['store/layout.ts', 'store/entries.ts', 'store/closures.ts'].includes(file),
   // The figures that the command line and the monitor share.
   'tui cli': (file) => /^cli\/(summary|explain|miss-causes|script-runs|network|background)\.ts$/.test(file),
@@ -61,7 +64,9 @@ const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)))
   .sort();
 /** The sources that are another language's: texts of the program. */
-const LAUNCHER = ['calls', 'escapes', 'launcher', 'observer', 'paths'].map((name) => `launcher/${name}.rs`);
+const LAUNCHER = ['calls', 'compile', 'escapes', 'launcher', 'observer', 'paths'].map(
+  (name) => `launcher/${name}.rs`,
+);
 const STAND_IN = 'compile/stand-in.rs';
 const textOf = (file: string): string => readFileSync(join(SRC, file), 'utf8');
 
@@ -172,7 +177,8 @@ test('the monitor and what it is drawn with are loaded by a dynamic import only'
 test('the pipeline and the launcher are known to one file of the command line each', () => {
   const from = (target: string): string[] =>
     files.filter((file) => layerOf(file) === 'cli' && ownImports(file).some((one) => one.target === target));
-  expect(from('wrapper.ts')).toEqual(['cli/daemon.ts']);
+  expect(from('answer.ts')).toEqual(['cli/daemon.ts']);
+  expect(from('wrapper.ts')).toEqual([]);
   for (const source of LAUNCHER) expect(from(source)).toEqual(['cli/launcher.ts']);
 });
 

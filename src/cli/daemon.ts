@@ -1,6 +1,7 @@
 // `kache daemon …`: running, starting, stopping and looking at the background process.
 
 import { existsSync, readFileSync } from 'node:fs';
+import { answer } from '../answer.ts';
 import { remoteOf } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
 import { DaemonClient } from '../daemon/client.ts';
@@ -20,7 +21,6 @@ import type { Store } from '../store/store.ts';
 import { tryLock } from '../sys/lock.ts';
 import { startDetached } from '../sys/process.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
-import { answer } from '../wrapper.ts';
 import { sessionState } from './background.ts';
 import { nativePath, version } from './binary.ts';
 import { openHere, settingsHere } from './open.ts';
@@ -44,10 +44,10 @@ export async function daemonRun(options: { background?: boolean }): Promise<numb
     idleMs: options.background === true || settings.daemonIdleSecs > 0 ? idleMs : undefined,
     version: version(),
     config: remote === undefined ? undefined : remoteConfig(settings, remote, process.env),
-    hits: {
+    launchers: {
       socket: hitSocketPath(store.layout.root, settings),
       answer: (call) =>
-        isRunCall(call) ? answerRun(call, process.execPath) : answer({ ...call, self: process.execPath }),
+        isRunCall(call) ? answerRun(call, process.execPath) : answer(call, process.execPath),
     },
   };
   let ended = await runDaemon(daemon);

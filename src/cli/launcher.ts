@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../core/config.ts';
 import { hitSocketPath } from '../daemon/protocol.ts';
 import calls from '../launcher/calls.rs' with { type: 'text' };
+import compile from '../launcher/compile.rs' with { type: 'text' };
 import escapes from '../launcher/escapes.rs' with { type: 'text' };
 import launcher from '../launcher/launcher.rs' with { type: 'text' };
 import observer from '../launcher/observer.rs' with { type: 'text' };
@@ -19,7 +20,7 @@ import { cargoHome } from './cargo-config.ts';
 import { print } from './terminal.ts';
 
 /** Its modules by their names. */
-const SOURCES = { launcher, observer, calls, escapes, paths };
+const SOURCES = { launcher, compile, observer, calls, escapes, paths };
 
 /** What a launcher is made of. */
 export interface Launcher {
@@ -72,8 +73,8 @@ export function buildLauncher(launcher: Launcher): string | undefined {
     const made = join(dir, LAUNCHER_NAME);
     for (const [name, text] of Object.entries(SOURCES)) writeFileSync(join(dir, `${name}.rs`), text);
     // Without shared libraries it starts a quarter of a millisecond sooner; not everybody has libc to link that way.
-    const why = compile(rustc, made, launcher, ['-Ctarget-feature=+crt-static']);
-    const whyShared = why === undefined ? undefined : compile(rustc, made, launcher, []);
+    const why = runRustc(rustc, made, launcher, ['-Ctarget-feature=+crt-static']);
+    const whyShared = why === undefined ? undefined : runRustc(rustc, made, launcher, []);
     if (whyShared !== undefined) return `rustc cannot compile it: ${whyShared}`;
     if (launcherAt(made)?.build !== launcher.build) return 'what rustc made of it does not run here';
     renameSync(made, launcher.path);
@@ -84,7 +85,7 @@ export function buildLauncher(launcher: Launcher): string | undefined {
 }
 
 /** Runs rustc; returns the first line of what it says when it fails. */
-function compile(
+function runRustc(
   rustc: string,
   made: string,
   { kache, socket, build }: Launcher,

@@ -22,6 +22,8 @@ export interface Call {
   readonly map: PathMap;
   readonly startedMs: number;
   readonly caller: Caller;
+  /** This program, for what it starts beside the call. */
+  readonly self: string;
   /** Runs a short program and returns what it printed; undefined when it fails, or when none may be run here. */
   readonly ask: (argv: readonly string[]) => string | undefined;
   readonly phases: Phases;

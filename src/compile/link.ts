@@ -62,7 +62,7 @@ export function linkStep(call: Call): LinkStep | CannotFollow | undefined {
     request,
     linker,
     system: new SourceHashes(store, `system files of ${memo}`),
-    dependencyFile: asideOf(`${invocation.outDir}/link.d`),
+    dependencyFile: asideOf(`${invocation.outDir}/link.d`, call.caller.pid),
   };
 }
 

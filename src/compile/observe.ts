@@ -13,23 +13,36 @@ export type Observation = Opened | 'unknown';
 /** More files than this in a package are not taken as inputs one and all. */
 const MAX_FALLBACK_FILES = 5000;
 
-/** Starts watching where macros may read; the returned function ends it and tells what was opened. */
-export function observe(call: Call, macros: readonly string[]): () => Observation {
+/** A watch on where macros may read. */
+export interface MacroWatch extends Disposable {
+  /** Ends it, if it has not ended yet, and tells what was opened. */
+  end(): Observation;
+}
+
+/** Starts watching where the macros of a call may read. */
+export function observe(call: Call, macros: readonly string[]): MacroWatch {
   const roots = macros.length === 0 ? [] : watchedRoots(call);
-  if (roots.length === 0) return () => ({ files: [], folders: [] });
+  if (roots.length === 0) return blind(() => ({ files: [], folders: [] }));
   const trees = treesBelow(call, roots);
   const watch = trees === undefined ? undefined : OpenWatch.start(trees.flatMap(({ folders }) => folders));
-  if (trees === undefined || watch === undefined) return () => everything(call);
+  if (trees === undefined || watch === undefined) return blind(() => everything(call));
   let seen: Observation | undefined;
-  return () => {
-    if (seen === undefined) {
-      const opened = watch.collect();
-      watch[Symbol.dispose]();
-      seen = opened === undefined ? everything(call) : relevant(call, alsoByLinks(opened, trees));
-    }
-    return seen;
+  return {
+    end: () => {
+      if (seen === undefined) {
+        const opened = watch.collect();
+        watch[Symbol.dispose]();
+        seen = opened === undefined ? everything(call) : relevant(call, alsoByLinks(opened, trees));
+      }
+      return seen;
+    },
+    [Symbol.dispose]: () => {
+      if (seen === undefined) watch[Symbol.dispose]();
+    },
   };
 }
+
+const blind = (end: () => Observation): MacroWatch => ({ end, [Symbol.dispose]: () => {} });
 
 /** The workspace of a package that may change, and what its build script has written, whoever's package it is. */
 function watchedRoots(call: Call): string[] {

@@ -3,7 +3,7 @@
 import type { RemoteSettings } from '../core/config.ts';
 import { DaemonClient } from '../daemon/client.ts';
 import {
-  type Answer,
+  type Availability,
   type BuildInfo,
   configHash,
   PAUSE_MS,
@@ -41,7 +41,7 @@ export async function lookUpRemotely(
   using daemon = await reach(call, { config, self, deadlineMs });
   if (daemon === undefined) return first;
   const left = (): number => Math.max(0, deadlineMs - Date.now());
-  const ask = async (request: string): Promise<Answer> => {
+  const ask = async (request: string): Promise<Availability> => {
     const answer = await daemon.ask(request, deadlineMs);
     // A daemon answers within its time, also when the remote does not: this one hangs or has gone.
     if (answer === undefined) pause(call);

@@ -3,7 +3,7 @@ import type { CacheKey, Digest } from '../core/ids.ts';
 import { sourcePath } from '../rustc/invocation.ts';
 import { lockStore } from '../store/store.ts';
 import { sha256 } from '../sys/hash.ts';
-import type { FileLock } from '../sys/lock.ts';
+import { type FileLock, tryLock } from '../sys/lock.ts';
 import type { Call } from './call.ts';
 import type { KeyBase } from './key.ts';
 
@@ -12,9 +12,15 @@ import type { KeyBase } from './key.ts';
  * yet, on the unit with the content of its root file and its externs. Undefined where locks cannot be had: then two
  * processes may compile the same, and both are right.
  */
-export function reserve(call: Call, base: KeyBase, predicted: CacheKey | undefined): FileLock | undefined {
-  return lockStore(call.store, predicted ?? firstCompile(call, base));
-}
+export const reserve = (call: Call, base: KeyBase, predicted: CacheKey | undefined): FileLock | undefined =>
+  lockStore(call.store, predicted ?? firstCompile(call, base));
+
+/** Takes the build lock if nobody has it. */
+export const reserveNow = (
+  call: Call,
+  base: KeyBase,
+  predicted: CacheKey | undefined,
+): FileLock | undefined => lockStore(call.store, predicted ?? firstCompile(call, base), tryLock);
 
 const firstCompile = (call: Call, base: KeyBase): Digest =>
   sha256(

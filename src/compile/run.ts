@@ -1,13 +1,14 @@
 // The real compiler, started once, with its output streamed as it comes.
 
+import type { Environment } from '../core/config.ts';
 import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
 import { withoutIncremental } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
 import { sweepAsides } from '../sys/aside.ts';
 import { type FileTime, fileTimeNow, waitPastWritten } from '../sys/clock.ts';
-import { bestEffort, isOsError, lstat, removeFile, writeAll } from '../sys/files.ts';
+import { bestEffort, isOsError, lstat, removeFile } from '../sys/files.ts';
 import type { OsError } from '../sys/libc.ts';
-import { type ExitStatus, jobserverDescriptors, runChild } from '../sys/process.ts';
+import { type ExitStatus, jobserverDescriptors, runChild, succeeded } from '../sys/process.ts';
 import { type Call, toMicroseconds } from './call.ts';
 import { placesBehind } from './externs.ts';
 
@@ -42,49 +43,76 @@ export function protectStore(invocation: Invocation): void {
   }
 }
 
-export interface CompileOptions {
+export interface CompilerRunOptions {
+  /** Hands on what the compiler printed; an error tells that nobody takes it any more. */
+  readonly print: (fd: 1 | 2, bytes: Uint8Array) => void;
   /** Runs before an output is announced. */
   readonly onArtifact?: (emit: string, file: string) => void;
   /** Further arguments, last. */
   readonly more?: readonly string[];
 }
 
-/** Compiles with the roots remapped and without incremental compilation. */
-export async function compile(
-  call: RelayedCall,
-  { onArtifact = () => {}, more = [] }: CompileOptions = {},
-): Promise<Compiled> {
-  const { invocation, map } = call;
-  protectStore(invocation);
-  sweepAsides(invocation.outDir);
-  const argv = [
-    ...invocation.compiler,
-    ...map.remapArguments(),
-    ...withoutIncremental(invocation.args),
-    ...more,
-  ];
-  // A build script may have written into OUT_DIR in this very tick: a tick or two later its files are told from changed ones.
-  if (invocation.env['OUT_DIR'] !== undefined) waitPastWritten();
-  const startedAt = fileTimeNow();
-  const from = performance.now();
-  let metadataMs: number | undefined;
-  const announced = (emit: string, file: string): void => {
-    if (emit === 'metadata') metadataMs = toMicroseconds(performance.now() - from);
-    onArtifact(emit, file);
-  };
-  const [stdout, stderr] = [new Relay(1, call, announced), new Relay(2, call, announced)];
-  const ended = await runChild(argv, {
-    descriptors: jobserverDescriptors(invocation.env['CARGO_MAKEFLAGS']),
-    onStdout: (chunk) => stdout.receive(chunk),
-    onStderr: (chunk) => stderr.receive(chunk),
-  });
-  const compileMs = toMicroseconds(performance.now() - from);
-  const captured = { stdout: stdout.end(), stderr: stderr.end() };
-  const lost = stdout.lost ?? stderr.lost;
-  const succeeded = ended.kind === 'exited' && ended.code === 0;
-  const status = lost !== undefined && succeeded ? cannotPrint(lost) : ended;
-  return { status, ...captured, startedAt, compileMs, metadataMs };
+/**
+ * One run of the compiler, with the roots remapped and without incremental compilation. Whoever starts it, this process
+ * or another, does so right after the constructor, brings here what it prints, and then how it ended.
+ */
+export class CompilerRun {
+  /** The program first. */
+  readonly argv: readonly string[];
+  readonly #startedAt: FileTime;
+  readonly #from: number;
+  readonly #stdout: Relay;
+  readonly #stderr: Relay;
+  #metadataMs: number | undefined;
+
+  constructor(call: RelayedCall, { print, onArtifact = () => {}, more = [] }: CompilerRunOptions) {
+    const { invocation, map } = call;
+    protectStore(invocation);
+    sweepAsides(invocation.outDir);
+    this.argv = [
+      ...invocation.compiler,
+      ...map.remapArguments(),
+      ...withoutIncremental(invocation.args),
+      ...more,
+    ];
+    const announced = (emit: string, file: string): void => {
+      if (emit === 'metadata') this.#metadataMs = this.#elapsedMs();
+      onArtifact(emit, file);
+    };
+    this.#stdout = new Relay(call, (bytes) => print(1, bytes), announced);
+    this.#stderr = new Relay(call, (bytes) => print(2, bytes), announced);
+    // A build script may have written into OUT_DIR in this very tick: a tick or two later its files are told from changed ones.
+    if (invocation.env['OUT_DIR'] !== undefined) waitPastWritten();
+    this.#startedAt = fileTimeNow();
+    this.#from = performance.now();
+  }
+
+  /** Takes what the compiler has written to a descriptor, whole lines or not. */
+  receive(fd: 1 | 2, chunk: Uint8Array): void {
+    (fd === 1 ? this.#stdout : this.#stderr).receive(chunk);
+  }
+
+  /** The compiler has ended, and everything it printed was received. */
+  end(ended: ExitStatus): Compiled {
+    const compileMs = this.#elapsedMs();
+    const captured = { stdout: this.#stdout.end(), stderr: this.#stderr.end() };
+    const lost = this.#stdout.lost ?? this.#stderr.lost;
+    const status = lost !== undefined && succeeded(ended) ? cannotPrint(lost) : ended;
+    return { status, ...captured, startedAt: this.#startedAt, compileMs, metadataMs: this.#metadataMs };
+  }
+
+  #elapsedMs(): number {
+    return toMicroseconds(performance.now() - this.#from);
+  }
 }
+
+/** Starts the compiler as a child of this process; resolves when it has ended. */
+export const runHere = (run: CompilerRun, env: Environment): Promise<ExitStatus> =>
+  runChild(run.argv, {
+    descriptors: jobserverDescriptors(env['CARGO_MAKEFLAGS']),
+    onStdout: (chunk) => run.receive(1, chunk),
+    onStderr: (chunk) => run.receive(2, chunk),
+  });
 
 type RelayedCall = Pick<Call, 'invocation' | 'map' | 'store'>;
 
@@ -94,8 +122,8 @@ export const cannotPrint = (error: OsError): ExitStatus =>
 
 /** Hands lines on as they come, with real paths, and keeps them as templates. No file system stops it: the compiler goes on. */
 class Relay {
-  readonly #fd: 1 | 2;
   readonly #call: RelayedCall;
+  readonly #print: (bytes: Uint8Array) => void;
   readonly #onArtifact: (emit: string, file: string) => void;
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   #rest: Uint8Array = new Uint8Array();
@@ -103,9 +131,13 @@ class Relay {
   #captured = 0;
   #lost: OsError | undefined;
 
-  constructor(fd: 1 | 2, call: RelayedCall, onArtifact: (emit: string, file: string) => void) {
-    this.#fd = fd;
+  constructor(
+    call: RelayedCall,
+    print: (bytes: Uint8Array) => void,
+    onArtifact: (emit: string, file: string) => void,
+  ) {
     this.#call = call;
+    this.#print = print;
     this.#onArtifact = onArtifact;
   }
 
@@ -166,7 +198,7 @@ class Relay {
   #write(bytes: Uint8Array): void {
     if (this.#lost !== undefined) return;
     try {
-      writeAll(this.#fd, bytes);
+      this.#print(bytes);
     } catch (error) {
       if (!isOsError(error)) throw error;
       this.#lost = error;

@@ -6,7 +6,15 @@ import { type Entry, removeEntry, type StoredOutput, writeEntry } from '../store
 import { isEvictionBehind } from '../store/eviction-trigger.ts';
 import { type OutputState, signatureNow } from '../store/hashes.ts';
 import { touchedSince, wasPutBack } from '../sys/clock.ts';
-import { bestEffort, isOsError, readFile, stat } from '../sys/files.ts';
+import {
+  bestEffort,
+  type FileStat,
+  holdsTheSame,
+  isOsError,
+  readFile,
+  signatureOf,
+  stat,
+} from '../sys/files.ts';
 import { checksum, hashFile, sha256 } from '../sys/hash.ts';
 import { basename } from '../sys/paths.ts';
 import type { Call } from './call.ts';
@@ -35,8 +43,17 @@ export interface Finished {
   readonly compiled: Compiled;
   readonly observation: Observation;
   /** Outputs hashed while the compiler went on: their record, by path. */
-  readonly hashed?: RecordedOutputs;
+  readonly hashed?: RecordedOutputs | undefined;
+  /** Where another process has started the compiler: how it saw its files when it had ended. */
+  readonly left?: Left | undefined;
 }
+
+/** Signatures of files, by path; undefined for one that was not there. */
+export type Left = ReadonlyMap<string, string | undefined>;
+
+/** By the time one comes to it, a file may be another compile's. */
+const isAsLeft = (left: Left): boolean =>
+  [...left].every(([path, signature]) => signatureNow(path) === signature);
 
 /** Signature and identity of output files, by path. */
 export type RecordedOutputs = ReadonlyMap<string, readonly [signature: string, identity: string]>;
@@ -66,7 +83,11 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     };
     const { closure, outputs } = keyed;
     const inputs = keyed.key.inputs();
-    const names = rememberRead(call, base, Object.values(published.identities));
+    const names = rememberRead(
+      call,
+      base,
+      Object.values(published.identities).map(({ identity }) => identity),
+    );
     const withheld = whyWithheld(call, base, { entry, closure, inputs, outputs, names });
     if (!writeEntry(call.store, entry, { ...inputs, closure, withheld: withheld ?? null }))
       return skip(call, base, 'entry-of-another-version');
@@ -128,6 +149,7 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
     if (info === undefined || bytes === undefined) return { skip: `output-missing ${kind}` };
     outputs.push({ kind, path, info, bytes });
   }
+  if (finished.left !== undefined && !isAsLeft(finished.left)) return { skip: 'outputs-changed' };
   const closure = closureOf(call, base, { depInfo, outputs, observation: finished.observation });
   if ('skip' in closure) return closure;
   base.sources.lookAgain();
@@ -171,21 +193,21 @@ export function rememberInputs(base: KeyBase): void {
 
 interface Published {
   readonly outputs: readonly StoredOutput[];
-  readonly identities: Readonly<Record<string, string>>;
+  readonly identities: Identities;
   /** Bytes the store did not have. */
   readonly newBytes: number;
 }
 
 function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | undefined): Published {
   let newBytes = 0;
-  const identities: Record<string, string> = {};
+  const identities: Record<string, Identity> = {};
   const stored = outputs.map(({ kind, path, info, bytes }) => {
     const known = hashed?.get(path);
     const blob = (
       known !== undefined && known[0] === signatureNow(path) ? known[1] : sha256(bytes)
     ) as BlobId;
     const mode = (info.mode & 0o111) === 0 ? 0o644 : 0o755;
-    const { existed } = publishBlob(call.store, blob, path, {
+    const { existed, info: published } = publishBlob(call.store, blob, path, {
       shared: kind === 'link',
       mode,
       linkMode: call.settings.linkMode,
@@ -193,7 +215,7 @@ function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | 
       checksum: () => checksum(bytes),
     });
     if (!existed) newBytes += bytes.length;
-    identities[path] = standsFor(kind, blob, key.identity);
+    identities[path] = { identity: standsFor(kind, blob, key.identity), info: published };
     return { kind, blob, sizeBytes: bytes.length, mode };
   });
   return { outputs: stored, identities, newBytes };
@@ -207,6 +229,13 @@ const rememberContents = (call: Call, base: KeyBase): RecordedOutputs =>
     call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`),
   );
 
+/** What a file is, and the state it was in when that was found out. */
+interface Identity {
+  readonly identity: string;
+  readonly info: FileStat;
+}
+type Identities = Readonly<Record<string, Identity>>;
+
 /** Records what output files are: `identity`, or their content. Their signatures are taken now. */
 export function rememberIdentities(
   call: Call,
@@ -214,21 +243,23 @@ export function rememberIdentities(
   paths: readonly string[],
   identity?: string,
 ): RecordedOutputs {
-  const known: Record<string, string> = {};
+  const known: Record<string, Identity> = {};
   for (const path of paths) {
+    const info = stat(path);
     const found = identity ?? hashFile(path);
-    if (found !== undefined) known[path] = found;
+    if (info !== undefined && found !== undefined) known[path] = { identity: found, info };
   }
   return record(call, base, known);
 }
 
-/** Records identities by path, as of now. */
-function record(call: Call, base: KeyBase, identities: Readonly<Record<string, string>>): RecordedOutputs {
+/** Records identities by path, of those files that are still in their state; only links may have come or gone. */
+function record(call: Call, base: KeyBase, identities: Identities): RecordedOutputs {
   const recorded = new Map<string, readonly [string, string]>();
   const files: Record<string, OutputState> = {};
-  for (const [path, identity] of Object.entries(identities)) {
-    const signature = signatureNow(path);
-    if (signature === undefined) continue;
+  for (const [path, { identity, info }] of Object.entries(identities)) {
+    const now = stat(path);
+    if (now === undefined || !holdsTheSame(now, info)) continue;
+    const signature = signatureOf(now);
     recorded.set(path, [signature, identity]);
     files[basename(path)] = [signature, identity, call.store.boot];
   }

@@ -6,24 +6,25 @@ import { withParent } from '../store/store.ts';
 import { appendFile, bestEffort, utf8 } from '../sys/files.ts';
 import { type Call, describe } from './call.ts';
 
-/** What the writer fills in by itself; the processes only where they are this one and its parent. */
-export type EventBody = Omit<CompileEvent, 'ts' | 'elapsed_ms' | 'build_pid' | 'pid'> &
-  Partial<Pick<CompileEvent, 'build_pid' | 'pid'>>;
+/** What the writer fills in by itself. */
+export type EventBody = Omit<CompileEvent, 'ts' | 'elapsed_ms' | 'build_pid' | 'pid'>;
 
-/** Appends an event; `startedMs` is when the call began, in milliseconds since the epoch. */
-export function writeEvent(store: Store, startedMs: number, body: EventBody): void {
+/** Whose call it is, and when it began, in milliseconds since the epoch. */
+export type Whose = Pick<Call, 'store' | 'startedMs' | 'caller'>;
+
+/** Appends an event. */
+export function writeEvent({ store, startedMs, caller }: Whose, body: EventBody): void {
   const ts = Date.now();
-  const { pid = process.pid, build_pid = process.ppid } = body;
-  const event: CompileEvent = { ts, ...body, elapsed_ms: ts - startedMs, build_pid, pid };
-  append(store, event);
+  const { pid, parentPid: build_pid } = caller;
+  append(store, { ts, ...body, elapsed_ms: ts - startedMs, build_pid, pid });
 }
 
 /** Says that the compiler is about to run for this call, so that it can be watched. */
-export function writeStart(call: Pick<Call, 'invocation' | 'store' | 'startedMs'>, unit?: UnitId): void {
+export function writeStart(call: Whose & Pick<Call, 'invocation'>, unit?: UnitId): void {
   append(call.store, {
     started: Date.now(),
-    pid: process.pid,
-    build_pid: process.ppid,
+    pid: call.caller.pid,
+    build_pid: call.caller.parentPid,
     ...describe(call),
     ...(unit === undefined ? {} : { unit_id: unit }),
   });

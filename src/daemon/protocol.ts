@@ -2,6 +2,7 @@
 // docs/daemon-protocol.md; words are read by other versions: never rename, only add.
 import type { Environment, RemoteSettings, Settings } from '../core/config.ts';
 import { sha256 } from '../sys/hash.ts';
+import type { ExitStatus } from '../sys/process.ts';
 
 /** The first line of a connection never changes its form; everything behind it may with this number. */
 export const PROTOCOL_VERSION = 1;
@@ -83,7 +84,7 @@ export interface BuildInfo {
 }
 
 /** Answers to `unit`, `closures` and `entry`. */
-export type Answer =
+export type Availability =
   /** What was asked for is in the store now. */
   | 'found'
   /** Entries that the list of the build names for the unit are. */
@@ -119,6 +120,7 @@ export type PlacedWay = 'reflinked' | 'hardlinked' | 'copied';
 
 /** A hit, and what is to be done on either side. */
 export interface HitAnswer {
+  readonly kind: 'hit';
   /** A name in the store. Who makes a file of it can write to the store: what it says of its own files is recorded. */
   readonly proof: string;
   readonly files: readonly PlacedFile[];
@@ -134,5 +136,19 @@ export interface HitAnswer {
   readonly note: () => void;
 }
 
-/** What a call would be answered with now. `absent`: the store was asked and has nothing; `none`: no question for a store. */
-export type Answerer = (call: LaunchedCall) => HitAnswer | 'absent' | 'none';
+/** A compile that the launcher runs and the daemon stores. Disposing of it lets go of what it holds, at any time. */
+export interface CompileAnswer extends Disposable {
+  readonly kind: 'compile';
+  /** As for a hit. */
+  readonly proof: string;
+  /** The compiler is about to be started: with these arguments, the program first; it writes the files `outputs`. */
+  readonly begin: () => { readonly argv: readonly string[]; readonly outputs: readonly string[] };
+  /** The compiler has written this; returns what to print. */
+  readonly receive: (fd: 1 | 2, bytes: Uint8Array) => Uint8Array;
+  /** It has ended, and left its outputs in this state (signatureOf; undefined: there is none). */
+  readonly end: (status: ExitStatus, states: readonly (string | undefined)[]) => void;
+}
+
+/** What a launcher is to do for a call; `none`: become a wrapper. */
+export type Answer = HitAnswer | CompileAnswer | 'none';
+export type Answerer = (call: LaunchedCall) => Answer;

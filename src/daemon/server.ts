@@ -20,7 +20,7 @@ import { tryLock } from '../sys/lock.ts';
 import { dirname } from '../sys/paths.ts';
 import type { Build } from './builds.ts';
 import { isPrivateFolder } from './client.ts';
-import { HitServer, takeAway } from './hits.ts';
+import { LauncherServer, takeAway } from './launchers.ts';
 import {
   type Answerer,
   type BuildInfo,
@@ -42,8 +42,8 @@ export interface DaemonOptions {
   readonly version: string;
   /** The remote of its own settings, when they name one. */
   readonly config: RemoteConfig | undefined;
-  /** Where launchers ask for hits, and who decides. */
-  readonly hits: { readonly socket: string; readonly answer: Answerer } | undefined;
+  /** Where launchers ask, and who decides. */
+  readonly launchers: { readonly socket: string; readonly answer: Answerer } | undefined;
 }
 
 export interface DaemonStatus {
@@ -52,8 +52,9 @@ export interface DaemonStatus {
   readonly protocol: number;
   readonly uptimeMs: number;
   readonly residentBytes: number;
-  /** Calls of launchers that were answered. */
+  /** Calls of launchers that were hits, and those whose outputs were stored for them. */
   readonly hits: number;
+  readonly compiles: number;
   readonly sessions: readonly SessionStatus[];
 }
 
@@ -101,8 +102,8 @@ class Daemon {
   /** The binary as it was at the start. */
   readonly #binary: string;
   #activeMs = Date.now();
-  #hits: HitServer | undefined;
-  #answered = 0;
+  #launchers: LauncherServer | undefined;
+  readonly #answered = { hit: 0, compile: 0 };
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -135,7 +136,7 @@ class Daemon {
       },
     });
     chmodSync(socket, 0o600);
-    this.#hits = this.#listenForLaunchers();
+    this.#launchers = this.#listenForLaunchers();
     removeFile(pauseFile(store.layout.root));
     if (config !== undefined) this.#session(configHash(config), config);
     this.#log(`started, version ${version}, process ${process.pid}`);
@@ -146,7 +147,7 @@ class Daemon {
     clearInterval(timer);
     // First the name: whoever comes now starts another one.
     removeFile(socket);
-    this.#hits?.[Symbol.dispose]();
+    this.#launchers?.[Symbol.dispose]();
     // The answer that ends us has to be on its way.
     await Bun.sleep(10);
     listener.stop(true);
@@ -157,11 +158,11 @@ class Daemon {
     this.#log('ended');
   }
 
-  #listenForLaunchers(): HitServer | undefined {
-    const { hits } = this.#options;
-    if (hits === undefined || !isLinux) return undefined;
+  #listenForLaunchers(): LauncherServer | undefined {
+    const { launchers } = this.#options;
+    if (launchers === undefined || !isLinux) return undefined;
     try {
-      return this.#hitServer(hits);
+      return this.#launcherServer(launchers);
     } catch (error) {
       // A name that is too long for a socket, no descriptors: launchers start kache then, and remotes go on.
       if (!(error instanceof Error && 'code' in error)) throw error;
@@ -170,9 +171,9 @@ class Daemon {
     }
   }
 
-  #hitServer(hits: NonNullable<DaemonOptions['hits']>): HitServer {
-    return new HitServer({
-      ...hits,
+  #launcherServer(launchers: NonNullable<DaemonOptions['launchers']>): LauncherServer {
+    return new LauncherServer({
+      ...launchers,
       isCurrent: () => {
         const isCurrent = this.#binaryNow() === this.#binary;
         if (!isCurrent) this.#ended.resolve();
@@ -181,8 +182,8 @@ class Daemon {
       onRequest: () => {
         this.#activeMs = Date.now();
       },
-      onAnswered: () => {
-        this.#answered++;
+      onAnswered: (kind) => {
+        this.#answered[kind]++;
       },
       log: (line) => this.#log(line),
     });
@@ -315,7 +316,8 @@ class Daemon {
     }
     for (const session of this.#sessions.values()) session.tick(uploader.get(session.place) === session);
     const { idleMs } = this.#options;
-    const isBusy = [...this.#sessions.values()].some((session) => session.isBusy);
+    const isBusy =
+      this.#launchers?.isBusy === true || [...this.#sessions.values()].some((session) => session.isBusy);
     if (isBusy) this.#activeMs = Date.now();
     if (idleMs !== undefined && Date.now() - this.#activeMs > idleMs) {
       this.#log('ending: idle');
@@ -323,10 +325,10 @@ class Daemon {
     }
     // Another store's clean-up, or a person: without its folder it is nobody's daemon.
     if (stat(this.#options.socket) === undefined) this.#ended.resolve();
-    else if (this.#hits?.isReachable === false) {
+    else if (this.#launchers?.isReachable === false) {
       // A launcher has waited in vain, and took it for dead.
-      this.#hits[Symbol.dispose]();
-      this.#hits = this.#listenForLaunchers();
+      this.#launchers[Symbol.dispose]();
+      this.#launchers = this.#listenForLaunchers();
     }
   }
 
@@ -337,7 +339,8 @@ class Daemon {
       protocol: PROTOCOL_VERSION,
       uptimeMs: Date.now() - this.#startedMs,
       residentBytes: process.memoryUsage.rss(),
-      hits: this.#answered,
+      hits: this.#answered.hit,
+      compiles: this.#answered.compile,
       sessions: [...this.#sessions.values()].map((session) => session.status()),
     };
   }

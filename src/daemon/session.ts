@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 import { logTransfer } from '../store/transfer-log.ts';
 import { Build } from './builds.ts';
 import { Patience } from './limits.ts';
-import { type Answer, type BuildInfo, placeId, queueFolder, type RemoteConfig } from './protocol.ts';
+import { type Availability, type BuildInfo, placeId, queueFolder, type RemoteConfig } from './protocol.ts';
 import { Transfers } from './transfers.ts';
 import { Uploads } from './uploads.ts';
 
@@ -84,7 +84,7 @@ export class Session {
   }
 
   /** The entries the build's list has for the unit, or else the unit's closures. */
-  unit(unit: UnitId, build: Build | undefined, waitMs: number): Promise<Answer> {
+  unit(unit: UnitId, build: Build | undefined, waitMs: number): Promise<Availability> {
     return this.#within(waitMs, async () => {
       await build?.ready;
       const answers = (build?.keysOf(unit) ?? []).map((key) => this.transfers.entry(key, 'prefetch'));
@@ -93,12 +93,12 @@ export class Session {
     });
   }
 
-  closures(unit: UnitId, waitMs: number): Promise<Answer> {
+  closures(unit: UnitId, waitMs: number): Promise<Availability> {
     return this.#within(waitMs, () => this.transfers.unit(unit));
   }
 
   /** The first of some entries that is there. */
-  entry(keys: readonly CacheKey[], waitMs: number): Promise<Answer> {
+  entry(keys: readonly CacheKey[], waitMs: number): Promise<Availability> {
     return this.#within(waitMs, async () => {
       const answers = await Promise.all(keys.map((key) => this.transfers.entry(key, 'remote')));
       if (answers.includes('found')) return 'found';
@@ -107,13 +107,13 @@ export class Session {
   }
 
   /** The answer, or `later` when it takes longer than a compile may wait; the transfer itself goes on. */
-  async #within(waitMs: number, ask: () => Promise<Answer>): Promise<Answer> {
+  async #within(waitMs: number, ask: () => Promise<Availability>): Promise<Availability> {
     this.usedMs = Date.now();
     if (this.remote.read.outage !== undefined) return 'later';
     const allowedMs = this.#patience.allowance(waitMs - ANSWER_MARGIN_MS);
     if (allowedMs <= 0) return 'later';
     const fromMs = performance.now();
-    const { promise, resolve } = Promise.withResolvers<Answer>();
+    const { promise, resolve } = Promise.withResolvers<Availability>();
     const timer = setTimeout(() => resolve('later'), allowedMs);
     ask().then(resolve, (error: unknown) => {
       this.#options.log(`failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);

@@ -13,7 +13,7 @@ import type { Store } from '../store/store.ts';
 import { isOsError } from '../sys/files.ts';
 import { hasEntry, importEntry } from './exchange.ts';
 import { ByteBudget, Gate, NegativeMemory } from './limits.ts';
-import type { Answer } from './protocol.ts';
+import type { Availability } from './protocol.ts';
 
 /** What downloads hold in memory, packed and unpacked, is below this; more wait. */
 const MEMORY_BYTES = 256 * 1024 * 1024;
@@ -45,8 +45,8 @@ export class Transfers {
   readonly #options: TransferOptions;
   readonly #gate: Gate;
   readonly #memory = new ByteBudget(MEMORY_BYTES);
-  readonly #entries = new Map<CacheKey, Promise<Answer>>();
-  readonly #units = new Map<UnitId, Promise<Answer>>();
+  readonly #entries = new Map<CacheKey, Promise<Availability>>();
+  readonly #units = new Map<UnitId, Promise<Availability>>();
   readonly absent = new NegativeMemory(ABSENT_LASTS_MS, 20_000);
 
   constructor(options: TransferOptions) {
@@ -61,12 +61,12 @@ export class Transfers {
   #out = false;
 
   /** Brings an entry into the store. `origin` says who wanted it first. */
-  entry(key: CacheKey, origin: 'remote' | 'prefetch'): Promise<Answer> {
+  entry(key: CacheKey, origin: 'remote' | 'prefetch'): Promise<Availability> {
     return shared(this.#entries, key, () => this.#fetchEntry(key, origin));
   }
 
   /** Brings the closures of a unit into the store. */
-  unit(unit: UnitId): Promise<Answer> {
+  unit(unit: UnitId): Promise<Availability> {
     return shared(this.#units, unit, () => this.#fetchUnit(unit));
   }
 
@@ -79,7 +79,7 @@ export class Transfers {
     return undefined;
   }
 
-  async #fetchEntry(key: CacheKey, origin: 'remote' | 'prefetch'): Promise<Answer> {
+  async #fetchEntry(key: CacheKey, origin: 'remote' | 'prefetch'): Promise<Availability> {
     const { store, remote } = this.#options;
     const name = entryName(key);
     if (hasEntry(store, key)) return 'found';
@@ -115,7 +115,7 @@ export class Transfers {
     }
   }
 
-  async #fetchUnit(unit: UnitId): Promise<Answer> {
+  async #fetchUnit(unit: UnitId): Promise<Availability> {
     const { store } = this.#options;
     const record = await this.readUnit(unit, true);
     if (typeof record === 'string') return record;

@@ -1,6 +1,7 @@
-// The launcher: what Cargo starts in the place of rustc. It asks the daemon of kache whether the call is a hit; then it
-// puts the files in place and prints, and no runtime has been started. In every other case, also when nobody answers,
-// it becomes kache; and where kache is gone, the compiler. It decides nothing itself.
+// The launcher: what Cargo starts in the place of rustc. It asks the daemon of kache what to do. For a hit it puts the
+// files in place and prints; for a miss it runs the compiler, and the daemon stores what that made. No runtime has been
+// started then. In every other case, also when nobody answers, it becomes kache; and where kache is gone, the compiler. It
+// decides nothing itself.
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,6 +15,7 @@ use std::process::{exit, id, Command};
 use std::time::Duration;
 
 mod calls;
+mod compile;
 mod escapes;
 mod observer;
 mod paths;
@@ -22,7 +24,7 @@ const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
 /// Tells one launcher from the next: the hash of this source and of the paths above.
 const BUILD: &str = env!("KACHE_LAUNCHER_BUILD");
-const PROTOCOL: &str = "kache-launcher-1";
+const PROTOCOL: &str = "kache-launcher-2";
 /// A daemon answers within milliseconds. One that does not is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -96,10 +98,12 @@ fn ask(call: &[OsString]) -> Option<Printed> {
         }
     };
     let mut fields = plan.split(|byte| *byte == 0);
-    if fields.next() != Some(b"place") {
-        return None;
+    let (verb, proof) = (fields.next()?, path(fields.next()?));
+    match verb {
+        b"place" => {}
+        b"compile" => match compile::run(daemon, &proof)? {},
+        _ => return None,
     }
-    let proof = path(fields.next()?);
     let files = files(&mut fields)?;
     let settled = settle(&mut daemon, &proof, &files);
     if settled.is_none() && call[0].as_bytes().ends_with(b".script") {
@@ -235,12 +239,18 @@ fn rename(file: &Placed) -> io::Result<()> {
 fn report(files: &[Placed], ways: &[u8]) -> Option<Vec<u8>> {
     let mut report = [b"placed", ways].join(&0);
     for file in files {
-        let info = fs::symlink_metadata(&file.target).ok()?;
-        let (modified, changed) = ((info.mtime(), info.mtime_nsec()), (info.ctime(), info.ctime_nsec()));
-        let times = format!("{}.{}:{}.{}", modified.0, modified.1, changed.0, changed.1);
-        report.extend(format!("\0{}:{}:{times}", info.ino(), info.size()).as_bytes());
+        report.push(0);
+        report.extend(state_of(&file.target)?.as_bytes());
     }
     Some(report)
+}
+
+/// The state of a file as the daemon compares it.
+fn state_of(file: &Path) -> Option<String> {
+    let info = fs::symlink_metadata(file).ok()?;
+    let (modified, changed) = ((info.mtime(), info.mtime_nsec()), (info.ctime(), info.ctime_nsec()));
+    let times = format!("{}.{}:{}.{}", modified.0, modified.1, changed.0, changed.1);
+    Some(format!("{}:{}:{times}", info.ino(), info.size()))
 }
 
 /// Makes one file under its name aside, and its folder when that is missing; says by which way.

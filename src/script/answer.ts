@@ -36,6 +36,7 @@ export function answerRun({ argv, env, cwd, caller }: LaunchedCall, self: string
   const files = placements(run, outputs);
   if (files === undefined) return 'none';
   return {
+    kind: 'hit',
     proof: run.store.temporaryPath(),
     files,
     ...printedHere(run, found.entry),

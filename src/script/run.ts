@@ -345,16 +345,18 @@ function nameOf({ input: { env } }: Run): Pick<Entry, 'crateName' | 'crateVersio
 
 function note(run: Run, body: Pick<EventBody, 'result'> & Partial<EventBody>): void {
   const { crateName, crateVersion, crateTypes } = nameOf(run);
-  writeEvent(run.store, run.startedMs, {
-    crate_name: crateName,
-    crate_version: crateVersion,
-    crate_types: crateTypes,
-    root: run.input.cwd,
-    out_dir: dirname(run.input.standIn),
-    compiler_runs: 0,
-    unit_id: run.unit,
-    pid: run.input.caller.pid,
-    build_pid: run.input.caller.parentPid,
-    ...body,
-  });
+  const { store, startedMs, input } = run;
+  writeEvent(
+    { store, startedMs, caller: input.caller },
+    {
+      crate_name: crateName,
+      crate_version: crateVersion,
+      crate_types: crateTypes,
+      root: input.cwd,
+      out_dir: dirname(input.standIn),
+      compiler_runs: 0,
+      unit_id: run.unit,
+      ...body,
+    },
+  );
 }

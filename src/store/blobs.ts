@@ -5,6 +5,7 @@ import { CANNOT_REFLINK, copy, reflink } from '../sys/clone.ts';
 import {
   bestEffort,
   type FileStat,
+  holdsTheSame,
   isOsError,
   isRegular,
   link,
@@ -213,36 +214,37 @@ export const PRIVATE_PROGRAM: PlaceOptions = { shared: false, mode: 0o755, linkM
 
 /**
  * Publishes the file `source`, whose bytes the caller has hashed to `id` when it was in the state `info` (by default the
- * present one), and returns whether the store had them already. Throws ESTALE when the file has changed since. Without
- * their checksum the first look at a broken seal takes as long as in a new boot. With `shared`, source and blob become
- * one inode: by linking the source in, or by replacing it with a link to the blob that is there. Safe against another
- * process publishing the same bytes.
+ * present one); returns whether the store had them already, and the state `source` is in now. Throws ESTALE when the file
+ * has changed since. Without their checksum the first look at a broken seal takes as long as in a new boot. With `shared`,
+ * source and blob become one inode: by linking the source in, or by replacing it with a link to the blob that is there.
+ * Safe against another process publishing the same bytes.
  */
 export function publishBlob(
   store: Store,
   id: BlobId,
   source: string,
   options: PlaceOptions & { info?: FileStat; checksum?: () => Checksum },
-): { existed: boolean } {
+): { existed: boolean; info: FileStat } {
   const path = store.layout.blob(id);
   const { info: hashed = stat(source) } = options;
   const state =
     stat(path) === undefined ? { kind: 'missing' as const } : checkBlob(store, id, hashed?.size ?? -1);
-  if (state.kind === 'sound') {
-    // Two files instead of one are right, too.
-    if (options.shared)
-      bestEffort(() => replaceWithLink(store, id, source, { ...options, proof: state.proof }));
-    return { existed: true };
-  }
+  const existed = state.kind === 'sound';
   const aside = store.temporaryPath();
-  withParent(aside, () => bring(source, aside, strategies(store, options), options.mode));
-  const after = stat(source);
-  if (hashed === undefined || after === undefined || contentOf(after) !== contentOf(hashed)) {
+  let isReplaced = false;
+  if (!existed) withParent(aside, () => bring(source, aside, strategies(store, options), options.mode));
+  // Two files instead of one are right, too.
+  else if (options.shared && hashed !== undefined)
+    bestEffort(() => {
+      isReplaced = replaceWithLink(store, id, source, { ...options, hashed, proof: state.proof });
+    });
+  const info = stat(source);
+  if (info === undefined || hashed === undefined || !(isReplaced || holdsTheSame(info, hashed))) {
     bestEffort(() => removeFile(aside));
     throw new OsError('publish', source, 'ESTALE');
   }
-  settle(store, id, aside, options.checksum?.() ?? UNKNOWN);
-  return { existed: false };
+  if (!existed) settle(store, id, aside, options.checksum?.() ?? UNKNOWN);
+  return { existed, info };
 }
 
 /**
@@ -312,14 +314,17 @@ function settle(store: Store, id: BlobId, aside: string, checksum: Checksum): vo
  */
 export const mayBeLinked = ({ info }: Proof): boolean => info.mtimeSec * 1000 <= Date.now();
 
-/** One physical file for equal bytes: `source` gives way to a link to the blob where links or reflinks can be had. */
+/**
+ * One physical file for equal bytes: `source`, while it is in the state `hashed`, gives way to a link to the blob where
+ * links or reflinks can be had. Whether it did.
+ */
 function replaceWithLink(
   store: Store,
   id: BlobId,
   source: string,
-  options: PlaceOptions & { proof: Proof },
-): void {
-  if (!mayBeLinked(options.proof) || stat(source)?.ino === stat(store.layout.blob(id))?.ino) return;
+  options: PlaceOptions & { hashed: FileStat; proof: Proof },
+): boolean {
+  if (!mayBeLinked(options.proof) || options.hashed.ino === options.proof.info.ino) return false;
   const order = strategies(store, options).filter((kind) => kind !== 'copied');
   const aside = asideOf(source);
   for (const kind of order) {
@@ -329,13 +334,17 @@ function replaceWithLink(
       if (!isOsError(error, ...NEXT_STRATEGY)) throw error;
       continue;
     }
+    const now = stat(source);
+    const isThere = now !== undefined && holdsTheSame(now, options.hashed);
     try {
-      rename(aside, source);
+      if (isThere) rename(aside, source);
+      else removeFile(aside);
     } catch (error) {
       bestEffort(() => removeFile(aside));
       throw error;
     }
     if (kind === 'hardlinked') sealAgain(store, id, options.proof);
-    return;
+    return isThere;
   }
+  return false;
 }

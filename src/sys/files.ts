@@ -99,6 +99,10 @@ export type StatSignature = string & { readonly brand: 'StatSignature' };
 export const signatureOf = (info: FileStat): StatSignature =>
   `${info.ino}:${info.size}:${info.mtimeSec}.${info.mtimeNsec}:${info.ctimeSec}.${info.ctimeNsec}` as StatSignature;
 
+/** Whether nobody has written to a file between two looks at it, up to the clock's granularity; links may have come or gone. */
+export const holdsTheSame = (a: FileStat, b: FileStat): boolean =>
+  a.ino === b.ino && a.size === b.size && a.mtimeSec === b.mtimeSec && a.mtimeNsec === b.mtimeNsec;
+
 /** The later of mtime and ctime, in milliseconds since the epoch. */
 export const touchedMs = (info: FileStat): number =>
   Math.max(info.mtimeSec * 1000 + info.mtimeNsec / 1e6, info.ctimeSec * 1000 + info.ctimeNsec / 1e6);

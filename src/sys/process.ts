@@ -104,6 +104,9 @@ export type ExitStatus =
   | { readonly kind: 'exited'; readonly code: number }
   | { readonly kind: 'signalled'; readonly signal: NodeJS.Signals };
 
+/** Whether a program did what it was asked for. */
+export const succeeded = (status: ExitStatus): boolean => status.kind === 'exited' && status.code === 0;
+
 export interface ChildOptions {
   /** Inherited descriptors that the child gets under their own numbers. */
   readonly descriptors: readonly number[];
@@ -182,6 +185,10 @@ const SIGNALS: Partial<Record<NodeJS.Signals, number>> = {
   SIGUSR1: process.platform === 'darwin' ? 30 : 10,
   SIGUSR2: process.platform === 'darwin' ? 31 : 12,
 };
+
+/** The signal of a number; one of no name here counts as SIGTERM. */
+export const signalCalled = (number: number): NodeJS.Signals =>
+  (Object.keys(SIGNALS) as NodeJS.Signals[]).find((name) => SIGNALS[name] === number) ?? 'SIGTERM';
 
 /** Whether a process of this number lives, as far as we can see it. */
 export const isRunning = (pid: number): boolean =>

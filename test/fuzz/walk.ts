@@ -1,17 +1,16 @@
 // Walks through a case: after every round, each build through kache must be the clean build without it, and a second
 // one must find nothing to do.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
 import { KACHE } from '../support/lab.ts';
-import { compileLauncher, endDaemons, hitSocketOf, WAKE_DAEMON } from '../support/launcher.ts';
+import { compileLauncher, endDaemons, hitSocketOf } from '../support/launcher.ts';
 import { type BuildSetting, type CargoRun, cargo, type Observed } from './builds.ts';
 import type { Build, Case } from './case.ts';
 import { Checkout } from './checkout.ts';
 import { render } from './project.ts';
-import { spawn } from './spawn.ts';
 
 export type MismatchKind = 'status' | 'diagnostics' | 'program' | 'second-build';
 
@@ -173,7 +172,6 @@ class Walker {
 
   async #cached(build: Build, run = true): Promise<CargoRun> {
     this.counts.builds++;
-    if (this.#isBehindLauncher) await this.#wake();
     const checkout = this.#checkout(build.at);
     const own: Record<string, string> =
       this.#options.wrapper === null
@@ -185,13 +183,6 @@ class Walker {
             KACHE_CACHE_BUILD_SCRIPTS: this.#case.buildScripts ? 'all' : 'off',
           };
     return await cargo(checkout, build, { ...this.#setting(own, checkout.target), run });
-  }
-
-  /** After misses the daemon passes calls by; here it is to answer as many as it can. */
-  async #wake(): Promise<void> {
-    const socket = hitSocketOf(this.#store);
-    if (!existsSync(socket)) return;
-    await spawn([process.execPath, WAKE_DAEMON, socket], { cwd: this.root, env: this.#setting({}, '').env });
   }
 
   async #clean(build: Build): Promise<Observed> {

@@ -30,7 +30,7 @@ test('eight processes publish the same bytes', async () => {
     expect(readFileSync(store.layout.blob(id), 'utf8')).toBe(text);
     // Whoever publishes now gets the one inode.
     const last = lab.path(`source-0-${n}`);
-    expect(publishBlob(store, id, last, SHARED)).toEqual({ existed: true });
+    expect(publishBlob(store, id, last, SHARED)).toMatchObject({ existed: true });
     expect(statSync(last).ino).toBe(statSync(store.layout.blob(id)).ino);
   }
 }, 60_000);

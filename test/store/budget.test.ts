@@ -170,8 +170,9 @@ test('what killed builders left beside outputs is swept where the log says that 
   const onItsWay = `${process.pid}-liby.rlib`;
   writeFileSync(join(aside, onItsWay), '');
   const event = { crate_name: 'x', result: 'miss', compiler_runs: 1, out_dir: out } as const;
-  writeEvent(store, Date.now(), event);
-  writeEvent(store, Date.now(), { ...event, out_dir: lab.path('gone') });
+  const whose = { store, startedMs: Date.now(), caller: { pid: process.pid, parentPid: process.ppid } };
+  writeEvent(whose, event);
+  writeEvent(whose, { ...event, out_dir: lab.path('gone') });
   await run(store);
   expect([readdirSync(aside), readdirSync(out).sort()]).toEqual([[onItsWay], [...own, '.kache'].sort()]);
 });

@@ -34,8 +34,9 @@ test('lines that processes append to the log at once never mix', async () => {
     `import { openStore } from ${source('store/store.ts')};
      import { writeEvent } from ${source('compile/write-event.ts')};
      const store = openStore(${JSON.stringify(lab.store)});
+     const whose = { store, startedMs: Date.now(), caller: { pid: process.pid, parentPid: process.ppid } };
      for (let n = 0; n < 100; n++)
-       writeEvent(store, Date.now(), { crate_name: process.argv[2].repeat(50 * n), result: 'miss', compiler_runs: 1 });`,
+       writeEvent(whose, { crate_name: process.argv[2].repeat(50 * n), result: 'miss', compiler_runs: 1 });`,
   );
   await atOnce(program, 8);
   const events = lab.events();

@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
-import { compileLauncher, endDaemons, hitSocketOf, WAKE_DAEMON } from './launcher.ts';
+import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
 
 /** The binary under test: KACHE_BINARY, else what `npm run build` wrote. */
 export const KACHE = process.env['KACHE_BINARY'] ?? join(import.meta.dir, '..', '..', 'dist', 'kache');
@@ -133,8 +133,7 @@ export class Lab implements Disposable {
 
   private wake(store: string): void {
     // Where there can be no store there is no daemon either, and no test is about it.
-    if (this.run([KACHE, 'daemon', 'start'], { env: { KACHE_CACHE_DIR: store } }).status !== 0) return;
-    this.run([process.execPath, WAKE_DAEMON, hitSocketOf(store)]);
+    this.run([KACHE, 'daemon', 'start'], { env: { KACHE_CACHE_DIR: store } });
   }
 
   /** The daemon writes the event of a hit when nobody waits for it any more; it answers questions in their turn. */

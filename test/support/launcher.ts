@@ -7,9 +7,6 @@ import { hitSocketPath } from '../../src/daemon/protocol.ts';
 /** Where launchers of a store ask, when no setting says otherwise. */
 export const hitSocketOf = (store: string): string => hitSocketPath(store, { socketPath: undefined });
 
-/** The program that makes a daemon look every call up again; its argument is the socket. */
-export const WAKE_DAEMON = join(import.meta.dir, 'wake-daemon.ts');
-
 /** Compiles one to `dir` and returns its path: Cargo and kache know it by its name. */
 export function compileLauncher(dir: string, made: Pick<Launcher, 'kache' | 'socket'>): string {
   const launcher: Launcher = { path: join(dir, 'kache-launcher'), build: 'of-tests', ...made };

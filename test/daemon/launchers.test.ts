@@ -12,14 +12,20 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  HitServer,
-  type HitServerOptions,
-  LAUNCHER_PROTOCOL,
-  placeSeenFromHere,
-} from '../../src/daemon/hits.ts';
-import type { Answerer, HitAnswer, LaunchedCall, PlacedFile, PlacedWay } from '../../src/daemon/protocol.ts';
+import { LAUNCHER_PROTOCOL, placeSeenFromHere } from '../../src/daemon/launcher-calls.ts';
+import { LauncherServer, type LauncherServerOptions } from '../../src/daemon/launchers.ts';
+import type {
+  Answer,
+  Answerer,
+  CompileAnswer,
+  HitAnswer,
+  LaunchedCall,
+  PlacedFile,
+  PlacedWay,
+} from '../../src/daemon/protocol.ts';
 import { signatureNow } from '../../src/store/hashes.ts';
+import type { ExitStatus } from '../../src/sys/process.ts';
+import { until } from '../support/wrapper-call.ts';
 
 let dir: string;
 let socket: string;
@@ -58,17 +64,17 @@ class Served implements Disposable {
   answered = 0;
   requests = 0;
   /** What is answered; a function may throw. */
-  next: HitAnswer | 'absent' | 'none' | (() => never) = 'none';
+  next: Answer | (() => never) = 'none';
   isCurrent = true;
-  readonly server: HitServer;
+  readonly server: LauncherServer;
 
-  constructor(options: Partial<HitServerOptions> = {}) {
+  constructor(options: Partial<LauncherServerOptions> = {}) {
     const answer: Answerer = (call) => {
       this.calls.push(call);
       this.folders.push(process.cwd());
       return typeof this.next === 'function' ? this.next() : this.next;
     };
-    this.server = new HitServer({
+    this.server = new LauncherServer({
       socket,
       answer,
       isCurrent: () => this.isCurrent,
@@ -81,6 +87,7 @@ class Served implements Disposable {
 
   hit(made: Partial<HitAnswer> = {}): HitAnswer {
     return {
+      kind: 'hit',
       proof: proof(),
       files: [text, blob],
       stdout: 'out\n',
@@ -428,7 +435,7 @@ test('whatever throws is a no before the output, and nothing behind it', async (
   served.next = served.hit({ note: fail });
   expect([await whole(), served.answered]).toEqual(['done\0out\n\0err\n', 1]);
   expect(served.lines.map((line) => line.split('\n')[0])).toEqual(
-    Array.from({ length: 3 }, () => 'a hit failed: Error: on purpose'),
+    Array.from({ length: 3 }, () => 'a call failed: Error: on purpose'),
   );
   served.next = served.hit();
   expect([await whole(), process.cwd()]).toEqual(['done\0out\n\0err\n', '/']);
@@ -453,28 +460,161 @@ test('answers of several megabytes arrive whole', async () => {
   expect(served.noted).toBe(2);
 });
 
-test('after calls the store has nothing for, fewer are looked up, until one hits', async () => {
+/** A compile of the test's own: what it was told, in order. */
+class Compiled implements CompileAnswer {
+  readonly kind = 'compile';
+  readonly proof = proof();
+  readonly told: string[] = [];
+  failing: 'begin' | 'receive' | 'end' | undefined;
+
+  #tell(step: string, text = ''): void {
+    this.told.push(`${step}${text} in ${process.cwd()}`);
+    if (this.failing === step) throw new Error('on purpose');
+  }
+
+  begin(): { argv: string[]; outputs: string[] } {
+    this.#tell('begin');
+    return { argv: ['rustc', '', 'a b'], outputs: ['/out/a.rlib', '/out/a.d'] };
+  }
+
+  receive(fd: 1 | 2, bytes: Uint8Array): Uint8Array {
+    this.#tell('receive', ` ${fd} ${Buffer.from(bytes).toString('latin1')}`);
+    return Buffer.concat([Buffer.from('seen '), bytes]);
+  }
+
+  end(status: ExitStatus, states: readonly (string | undefined)[]): void {
+    this.#tell('end', ` ${JSON.stringify([status, states])}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.told.push('disposed');
+  }
+}
+
+/** A launcher that has been told to compile. */
+async function compiling(served: Served, compiled: Compiled): Promise<Peer> {
+  served.next = compiled;
+  const peer = await Peer.connect();
+  peer.write(framed(request()));
+  expect(await peer.frame()).toBe(`compile\0${proof()}`);
+  expect(compiled.told).toEqual([]);
+  return peer;
+}
+
+async function started(served: Served, compiled: Compiled): Promise<Peer> {
+  const peer = await compiling(served, compiled);
+  writeFileSync(proof(), '');
+  peer.write(framed('ready'));
+  expect(await peer.frame()).toBe('start\x003\0rustc\0\0a b\0/out/a.rlib\0/out/a.d');
+  expect(existsSync(proof())).toBe(false);
+  return peer;
+}
+
+test('a compile: begun when the launcher has shown itself, fed by lines, ended with its states', async () => {
   using served = new Served();
-  /** How many calls are passed by until the next one is looked up. */
-  const passed = async (): Promise<number> => {
-    const before = served.calls.length;
-    for (let count = 0; ; count++) {
-      await ask(request());
-      if (served.calls.length > before) return count;
-    }
+  const compiled = new Compiled();
+  const peer = await started(served, compiled);
+  expect(served.server.isBusy).toBe(true);
+  const odd = Buffer.from([0x6c, 0, 0xff, 0x0a]);
+  peer.write(framed(Buffer.concat([Buffer.from('line\x002\0'), odd])));
+  expect(await peer.frame()).toBe(`seen ${odd.toString()}`);
+  peer.write(framed('line\x001\0out\n'));
+  expect(await peer.frame()).toBe('seen out\n');
+  peer.write(framed('ended\0exited\x000\x001:2:3.4:5.6\0'));
+  expect(await peer.frame()).toBe('done');
+  await peer.closed();
+  const status = '{"kind":"exited","code":0}';
+  expect(compiled.told).toEqual([
+    `begin in ${dir}`,
+    `receive 2 ${odd.toString('latin1')} in ${dir}`,
+    `receive 1 out\n in ${dir}`,
+    `end [${status},["1:2:3.4:5.6",null]] in ${dir}`,
+    'disposed',
+  ]);
+  expect([served.answered, served.server.isBusy, process.cwd()]).toEqual([1, false, '/']);
+});
+
+test('a compiler that was killed is told by its signal', async () => {
+  using served = new Served();
+  const compiled = new Compiled();
+  const peer = await started(served, compiled);
+  peer.write(framed('ended\0signalled\x009'));
+  expect(await peer.frame()).toBe('done');
+  expect(compiled.told[1]).toStartWith('end [{"kind":"signalled","signal":"SIGKILL"},[]]');
+});
+
+test('nothing is begun for who cannot write to the store', async () => {
+  using served = new Served();
+  const compiled = new Compiled();
+  const peer = await compiling(served, compiled);
+  peer.write(framed('ready'));
+  expect(await peer.frame()).toBe('no');
+  expect([compiled.told, served.server.isBusy]).toEqual([['disposed'], false]);
+});
+
+test('a launcher that hangs up, at any time, lets go of what its compile holds, once', async () => {
+  using served = new Served();
+  for (const at of ['compiling', 'started', 'in a frame'] as const) {
+    const compiled = new Compiled();
+    const peer = await (at === 'compiling' ? compiling : started)(served, compiled);
+    if (at === 'in a frame') peer.write(framed('line\x001\0out\n').subarray(0, 7));
+    peer.hangUp();
+    await until('it is let go of', () => !served.server.isBusy);
+    expect([at, compiled.told.filter((step) => step === 'disposed').length]).toEqual([at, 1]);
+    rmSync(proof(), { force: true });
+  }
+});
+
+test('frames that no launcher sends store nothing', async () => {
+  using served = new Served();
+  const frames = [
+    '',
+    'line',
+    'line\x003\0a',
+    'ended',
+    'ended\0exited',
+    'ended\0exited\0',
+    'ended\0exited\0-1',
+    'no',
+  ];
+  for (const frame of frames) {
+    const compiled = new Compiled();
+    const peer = await started(served, compiled);
+    peer.write(framed(frame));
+    expect([frame, await peer.frame(), compiled.told.slice(1)]).toEqual([frame, 'no', ['disposed']]);
+  }
+  expect(served.answered).toBe(0);
+});
+
+test('a step of a compile that throws: nothing to start, no answer to a line, an end all the same', async () => {
+  using served = new Served();
+  const failed = async (failing: Compiled['failing']) => {
+    const compiled = new Compiled();
+    compiled.failing = failing;
+    const peer = await (failing === 'begin' ? compiling : started)(served, compiled);
+    writeFileSync(proof(), '');
+    peer.write(
+      framed(failing === 'begin' ? 'ready' : failing === 'end' ? 'ended\0exited\x000' : 'line\x001\0a'),
+    );
+    const answer = await peer.frame();
+    await peer.closed();
+    await until('it is let go of', () => !served.server.isBusy);
+    rmSync(proof(), { force: true });
+    return [answer, compiled.told.at(-1)];
   };
-  served.next = 'absent';
-  const row = [];
-  for (let turn = 0; turn < 7; turn++) row.push(await passed());
-  expect(row).toEqual([0, 0, 1, 3, 7, 15, 15]);
-  served.next = served.hit();
-  expect(await passed()).toBe(15);
-  expect([await passed(), await passed()]).toEqual([0, 0]);
-  // What is no question for a store says nothing about the next call.
-  served.next = 'none';
-  for (let turn = 0; turn < 4; turn++) expect(await passed()).toBe(0);
-  served.next = 'absent';
-  expect([await passed(), await passed(), await passed()]).toEqual([0, 0, 1]);
+  expect(await failed('begin')).toEqual(['no', 'disposed']);
+  expect(await failed('receive')).toEqual([undefined, 'disposed']);
+  expect(await failed('end')).toEqual(['done', 'disposed']);
+  expect(served.lines.length).toBe(3);
+});
+
+test('a server that ends lets go of the compiles it follows', async () => {
+  const served = new Served();
+  const compiled = new Compiled();
+  const peer = await started(served, compiled);
+  served[Symbol.dispose]();
+  await peer.closed();
+  expect(compiled.told.at(-1)).toBe('disposed');
 });
 
 test('a program that has been replaced answers nothing', async () => {

@@ -1,0 +1,43 @@
+// What is known of a call before anything is looked up: its toolchain and roots, and what every key of it is made of.
+import { packageOrigin, pathMapOf } from '../rustc/roots.ts';
+import type { BypassReason } from './bypass.ts';
+import type { Call } from './call.ts';
+import { linkClosure, resolveExterns } from './externs.ts';
+import { identify, identifyToolchain } from './identify.ts';
+import { type KeyBase, keyBase } from './key.ts';
+import { type CannotFollow, linkStep } from './link.ts';
+
+/** What a call begins with. */
+type Start = Omit<Call, 'toolchain' | 'origin' | 'map' | 'phases'>;
+
+/** Finds out which toolchain and which roots a call has; or why that cannot be. */
+export function prepare(start: Start): Call | BypassReason {
+  const { invocation, settings } = start;
+  const toolchain = identifyToolchain(start);
+  if (toolchain === undefined) return 'unsupported|toolchain';
+  const origin = packageOrigin(invocation);
+  const options = {
+    normalizePaths: settings.normalizePaths,
+    baseDirs: settings.baseDirs,
+    sysroot: toolchain.sysroot,
+  };
+  const map = pathMapOf(invocation, origin, options);
+  return { ...start, toolchain, origin, map, phases: {} };
+}
+
+/**
+ * What every key of this call is made of; undefined when something it names cannot be read. `toStore`: whether what a
+ * linker makes is to be stored; then why it cannot be may come back.
+ */
+export function baseOf(call: Call, toStore: boolean): KeyBase | CannotFollow | undefined {
+  const identified = identify(call);
+  const externs = resolveExterns(call);
+  if (identified === undefined || externs === undefined) return undefined;
+  if (call.invocation.outputs.unitKind !== 'linked')
+    return keyBase(call, identified, { externs, linked: undefined, link: undefined });
+  const linked = linkClosure(call.store, externs.paths);
+  if (linked === undefined) return { why: 'library-of-unknown-origin' };
+  const link = toStore ? linkStep(call) : undefined;
+  if (link !== undefined && 'why' in link) return link;
+  return keyBase(call, identified, { externs, linked, link });
+}

@@ -1,0 +1,95 @@
+// What launchers send and are sent, as bytes and as values. The grammar is in docs/daemon-protocol.md.
+import { readlinkSync, statSync } from 'node:fs';
+import { type ExitStatus, signalCalled } from '../sys/process.ts';
+import type { LaunchedCall, PlacedFile, PlacedWay } from './protocol.ts';
+
+/** The first word of every request. Another form of request or answer is another word. */
+export const LAUNCHER_PROTOCOL = 'kache-launcher-2';
+
+const WAYS: Readonly<Record<string, PlacedWay>> = { r: 'reflinked', h: 'hardlinked', c: 'copied' };
+const letterOf = (way: PlacedWay): string => way[0] ?? '';
+
+/** What makes paths mean the same to two processes: their mount namespace and their root, as each sees its own. */
+export function placeSeenFromHere(): string {
+  const { dev, ino } = statSync('/', { bigint: true });
+  return `${readlinkSync('/proc/self/ns/mnt')} ${dev} ${ino}`;
+}
+
+/** Names that lead every process to something of its own: `/dev/stdin`, `/proc/self/fd/3`. */
+const OWN_OF_A_PROCESS = /(^|=)\/(dev|proc)\//;
+
+/** A call from its frame; undefined when it is none of ours to answer. */
+export function parseCall(frame: Uint8Array, place: string): LaunchedCall | undefined {
+  const text = decode(frame);
+  const [protocol, pid, parentPid, from, cwd, count, ...rest] = text?.split('\0') ?? [];
+  const argc = Number(count);
+  if (protocol !== LAUNCHER_PROTOCOL || from !== place || cwd === undefined || !(argc <= rest.length))
+    return undefined;
+  const env: Record<string, string> = Object.create(null);
+  for (const line of rest.slice(argc)) {
+    const at = line.indexOf('=');
+    const name = line.slice(0, at);
+    // What two values of one name mean is not for us to guess.
+    if (at <= 0 || name in env) return undefined;
+    env[name] = line.slice(at + 1);
+  }
+  const argv = rest.slice(0, argc);
+  if (argv.some((arg) => OWN_OF_A_PROCESS.test(arg))) return undefined;
+  return { argv, env, cwd, caller: { pid: Number(pid), parentPid: Number(parentPid) } };
+}
+
+/** Undefined for what is not UTF-8: the wrapper passes such a call through byte for byte. */
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+export const fieldsOf = (file: PlacedFile): string[] =>
+  file.kind === 'text'
+    ? ['text', file.text, file.aside, file.target]
+    : [
+        'blob',
+        file.source,
+        `${file.sizeBytes}`,
+        file.ways.map(letterOf).join(''),
+        file.mode.toString(8),
+        file.aside,
+        file.target,
+      ];
+
+/** The files of a hit as they are told: `placed`, a letter for each, and the state of each. */
+export function parsePlaced(
+  frame: Uint8Array,
+): { ways: (PlacedWay | undefined)[]; states: string[] } | undefined {
+  const [verb, letters = '', ...states] = Buffer.from(frame).toString().split('\0');
+  return verb === 'placed' ? { ways: [...letters].map((letter) => WAYS[letter]), states } : undefined;
+}
+
+/** What the compiler wrote: `line`, its descriptor, and the bytes; undefined for another frame. */
+export function parseLine(frame: Uint8Array): { fd: 1 | 2; bytes: Uint8Array } | undefined {
+  const head = Buffer.from(frame.subarray(0, LINE_HEAD_BYTES)).toString();
+  if (head !== 'line\x001\0' && head !== 'line\x002\0') return undefined;
+  return { fd: head.includes('1') ? 1 : 2, bytes: frame.subarray(LINE_HEAD_BYTES) };
+}
+
+const LINE_HEAD_BYTES = 7;
+
+/** How the compiler ended: `ended`, `exited` or `signalled`, a number, and the state of each output. */
+export function parseEnded(
+  frame: Uint8Array,
+): { status: ExitStatus; states: (string | undefined)[] } | undefined {
+  const [verb, how, digits = '', ...states] = Buffer.from(frame).toString().split('\0');
+  const number = Number(digits);
+  if (verb !== 'ended' || !/^\d+$/.test(digits)) return undefined;
+  return {
+    status:
+      how === 'exited'
+        ? { kind: 'exited', code: number }
+        : { kind: 'signalled', signal: signalCalled(number) },
+    states: states.map((state) => (state === '' ? undefined : state)),
+  };
+}

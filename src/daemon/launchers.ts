@@ -1,0 +1,268 @@
+// Calls of launchers. A launcher is a small program in front of this one (src/launcher): it tells its call, and puts the
+// files of a hit in place or runs the compiler of a miss, or starts the wrapper. Deciding is done here, in a process that
+// is warm, and so is storing. The grammar is in docs/daemon-protocol.md.
+import { chmodSync } from 'node:fs';
+import { removeFile, signatureOf, stat } from '../sys/files.ts';
+import {
+  fieldsOf,
+  parseCall,
+  parseEnded,
+  parseLine,
+  parsePlaced,
+  placeSeenFromHere,
+} from './launcher-calls.ts';
+import type { Answer, Answerer, CompileAnswer, HitAnswer } from './protocol.ts';
+
+/** What is longer than this is for the wrapper. */
+const MAX_FRAME_BYTES = 4 * 1024 * 1024;
+
+const NOTHING = Buffer.alloc(0);
+
+interface Connection {
+  received: Buffer;
+  /** What the launcher's side has not taken yet. */
+  unsent: Buffer;
+  isLast: boolean;
+  /** What is done with the next frame; undefined: it is a call. */
+  next: ((frame: Buffer) => void) | undefined;
+  /** A compile the launcher runs. */
+  compile: CompileAnswer | undefined;
+}
+
+type Peer = Bun.Socket<Connection>;
+
+export interface LauncherServerOptions {
+  readonly socket: string;
+  readonly answer: Answerer;
+  /** False when this program is not to answer any more: a newer one is there. */
+  readonly isCurrent: () => boolean;
+  readonly onRequest: () => void;
+  readonly onAnswered: (kind: 'hit' | 'compile') => void;
+  readonly log: (line: string) => void;
+}
+
+/** Listens for launchers until it is disposed of. The folder of the socket is this user's alone. */
+export class LauncherServer implements Disposable {
+  readonly #options: LauncherServerOptions;
+  readonly #listener: { stop(closeActive?: boolean): void };
+  readonly #place = placeSeenFromHere();
+  /** Connections whose launchers run a compiler. */
+  readonly #compiling = new Set<Peer>();
+
+  constructor(options: LauncherServerOptions) {
+    this.#options = options;
+    removeFile(options.socket);
+    this.#listener = Bun.listen<Connection>({
+      unix: options.socket,
+      socket: {
+        open: (peer) => {
+          peer.data = {
+            received: NOTHING,
+            unsent: NOTHING,
+            isLast: false,
+            next: undefined,
+            compile: undefined,
+          };
+          peer.timeout(10);
+        },
+        timeout: (peer) => {
+          peer.terminate();
+        },
+        data: (peer, chunk) => this.#receive(peer, chunk),
+        drain: (peer) => flush(peer),
+        close: (peer) => this.#letGo(peer),
+      },
+    });
+    chmodSync(options.socket, 0o600);
+  }
+
+  /** Whether launchers still find the socket: one that waited in vain takes it away. */
+  get isReachable(): boolean {
+    return stat(this.#options.socket) !== undefined;
+  }
+
+  /** Whether a launcher runs a compiler whose outputs are to be stored here. */
+  get isBusy(): boolean {
+    return this.#compiling.size > 0;
+  }
+
+  [Symbol.dispose](): void {
+    removeFile(this.#options.socket);
+    for (const peer of this.#compiling) this.#letGo(peer);
+    this.#listener.stop(true);
+  }
+
+  #receive(peer: Peer, chunk: Buffer): void {
+    const { data } = peer;
+    data.received = data.received.length === 0 ? Buffer.from(chunk) : Buffer.concat([data.received, chunk]);
+    while (data.received.length >= 4 && !data.isLast) {
+      const length = data.received.readUInt32LE(0);
+      if (length > MAX_FRAME_BYTES) {
+        peer.terminate();
+        return;
+      }
+      if (data.received.length < 4 + length) return;
+      const frame = data.received.subarray(4, 4 + length);
+      data.received = data.received.subarray(4 + length);
+      if (data.next === undefined) this.#ask(peer, frame);
+      else data.next(frame);
+    }
+  }
+
+  /** The first frame of a connection: a call. */
+  #ask(peer: Peer, frame: Buffer): void {
+    const call = this.#options.isCurrent() ? parseCall(frame, this.#place) : undefined;
+    if (call === undefined) {
+      end(peer, ['no']);
+      return;
+    }
+    this.#options.onRequest();
+    const answer = this.#inFolder(call.cwd, () => this.#options.answer(call)) ?? 'none';
+    if (answer === 'none' || !isSendable(answer)) {
+      if (answer !== 'none' && answer.kind === 'compile') answer[Symbol.dispose]();
+      end(peer, ['no']);
+      return;
+    }
+    // It may take as long as its disk or its compiler does; one that is killed hangs up.
+    peer.timeout(0);
+    if (answer.kind === 'hit') {
+      peer.data.next = (placed) => this.#settle(peer, { answer, cwd: call.cwd }, placed);
+      send(peer, ['place', answer.proof, ...answer.files.flatMap(fieldsOf)]);
+      return;
+    }
+    peer.data.compile = answer;
+    this.#compiling.add(peer);
+    peer.data.next = () => this.#begin(peer, { answer, cwd: call.cwd });
+    send(peer, ['compile', answer.proof]);
+  }
+
+  /** The second frame of a hit. */
+  #settle(peer: Peer, { answer, cwd }: Carried<HitAnswer>, frame: Buffer): void {
+    const placed = parsePlaced(frame);
+    const settled =
+      takeAway(answer.proof) &&
+      placed !== undefined &&
+      placed.ways.length === answer.files.length &&
+      this.#inFolder(cwd, () => {
+        // A launcher that has waited in vain is no more, and what came after it is not ours to remember.
+        if (!answer.files.every(({ target }, at) => isContentOf(placed.states[at], target))) return false;
+        answer.settle(placed.ways, placed.states);
+        return true;
+      }) === true;
+    if (!settled) {
+      end(peer, ['no']);
+      return;
+    }
+    this.#options.onAnswered('hit');
+    end(peer, ['done', answer.stdout, answer.stderr]);
+    this.#inFolder(cwd, () => answer.note());
+  }
+
+  /** The second frame of a compile: the launcher can write to the store, and is about to start the compiler. */
+  #begin(peer: Peer, compile: Carried<CompileAnswer>): void {
+    const { answer, cwd } = compile;
+    const begun = takeAway(answer.proof) ? this.#inFolder(cwd, () => answer.begin()) : undefined;
+    if (begun === undefined) {
+      end(peer, ['no']);
+      this.#letGo(peer);
+      return;
+    }
+    const { argv, outputs } = begun;
+    peer.data.next = (frame) => this.#follow(peer, compile, frame);
+    send(peer, ['start', `${argv.length}`, ...argv, ...outputs]);
+  }
+
+  /** Every further frame: what the compiler printed, and how it ended. */
+  #follow(peer: Peer, { answer, cwd }: Carried<CompileAnswer>, frame: Buffer): void {
+    const line = parseLine(frame);
+    if (line !== undefined) {
+      const printed = this.#inFolder(cwd, () => answer.receive(line.fd, line.bytes));
+      // Without an answer the launcher prints what it has, and does without us from there on.
+      if (printed === undefined) peer.terminate();
+      else sendBytes(peer, printed);
+      return;
+    }
+    const ended = parseEnded(frame);
+    if (ended !== undefined) {
+      this.#inFolder(cwd, () => answer.end(ended.status, ended.states));
+      this.#options.onAnswered('compile');
+    }
+    end(peer, [ended === undefined ? 'no' : 'done']);
+    this.#letGo(peer);
+  }
+
+  /** Nobody comes back to the compile of a connection. */
+  #letGo(peer: Peer): void {
+    const { compile } = peer.data;
+    peer.data.compile = undefined;
+    this.#compiling.delete(peer);
+    if (compile !== undefined) this.#inFolder('/', () => compile[Symbol.dispose]());
+  }
+
+  /** Runs a step where the call runs. Whatever goes wrong is the wrapper's to find: undefined then. */
+  #inFolder<T>(cwd: string, step: () => T): T | undefined {
+    try {
+      process.chdir(cwd);
+      return step();
+    } catch (error) {
+      this.#options.log(`a call failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
+      return undefined;
+    } finally {
+      // No folder of anybody's is kept in use.
+      process.chdir('/');
+    }
+  }
+}
+
+/** An answer on its way, and the folder its call runs in. */
+interface Carried<A> {
+  readonly answer: A;
+  readonly cwd: string;
+}
+
+/** No field may hold what ends one. */
+function isSendable(answer: Exclude<Answer, 'none'>): boolean {
+  const texts =
+    answer.kind === 'compile'
+      ? [answer.proof]
+      : [answer.proof, answer.stdout, answer.stderr, ...answer.files.map((file) => fieldsOf(file).join(''))];
+  return !texts.some((text) => text.includes('\0'));
+}
+
+/** Removes a file; false when there is none. */
+export function takeAway(path: string): boolean {
+  const isThere = stat(path) !== undefined;
+  removeFile(path);
+  return isThere;
+}
+
+/** Whether a file is the one that was in this state: links that come and go move its ctime. */
+function isContentOf(state: string | undefined, path: string): boolean {
+  const info = stat(path);
+  const withoutCtime = (signature: string): string => signature.slice(0, signature.lastIndexOf(':'));
+  return info !== undefined && state !== undefined && withoutCtime(signatureOf(info)) === withoutCtime(state);
+}
+
+const send = (peer: Peer, fields: readonly string[]): void => sendBytes(peer, Buffer.from(fields.join('\0')));
+
+/** Sends the last frame. */
+function end(peer: Peer, fields: readonly string[]): void {
+  peer.data.isLast = true;
+  send(peer, fields);
+}
+
+/** Sends a frame, as far as the other side takes it now; the rest follows by itself. */
+function sendBytes(peer: Peer, body: Uint8Array): void {
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32LE(body.length, 0);
+  peer.data.unsent = Buffer.concat([peer.data.unsent, length, body]);
+  flush(peer);
+}
+
+function flush(peer: Peer): void {
+  const { data } = peer;
+  const written = data.unsent.length === 0 ? 0 : peer.write(data.unsent);
+  if (written < 0) return;
+  data.unsent = data.unsent.subarray(written);
+  if (data.unsent.length === 0 && data.isLast) peer.end();
+}
