@@ -119,7 +119,7 @@ const costsOf = (costs: readonly Cost[]): Costs => ({
 });
 
 /** The CPU time of a process so far, in milliseconds, and what it has resident now. */
-function usedBy(pid: number): { cpuMs: number; rssMb: number } {
+export function usedBy(pid: number): { cpuMs: number; rssMb: number } {
   const [, text = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
   const fields = text.split(' ');
   const TICK_MS = 10;
@@ -130,10 +130,11 @@ function usedBy(pid: number): { cpuMs: number; rssMb: number } {
 interface DaemonNow {
   readonly pid: number;
   readonly hits: number;
+  readonly compiles: number;
 }
 
 /** Starts the daemon of the store when there is none. */
-function daemonOf(cacheDir: string): DaemonNow {
+export function daemonOf(cacheDir: string): DaemonNow {
   const env = { ...process.env, KACHE_CACHE_DIR: cacheDir };
   Bun.spawnSync([kacheBinary, 'daemon', 'start'], { env });
   return JSON.parse(

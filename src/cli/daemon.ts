@@ -167,7 +167,7 @@ const waiting = (queued: readonly { count: number }[]): string =>
 
 function show(status: DaemonStatus, queued: readonly { count: number }[]): void {
   print(
-    `${style.bold('Running')}, process ${status.pid}, version ${status.version}, for ${formatMs(status.uptimeMs)}, ${formatBytes(status.residentBytes)} resident, ${status.hits} hits answered. ${waiting(queued)}`,
+    `${style.bold('Running')}, process ${status.pid}, version ${status.version}, for ${formatMs(status.uptimeMs)}, ${formatBytes(status.residentBytes)} resident, ${status.hits} hits and ${status.compiles} misses answered. ${waiting(queued)}`,
   );
   for (const session of status.sessions) showSession(session);
 }
