@@ -218,7 +218,7 @@ Tools: ${results.tools.map(({ name, version }) => `${name} (${version})`).join('
 linked outputs, and brings Cargo's own records of finished units back into an empty target folder: Cargo then takes nearly all of them for fresh, starts a
 compiler or a wrapper for a few, and runs no build script. *floor* is a wrapper that links recorded libraries and checks nothing, *floor+exe* one that copies recorded
 linked outputs too: the same work with no question asked. Build scripts run under all of them but kache+runs and rust-kache. kache runs behind its launcher, as
-\`kache init\` sets it up on Linux; its daemon is started by the build and stays for the next ones. CPU is that of the processes of a build: of none that stays.
+\`kache init\` sets it up on Linux; its daemon is started by the build and stays for the next ones. CPU is that of the whole machine during a build, servers and daemons included.
 "Again" is \`cargo build\` in the second directory, in the first, and in the second: nothing may be compiled.
 
 ## Targets
