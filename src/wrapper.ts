@@ -1,6 +1,6 @@
 // One compiler call from top to bottom. This is the only file that knows the order of the stages.
 import { bypassReason, LINKED } from './compile/bypass.ts';
-import { type Call, type Caller, describe, timed, toMicroseconds } from './compile/call.ts';
+import { type Call, type Caller, describe, timed } from './compile/call.ts';
 import { noteFailure, noteHit, whyFailed } from './compile/finish.ts';
 import type { KeyBase } from './compile/key.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
@@ -138,7 +138,7 @@ interface CachedOptions {
 
 /** Look up; on a hit restore; on a miss wait for whoever compiles this already, else compile and store. */
 async function cached(call: Call, base: KeyBase, options: CachedOptions): Promise<ExitStatus> {
-  const first = await lookUpEverywhere(call, base, options.input.self);
+  const first = await lookUpEverywhere(call, base);
   if (first.kind === 'found' && isDueForVerification(call.settings))
     return compiled(
       beginMiss(call, base, { print, expected: first.entry, predicted: first.key }),
@@ -164,14 +164,11 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
 }
 
 /** The local store, then the remote where one is configured. */
-async function lookUpEverywhere(call: Call, base: KeyBase, self: string): Promise<LookUp> {
+async function lookUpEverywhere(call: Call, base: KeyBase): Promise<LookUp> {
   const first = timed(call.phases, 'lookup', () => lookUp(call, base));
   const remote = remoteOf(call.settings);
   if (first.kind === 'found' || remote === undefined) return first;
-  const from = performance.now();
-  const found = await lookUpRemotely(call, base, { first, remote, self });
-  call.phases.remote = toMicroseconds(performance.now() - from);
-  return found;
+  return lookUpRemotely(call, base, { first, remote, look: () => lookUp(call, base) });
 }
 
 function tryRestore(

@@ -18,9 +18,9 @@ import { startDaemon } from '../daemon/start.ts';
 import { withParent } from '../store/store.ts';
 import { bestEffort, createFile, removeFile, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import type { Call } from './call.ts';
+import { type Call, toMicroseconds } from './call.ts';
 import type { KeyBase } from './key.ts';
-import { type LookUp, lookUp } from './look-up.ts';
+import type { LookUp } from './look-up.ts';
 
 /** What the daemon has to have brought before another look is worth it. */
 type Absent = Extract<LookUp, { kind: 'absent' }>;
@@ -29,16 +29,25 @@ type Absent = Extract<LookUp, { kind: 'absent' }>;
  * Brings closures and entry of this unit into the store, if the remote has them in time, and looks again. `first` is
  * what the store alone had.
  */
-export async function lookUpRemotely(
-  call: Call,
-  base: KeyBase,
-  asked: { readonly first: Absent; readonly remote: RemoteSettings; readonly self: string },
-): Promise<LookUp> {
-  const { first, remote, self } = asked;
+export async function lookUpRemotely(call: Call, base: KeyBase, asked: Asked): Promise<LookUp> {
+  const from = performance.now();
+  const found = await bring(call, base, asked);
+  call.phases.remote = toMicroseconds(performance.now() - from);
+  return found;
+}
+
+interface Asked {
+  readonly first: Absent;
+  readonly remote: RemoteSettings;
+  /** Looks again, in the folder of the call. */
+  readonly look: () => LookUp;
+}
+
+async function bring(call: Call, base: KeyBase, { first, remote, look }: Asked): Promise<LookUp> {
   const deadlineMs = Date.now() + call.settings.remoteWaitSecs * 1000;
   if (isPaused(call)) return first;
   const config = remoteConfig(call.settings, remote, call.invocation.env);
-  using daemon = await reach(call, { config, self, deadlineMs });
+  using daemon = await reach(call, { config, deadlineMs });
   if (daemon === undefined) return first;
   const left = (): number => Math.max(0, deadlineMs - Date.now());
   const ask = async (request: string): Promise<Availability> => {
@@ -48,7 +57,7 @@ export async function lookUpRemotely(
     return answer === 'found' || answer === 'listed' || answer === 'absent' ? answer : 'later';
   };
   const build: BuildInfo = {
-    pid: process.ppid,
+    pid: call.caller.parentPid,
     outDir: call.invocation.outDir,
     cwd: call.invocation.cwd,
     toolchain: sha256(call.toolchain.identity).slice(0, 8),
@@ -73,7 +82,7 @@ export async function lookUpRemotely(
       if (answer === 'absent') continue;
     } else if (unit === 'absent') continue;
     base.sources.lookAgain();
-    const found = lookUp(call, base);
+    const found = look();
     if (found.kind === 'found') return found;
     absent = found;
   }
@@ -83,7 +92,7 @@ export async function lookUpRemotely(
 /** Connects, and starts the daemon when there is none; undefined when it cannot be had in time. */
 async function reach(
   call: Call,
-  to: { readonly config: RemoteConfig; readonly self: string; readonly deadlineMs: number },
+  to: { readonly config: RemoteConfig; readonly deadlineMs: number },
 ): Promise<DaemonClient | undefined> {
   const { root } = call.store.layout;
   const path = socketPath(root, call.settings);
@@ -110,7 +119,7 @@ async function reach(
       pause(call);
       return undefined;
     }
-    if (!started) startDaemon(call.store, call.settings, to.self);
+    if (!started) startDaemon(call.store, call.settings, call.self);
     started = true;
     await Bun.sleep(10);
   }
