@@ -6,15 +6,15 @@ import { type Call, timed } from './compile/call.ts';
 import { noteFailure, noteHit } from './compile/finish.ts';
 import type { KeyBase } from './compile/key.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
-import { type Begun, beginLinked, beginMiss, identityBase, isDependable } from './compile/miss.ts';
+import { type Begun, beginLinked, beginMiss, identityBase, isDependable, type Side } from './compile/miss.ts';
 import { baseOf, prepare } from './compile/prepare.ts';
-import { reserveNow } from './compile/reserve.ts';
+import { lockPath } from './compile/reserve.ts';
 import { bytesToProve, placedFile, planRestore, settleRestored, sizeOf } from './compile/restore.ts';
-import type { CompilerRunOptions } from './compile/run.ts';
+import type { Left } from './compile/save.ts';
 import { lacksStandIn } from './compile/stand-in.ts';
 import { remoteOf } from './core/config.ts';
 import { mapList } from './core/lists.ts';
-import type { Answer, CompileAnswer, HitAnswer, LaunchedCall } from './daemon/protocol.ts';
+import type { Answer, CompileAnswer, HitAnswer, LaunchedCall, States } from './daemon/protocol.ts';
 import { parseInvocation } from './rustc/invocation.ts';
 import { openStore } from './store/store.ts';
 import { loadSettings } from './sys/settings.ts';
@@ -69,10 +69,11 @@ function hit(call: Call, base: KeyBase, found: Extract<LookUp, { kind: 'found' }
 function miss(call: Call, base: KeyBase, found: Extract<LookUp, { kind: 'absent' }>): CompileAnswer | 'none' {
   const { predicted, reason } = found;
   if (remoteOf(call.settings) !== undefined || lacksStandIn(call) || isLarge(call)) return 'none';
-  const lock = reserveNow(call, base, predicted?.key);
-  // Somebody compiles this: a wrapper waits for it.
-  if (lock === undefined) return 'none';
-  return compileAnswer(call, lock, ({ print }) => beginMiss(call, base, { reason, predicted, print }));
+  // The lock is the launcher's: it dies with whoever compiles, whatever becomes of this process.
+  return compileAnswer(call, lockPath(call, base, predicted?.key), (side) =>
+    // Whoever had the lock before may have stored it.
+    lookUp(call, base).kind === 'found' ? undefined : beginMiss(call, base, { reason, predicted, ...side }),
+  );
 }
 
 /** Programs, but for those that Cargo runs while it builds, are large, and their users wait for the link, not for us. */
@@ -85,44 +86,49 @@ function isLarge(call: Call): boolean {
 function inPlace(call: Call): CompileAnswer | 'none' {
   const base = identityBase(call);
   if (isDependable(call) && base === undefined) return 'none';
-  return compileAnswer(call, undefined, ({ print }) => beginLinked(call, base, { reason: LINKED, print }));
+  return compileAnswer(call, undefined, (side) => beginLinked(call, base, { reason: LINKED, ...side }));
 }
 
-/** A compile that a launcher runs; `lock` is held until it is let go of. */
+/** A compile that a launcher runs, which has the lock at the path `lock` then. */
 function compileAnswer(
   call: Call,
-  lock: Disposable | undefined,
-  begin: (options: Pick<CompilerRunOptions, 'print'>) => Begun,
+  lock: string | undefined,
+  begin: (side: Side) => Begun | undefined,
 ): CompileAnswer {
   const { outDir, outputs } = call.invocation;
-  const names = [...mapList(outputs.files, ({ name }) => name), outputs.depInfo ?? ''];
+  const names = mapList(outputs.files, ({ name }) => name);
+  if (outputs.depInfo !== undefined) names.push(outputs.depInfo);
   const paths = mapList(names, (name) => `${outDir}/${name}`);
   let begun: Begun | undefined;
   let printed: Uint8Array[] = [];
+  let left: Left = new Map();
+  const leave = (states: States): void => {
+    left = new Map(paths.map((path, at) => [path, states[at]]));
+  };
   return {
     kind: 'compile',
     proof: call.store.temporaryPath(),
+    lock,
     begin: () => {
-      begun = begin({ print: (_fd, bytes) => printed.push(bytes) });
-      return { argv: begun.run.argv, outputs: paths };
+      begun = begin({ print: (_fd, bytes) => printed.push(bytes), left: () => left });
+      return begun === undefined ? undefined : { argv: begun.run.argv, outputs: paths };
     },
-    receive: (fd, chunk) => {
+    receive: ({ fd, bytes, states }) => {
       printed = [];
-      begun?.run.receive(fd, chunk);
+      leave(states);
+      begun?.run.receive(fd, bytes);
       return Buffer.concat(printed);
     },
     end: (status, states) => {
       if (begun === undefined) return;
+      leave(states);
       const compiled = begun.run.end(status);
       try {
-        begun.finish(compiled, new Map(paths.map((path, at) => [path, states[at]])));
+        begun.finish(compiled);
       } catch (error) {
         noteFailure(call, compiled.status, error);
       }
     },
-    [Symbol.dispose]: () => {
-      begun?.[Symbol.dispose]();
-      lock?.[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => begun?.[Symbol.dispose](),
   };
 }

@@ -123,7 +123,7 @@ async function run(input: WrapperInput, progress: Progress): Promise<ExitStatus 
 /** Runs the compiler of a compile that has begun, and finishes it. */
 async function compiled(begun: Begun, call: Call, progress: Progress): Promise<ExitStatus> {
   using compile = begun;
-  const ended = compile.run.end(await runHere(compile.run, call.invocation.env));
+  const ended = compile.run.end(await runHere(compile.run, call.invocation));
   progress.ended = ended.status;
   compile.finish(ended);
   return ended.status;

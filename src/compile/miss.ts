@@ -13,7 +13,14 @@ import { LinkReport } from './link.ts';
 import { type MacroWatch, observe } from './observe.ts';
 import { baseOf } from './prepare.ts';
 import { type Compiled, CompilerRun, type CompilerRunOptions } from './run.ts';
-import { keyOf, type Left, type RecordedOutputs, rememberIdentities, save } from './save.ts';
+import {
+  keyOf,
+  type Left,
+  type RecordedOutputs,
+  rememberContents,
+  rememberIdentities,
+  save,
+} from './save.ts';
 import { queueUpload, rememberRead } from './share.ts';
 import { putStandIn } from './stand-in.ts';
 import { rottenOutput, verdict } from './verify.ts';
@@ -22,17 +29,24 @@ import { writeStart } from './write-event.ts';
 /** A compile under way. Disposing of it lets go of what it holds, also when nobody came to its end. */
 export interface Begun extends Disposable {
   readonly run: CompilerRun;
-  /** Stores what was compiled, or says in the event why not. `left`: how other processes saw the outputs last. */
-  finish(compiled: Compiled, left?: Left): void;
+  /** Stores what was compiled, or says in the event why not. */
+  finish(compiled: Compiled): void;
 }
 
-type Print = Pick<CompilerRunOptions, 'print'>;
+/** The other side of a compile: who prints what the compiler says, and has started it. */
+export interface Side extends Pick<CompilerRunOptions, 'print'> {
+  /** How another process, which has started the compiler, saw the outputs last. */
+  readonly left?: () => Left | undefined;
+}
 
-export type MissOptions = Print & { readonly predicted: ComputedKey | undefined } & (
-    | { readonly reason: string; readonly expected?: undefined }
-    /** The entry that a hit would have restored, to be compared. */
-    | { readonly expected: Entry }
-  );
+/** What the look-up has found. */
+type LookedUp = { readonly predicted: ComputedKey | undefined } & (
+  | { readonly reason: string; readonly expected?: undefined }
+  /** The entry that a hit would have restored, to be compared. */
+  | { readonly expected: Entry }
+);
+
+export type MissOptions = Side & LookedUp;
 
 /** Begins the compile of a unit whose outputs are to be stored. */
 export function beginMiss(call: Call, base: KeyBase, options: MissOptions): Begun {
@@ -47,13 +61,14 @@ export function beginMiss(call: Call, base: KeyBase, options: MissOptions): Begu
       if (emit !== 'metadata') return;
       // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
       watch.end();
-      hashed = rememberIdentities(call, base, [file]);
+      hashed = rememberIdentities(call, base, { paths: [file], left: options.left?.() });
       rememberRead(call, base, identitiesOf(hashed));
     },
   });
   return {
     run,
-    finish: (compiled, left) => finishMiss(call, base, { ...options, compiled, watch, hashed, left }),
+    finish: (compiled) =>
+      finishMiss(call, base, { ...options, compiled, watch, hashed, left: options.left?.() }),
     [Symbol.dispose]: () => {
       watch[Symbol.dispose]();
       linkReport[Symbol.dispose]();
@@ -61,7 +76,7 @@ export function beginMiss(call: Call, base: KeyBase, options: MissOptions): Begu
   };
 }
 
-type FinishedMiss = MissOptions & {
+type FinishedMiss = LookedUp & {
   readonly compiled: Compiled;
   readonly watch: MacroWatch;
   readonly hashed: RecordedOutputs | undefined;
@@ -87,8 +102,7 @@ function finishMiss(call: Call, base: KeyBase, miss: FinishedMiss): void {
     save(call, base, { compiled, observation: miss.watch.end(), hashed, left }),
   );
   if (saved.kind === 'skipped') {
-    const paths = call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`);
-    rememberRead(call, base, identitiesOf(rememberIdentities(call, base, paths)));
+    rememberRead(call, base, identitiesOf(rememberContents(call, base, left)));
     noteAttempt(call, base, miss.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
     evictIfDue(call);
@@ -140,13 +154,13 @@ export function identityBase(call: Call): KeyBase | undefined {
 export function beginLinked(
   call: Call,
   base: KeyBase | undefined,
-  { reason, print }: Print & { readonly reason: BypassReason },
+  { reason, print, left }: Side & { readonly reason: BypassReason },
 ): Begun {
   const watch = observe(call, base?.externs.macros ?? []);
   writeStart(call, base?.unit);
   return {
     run: new CompilerRun(call, { print }),
-    finish: (compiled, left) => finishLinked(call, base, { reason, compiled, watch, left }),
+    finish: (compiled) => finishLinked(call, base, { reason, compiled, watch, left: left?.() }),
     [Symbol.dispose]: () => watch[Symbol.dispose](),
   };
 }
@@ -170,7 +184,7 @@ function finishLinked(call: Call, base: KeyBase | undefined, linked: FinishedLin
   if (known) {
     const { identity, inputs } = keyed.key;
     const paths = keyed.outputs.map(({ path }) => path);
-    rememberIdentities(call, base, paths, `key:${identity}`);
+    rememberIdentities(call, base, { paths, identity: `key:${identity}`, left });
     rememberRead(call, base, [`key:${identity}`]);
     writeUnstoredInputs(call.store, identity, inputs());
   }

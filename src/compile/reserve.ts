@@ -3,7 +3,7 @@ import type { CacheKey, Digest } from '../core/ids.ts';
 import { sourcePath } from '../rustc/invocation.ts';
 import { lockStore } from '../store/store.ts';
 import { sha256 } from '../sys/hash.ts';
-import { type FileLock, tryLock } from '../sys/lock.ts';
+import type { FileLock } from '../sys/lock.ts';
 import type { Call } from './call.ts';
 import type { KeyBase } from './key.ts';
 
@@ -15,12 +15,9 @@ import type { KeyBase } from './key.ts';
 export const reserve = (call: Call, base: KeyBase, predicted: CacheKey | undefined): FileLock | undefined =>
   lockStore(call.store, predicted ?? firstCompile(call, base));
 
-/** Takes the build lock if nobody has it. */
-export const reserveNow = (
-  call: Call,
-  base: KeyBase,
-  predicted: CacheKey | undefined,
-): FileLock | undefined => lockStore(call.store, predicted ?? firstCompile(call, base), tryLock);
+/** Where the build lock is, for a process that takes it by itself. */
+export const lockPath = (call: Call, base: KeyBase, predicted: CacheKey | undefined): string =>
+  call.store.layout.lock(predicted ?? firstCompile(call, base));
 
 const firstCompile = (call: Call, base: KeyBase): Digest =>
   sha256(

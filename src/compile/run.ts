@@ -1,6 +1,5 @@
 // The real compiler, started once, with its output streamed as it comes.
 
-import type { Environment } from '../core/config.ts';
 import { parseLine, toTemplate, withRealPaths } from '../rustc/diagnostics.ts';
 import { withoutIncremental } from '../rustc/flags.ts';
 import type { Invocation } from '../rustc/invocation.ts';
@@ -54,7 +53,8 @@ export interface CompilerRunOptions {
 
 /**
  * One run of the compiler, with the roots remapped and without incremental compilation. Whoever starts it, this process
- * or another, does so right after the constructor, brings here what it prints, and then how it ended.
+ * or another, does so right after the constructor, first unlinks outputs that share an inode ({@link protectStore}), brings
+ * here what the compiler prints, and then how it ended.
  */
 export class CompilerRun {
   /** The program first. */
@@ -67,7 +67,6 @@ export class CompilerRun {
 
   constructor(call: RelayedCall, { print, onArtifact = () => {}, more = [] }: CompilerRunOptions) {
     const { invocation, map } = call;
-    protectStore(invocation);
     sweepAsides(invocation.outDir);
     this.argv = [
       ...invocation.compiler,
@@ -107,12 +106,14 @@ export class CompilerRun {
 }
 
 /** Starts the compiler as a child of this process; resolves when it has ended. */
-export const runHere = (run: CompilerRun, env: Environment): Promise<ExitStatus> =>
-  runChild(run.argv, {
-    descriptors: jobserverDescriptors(env['CARGO_MAKEFLAGS']),
+export function runHere(run: CompilerRun, invocation: Invocation): Promise<ExitStatus> {
+  protectStore(invocation);
+  return runChild(run.argv, {
+    descriptors: jobserverDescriptors(invocation.env['CARGO_MAKEFLAGS']),
     onStdout: (chunk) => run.receive(1, chunk),
     onStderr: (chunk) => run.receive(2, chunk),
   });
+}
 
 type RelayedCall = Pick<Call, 'invocation' | 'map' | 'store'>;
 

@@ -44,11 +44,11 @@ export interface Finished {
   readonly observation: Observation;
   /** Outputs hashed while the compiler went on: their record, by path. */
   readonly hashed?: RecordedOutputs | undefined;
-  /** Where another process has started the compiler: how it saw its files when it had ended. */
+  /** Where another process has started the compiler. */
   readonly left?: Left | undefined;
 }
 
-/** Signatures of files, by path; undefined for one that was not there. */
+/** How the process that started the compiler saw its files: signatures by path; undefined for one that was not there. */
 export type Left = ReadonlyMap<string, string | undefined>;
 
 /** By the time one comes to it, a file may be another compile's. */
@@ -60,14 +60,15 @@ export type RecordedOutputs = ReadonlyMap<string, readonly [signature: string, i
 
 /** Stores a successful compile. A store that cannot take it is a reason to skip, never an error. */
 export function save(call: Call, base: KeyBase, finished: Finished): Saved {
+  const { left } = finished;
   const { stderr, stdout } = finished.compiled;
   if (stderr === undefined || stdout === undefined)
     return { kind: 'skipped', reason: 'output-not-repeatable' };
   try {
     const keyed = keyOf(call, base, finished);
-    if ('skip' in keyed) return skip(call, base, keyed.skip);
+    if ('skip' in keyed) return skip(call, base, { reason: keyed.skip, left });
     const refusal = whyNotStored(call, keyed.outputs);
-    if (refusal !== undefined) return skip(call, base, refusal);
+    if (refusal !== undefined) return skip(call, base, { reason: refusal, left });
     const published = publish(call, keyed, finished.hashed);
     const entry: Entry = {
       key: keyed.key.key,
@@ -90,11 +91,11 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     );
     const withheld = whyWithheld(call, base, { entry, closure, inputs, outputs, names });
     if (!writeEntry(call.store, entry, { ...inputs, closure, withheld: withheld ?? null }))
-      return skip(call, base, 'entry-of-another-version');
+      return skip(call, base, { reason: 'entry-of-another-version', left });
     // An eviction may have taken a blob that was there before the entry named it.
     if (published.outputs.some(({ blob }) => stat(call.store.layout.blob(blob)) === undefined)) {
       removeEntry(call.store, entry.key);
-      return skip(call, base, 'evicted-meanwhile');
+      return skip(call, base, { reason: 'evicted-meanwhile', left });
     }
     recordClosure(call.store, base.unit, { closure, key: keyed.key.key });
     rememberInputs(base);
@@ -117,8 +118,12 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
 }
 
 /** What is not stored is remembered all the same, so that dependents need not hash it. */
-function skip(call: Call, base: KeyBase, reason: string): Saved {
-  rememberContents(call, base);
+function skip(
+  call: Call,
+  base: KeyBase,
+  { reason, left }: Pick<Finished, 'left'> & { reason: string },
+): Saved {
+  rememberContents(call, base, left);
   return { kind: 'skipped', reason };
 }
 
@@ -222,12 +227,11 @@ function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | 
 }
 
 /** Notes what outputs hold that were not stored. */
-const rememberContents = (call: Call, base: KeyBase): RecordedOutputs =>
-  rememberIdentities(
-    call,
-    base,
-    call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`),
-  );
+export const rememberContents = (call: Call, base: KeyBase, left: Left | undefined): RecordedOutputs =>
+  rememberIdentities(call, base, {
+    paths: call.invocation.outputs.files.map(({ name }) => `${call.invocation.outDir}/${name}`),
+    left,
+  });
 
 /** What a file is, and the state it was in when that was found out. */
 interface Identity {
@@ -236,18 +240,26 @@ interface Identity {
 }
 type Identities = Readonly<Record<string, Identity>>;
 
-/** Records what output files are: `identity`, or their content. Their signatures are taken now. */
+export interface Remembered {
+  readonly paths: readonly string[];
+  /** What they are known by; by default their content. */
+  readonly identity?: string;
+  /** Files that are not as they were left are somebody else's by now. */
+  readonly left: Left | undefined;
+}
+
+/** Records what output files are. Their signatures are taken now. */
 export function rememberIdentities(
   call: Call,
   base: KeyBase,
-  paths: readonly string[],
-  identity?: string,
+  { paths, identity, left }: Remembered,
 ): RecordedOutputs {
   const known: Record<string, Identity> = {};
   for (const path of paths) {
     const info = stat(path);
+    if (info === undefined || (left !== undefined && left.get(path) !== signatureOf(info))) continue;
     const found = identity ?? hashFile(path);
-    if (info !== undefined && found !== undefined) known[path] = { identity: found, info };
+    if (found !== undefined) known[path] = { identity: found, info };
   }
   return record(call, base, known);
 }

@@ -1,7 +1,7 @@
 // What launchers send and are sent, as bytes and as values. The grammar is in docs/daemon-protocol.md.
 import { readlinkSync, statSync } from 'node:fs';
 import { type ExitStatus, signalCalled } from '../sys/process.ts';
-import type { LaunchedCall, PlacedFile, PlacedWay } from './protocol.ts';
+import type { LaunchedCall, PlacedFile, PlacedWay, States } from './protocol.ts';
 
 /** The first word of every request. Another form of request or answer is another word. */
 export const LAUNCHER_PROTOCOL = 'kache-launcher-2';
@@ -69,19 +69,30 @@ export function parsePlaced(
   return verb === 'placed' ? { ways: [...letters].map((letter) => WAYS[letter]), states } : undefined;
 }
 
-/** What the compiler wrote: `line`, its descriptor, and the bytes; undefined for another frame. */
-export function parseLine(frame: Uint8Array): { fd: 1 | 2; bytes: Uint8Array } | undefined {
-  const head = Buffer.from(frame.subarray(0, LINE_HEAD_BYTES)).toString();
-  if (head !== 'line\x001\0' && head !== 'line\x002\0') return undefined;
-  return { fd: head.includes('1') ? 1 : 2, bytes: frame.subarray(LINE_HEAD_BYTES) };
+/** What the compiler wrote: `line`, its descriptor, the state of each of `outputs` files, and the bytes. */
+export function parseLine(
+  frame: Uint8Array,
+  outputs: number,
+): { fd: 1 | 2; states: States; bytes: Uint8Array } | undefined {
+  const head: string[] = [];
+  let from = 0;
+  while (head.length < 2 + outputs) {
+    const end = frame.indexOf(0, from);
+    if (end < 0) return undefined;
+    head.push(Buffer.from(frame.subarray(from, end)).toString());
+    from = end + 1;
+  }
+  const [verb, fd, ...states] = head;
+  if (verb !== 'line' || (fd !== '1' && fd !== '2')) return undefined;
+  return { fd: fd === '1' ? 1 : 2, states: statesOf(states), bytes: frame.subarray(from) };
 }
 
-const LINE_HEAD_BYTES = 7;
+/** What is not there has an empty state. */
+const statesOf = (fields: readonly string[]): States =>
+  fields.map((state) => (state === '' ? undefined : state));
 
 /** How the compiler ended: `ended`, `exited` or `signalled`, a number, and the state of each output. */
-export function parseEnded(
-  frame: Uint8Array,
-): { status: ExitStatus; states: (string | undefined)[] } | undefined {
+export function parseEnded(frame: Uint8Array): { status: ExitStatus; states: States } | undefined {
   const [verb, how, digits = '', ...states] = Buffer.from(frame).toString().split('\0');
   const number = Number(digits);
   if (verb !== 'ended' || !/^\d+$/.test(digits)) return undefined;
@@ -90,6 +101,6 @@ export function parseEnded(
       how === 'exited'
         ? { kind: 'exited', code: number }
         : { kind: 'signalled', signal: signalCalled(number) },
-    states: states.map((state) => (state === '' ? undefined : state)),
+    states: statesOf(states),
   };
 }

@@ -44,16 +44,20 @@ export interface LauncherServerOptions {
 /** Listens for launchers until it is disposed of. The folder of the socket is this user's alone. */
 export class LauncherServer implements Disposable {
   readonly #options: LauncherServerOptions;
-  readonly #listener: { stop(closeActive?: boolean): void };
+  #listener: { stop(closeActive?: boolean): void };
   readonly #place = placeSeenFromHere();
-  /** Connections whose launchers run a compiler. */
-  readonly #compiling = new Set<Peer>();
+  readonly #peers = new Set<Peer>();
 
   constructor(options: LauncherServerOptions) {
     this.#options = options;
-    removeFile(options.socket);
-    this.#listener = Bun.listen<Connection>({
-      unix: options.socket,
+    this.#listener = this.#listen();
+  }
+
+  #listen(): { stop(closeActive?: boolean): void } {
+    const { socket } = this.#options;
+    removeFile(socket);
+    const listener = Bun.listen<Connection>({
+      unix: socket,
       socket: {
         open: (peer) => {
           peer.data = {
@@ -64,16 +68,21 @@ export class LauncherServer implements Disposable {
             compile: undefined,
           };
           peer.timeout(10);
+          this.#peers.add(peer);
         },
         timeout: (peer) => {
           peer.terminate();
         },
         data: (peer, chunk) => this.#receive(peer, chunk),
         drain: (peer) => flush(peer),
-        close: (peer) => this.#letGo(peer),
+        close: (peer) => {
+          this.#peers.delete(peer);
+          this.#letGo(peer);
+        },
       },
     });
-    chmodSync(options.socket, 0o600);
+    chmodSync(socket, 0o600);
+    return listener;
   }
 
   /** Whether launchers still find the socket: one that waited in vain takes it away. */
@@ -81,15 +90,22 @@ export class LauncherServer implements Disposable {
     return stat(this.#options.socket) !== undefined;
   }
 
+  /** Puts the socket back; compiles that are followed already go on. */
+  listenAgain(): void {
+    this.#listener.stop(false);
+    this.#listener = this.#listen();
+  }
+
   /** Whether a launcher runs a compiler whose outputs are to be stored here. */
   get isBusy(): boolean {
-    return this.#compiling.size > 0;
+    for (const { data } of this.#peers) if (data.compile !== undefined) return true;
+    return false;
   }
 
   [Symbol.dispose](): void {
     removeFile(this.#options.socket);
-    for (const peer of this.#compiling) this.#letGo(peer);
     this.#listener.stop(true);
+    for (const peer of [...this.#peers]) peer.terminate();
   }
 
   #receive(peer: Peer, chunk: Buffer): void {
@@ -131,9 +147,8 @@ export class LauncherServer implements Disposable {
       return;
     }
     peer.data.compile = answer;
-    this.#compiling.add(peer);
     peer.data.next = () => this.#begin(peer, { answer, cwd: call.cwd });
-    send(peer, ['compile', answer.proof]);
+    send(peer, ['compile', answer.proof, answer.lock ?? '']);
   }
 
   /** The second frame of a hit. */
@@ -158,25 +173,29 @@ export class LauncherServer implements Disposable {
     this.#inFolder(cwd, () => answer.note());
   }
 
-  /** The second frame of a compile: the launcher can write to the store, and is about to start the compiler. */
+  /** The second frame of a compile: the launcher can write to the store, has the lock, and is about to start the compiler. */
   #begin(peer: Peer, compile: Carried<CompileAnswer>): void {
     const { answer, cwd } = compile;
     const begun = takeAway(answer.proof) ? this.#inFolder(cwd, () => answer.begin()) : undefined;
-    if (begun === undefined) {
+    if (begun === undefined || [...begun.argv, ...begun.outputs].some(holdsNul)) {
       end(peer, ['no']);
       this.#letGo(peer);
       return;
     }
     const { argv, outputs } = begun;
-    peer.data.next = (frame) => this.#follow(peer, compile, frame);
+    peer.data.next = (frame) => this.#follow(peer, { ...compile, outputs: outputs.length }, frame);
     send(peer, ['start', `${argv.length}`, ...argv, ...outputs]);
   }
 
   /** Every further frame: what the compiler printed, and how it ended. */
-  #follow(peer: Peer, { answer, cwd }: Carried<CompileAnswer>, frame: Buffer): void {
-    const line = parseLine(frame);
+  #follow(
+    peer: Peer,
+    { answer, cwd, outputs }: Carried<CompileAnswer> & { readonly outputs: number },
+    frame: Buffer,
+  ): void {
+    const line = parseLine(frame, outputs);
     if (line !== undefined) {
-      const printed = this.#inFolder(cwd, () => answer.receive(line.fd, line.bytes));
+      const printed = this.#inFolder(cwd, () => answer.receive(line));
       // Without an answer the launcher prints what it has, and does without us from there on.
       if (printed === undefined) peer.terminate();
       else sendBytes(peer, printed);
@@ -195,7 +214,6 @@ export class LauncherServer implements Disposable {
   #letGo(peer: Peer): void {
     const { compile } = peer.data;
     peer.data.compile = undefined;
-    this.#compiling.delete(peer);
     if (compile !== undefined) this.#inFolder('/', () => compile[Symbol.dispose]());
   }
 
@@ -224,10 +242,12 @@ interface Carried<A> {
 function isSendable(answer: Exclude<Answer, 'none'>): boolean {
   const texts =
     answer.kind === 'compile'
-      ? [answer.proof]
+      ? [answer.proof, answer.lock ?? '']
       : [answer.proof, answer.stdout, answer.stderr, ...answer.files.map((file) => fieldsOf(file).join(''))];
-  return !texts.some((text) => text.includes('\0'));
+  return !texts.some(holdsNul);
 }
+
+const holdsNul = (text: string): boolean => text.includes('\0');
 
 /** Removes a file; false when there is none. */
 export function takeAway(path: string): boolean {

@@ -136,17 +136,25 @@ export interface HitAnswer {
   readonly note: () => void;
 }
 
+/** States of outputs as the launcher sees them (signatureOf; undefined: there is none). */
+export type States = readonly (string | undefined)[];
+
 /** A compile that the launcher runs and the daemon stores. Disposing of it lets go of what it holds, at any time. */
 export interface CompileAnswer extends Disposable {
   readonly kind: 'compile';
   /** As for a hit. */
   readonly proof: string;
-  /** The compiler is about to be started: with these arguments, the program first; it writes the files `outputs`. */
-  readonly begin: () => { readonly argv: readonly string[]; readonly outputs: readonly string[] };
-  /** The compiler has written this; returns what to print. */
-  readonly receive: (fd: 1 | 2, bytes: Uint8Array) => Uint8Array;
-  /** It has ended, and left its outputs in this state (signatureOf; undefined: there is none). */
-  readonly end: (status: ExitStatus, states: readonly (string | undefined)[]) => void;
+  /** The lock that the launcher must have, from here to its end; undefined: none. */
+  readonly lock: string | undefined;
+  /**
+   * The compiler is about to be started: with these arguments, the program first; it writes the files `outputs`.
+   * Undefined: somebody has compiled this meanwhile.
+   */
+  readonly begin: () => { readonly argv: readonly string[]; readonly outputs: readonly string[] } | undefined;
+  /** The compiler has written this, and has its outputs in these states; returns what to print. */
+  readonly receive: (printed: { fd: 1 | 2; bytes: Uint8Array; states: States }) => Uint8Array;
+  /** It has ended, and left its outputs in these states. */
+  readonly end: (status: ExitStatus, states: States) => void;
 }
 
 /** What a launcher is to do for a call; `none`: become a wrapper. */

@@ -161,10 +161,14 @@ class Daemon {
   #listenForLaunchers(): LauncherServer | undefined {
     const { launchers } = this.#options;
     if (launchers === undefined || !isLinux) return undefined;
+    return this.#orLog(() => this.#launcherServer(launchers));
+  }
+
+  /** A name that is too long for a socket, no descriptors: launchers start kache then, and remotes go on. */
+  #orLog<T>(listen: () => T): T | undefined {
     try {
-      return this.#launcherServer(launchers);
+      return listen();
     } catch (error) {
-      // A name that is too long for a socket, no descriptors: launchers start kache then, and remotes go on.
       if (!(error instanceof Error && 'code' in error)) throw error;
       this.#log(`launchers are not answered: ${error.message}`);
       return undefined;
@@ -327,8 +331,8 @@ class Daemon {
     if (stat(this.#options.socket) === undefined) this.#ended.resolve();
     else if (this.#launchers?.isReachable === false) {
       // A launcher has waited in vain, and took it for dead.
-      this.#launchers[Symbol.dispose]();
-      this.#launchers = this.#listenForLaunchers();
+      const launchers = this.#launchers;
+      this.#orLog(() => launchers.listenAgain());
     }
   }
 

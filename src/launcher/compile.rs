@@ -3,9 +3,12 @@
 // are then, and nothing is stored.
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::{create, path, receive, send, state_of};
+use crate::{path, prove, receive, send, state_of};
 
 /// A line is translated within microseconds, but for one that announces metadata, which is hashed.
 const LINE_PATIENCE: Duration = Duration::from_secs(10);
@@ -28,16 +31,19 @@ const FORWARDED: [c_int; 3] = [1, 2, 15];
 const SIG_DFL: usize = 0;
 const SIG_IGN: usize = 1;
 
+const LOCK_EX: c_int = 2;
+const LOCK_NB: c_int = 4;
+
 extern "C" {
     fn signal(number: c_int, handler: usize) -> usize;
     fn kill(process: c_int, number: c_int) -> c_int;
+    fn flock(descriptor: c_int, operation: c_int) -> c_int;
 }
 
 /// Runs the compiler and ends as it ended. Returns where it was not started.
-pub fn run(mut daemon: UnixStream, proof: &Path) -> Option<Infallible> {
-    // Only who can write to the store is believed.
-    create(proof, 0o600).ok()?;
-    send(&mut daemon, b"ready").ok()?;
+pub fn run(mut daemon: UnixStream, proof: &Path, lock: &Path) -> Option<Infallible> {
+    let lock = if lock.as_os_str().is_empty() { None } else { Some(Lock::take(lock)?) };
+    prove(&mut daemon, proof, b"ready")?;
     let start = receive(&mut daemon).ok()?;
     let mut fields = start.split(|byte| *byte == 0);
     if fields.next() != Some(b"start") {
@@ -50,6 +56,7 @@ pub fn run(mut daemon: UnixStream, proof: &Path) -> Option<Infallible> {
     daemon.set_read_timeout(Some(LINE_PATIENCE)).ok()?;
 
     forward_signals();
+    unshare(&outputs);
     let mut command = Command::new(program);
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut child) = command.spawn() else {
@@ -57,12 +64,56 @@ pub fn run(mut daemon: UnixStream, proof: &Path) -> Option<Infallible> {
         return None;
     };
     to_child(child.id() as c_int);
-    let (ended, daemon) = follow(&mut child, daemon);
+    let (ended, daemon) = follow(&mut child, daemon, &outputs);
     restore_signals();
     if let Some(mut daemon) = daemon {
         tell(&mut daemon, ended, &outputs);
     }
+    drop(lock);
     end(ended)
+}
+
+/// The lock of a compile, as kache takes it: it dies with this process, and who holds it has the name, too.
+struct Lock {
+    path: PathBuf,
+    /// Never read: the lock is on its descriptor, which no other program gets.
+    _file: File,
+}
+
+impl Lock {
+    /// None where another has it: kache waits for that one.
+    fn take(path: &Path) -> Option<Lock> {
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent()?).ok()?;
+                open()
+            }
+            opened => opened,
+        }
+        .ok()?;
+        let is_taken = unsafe { flock(file.as_raw_fd(), LOCK_EX | LOCK_NB) } == 0;
+        // Who had it before may have removed the name meanwhile: then this lock guards nothing.
+        let is_named = fs::metadata(path).ok()?.ino() == file.metadata().ok()?.ino();
+        if is_taken && is_named { Some(Lock { path: path.into(), _file: file }) } else { None }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The name goes first: who has opened it and waits sees that it leads nowhere.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// No compiler writes into the store through a link.
+fn unshare(outputs: &[PathBuf]) {
+    for output in outputs {
+        if fs::symlink_metadata(output).map_or(false, |info| info.nlink() > 1) {
+            // What cannot be removed cannot be written either.
+            let _ = fs::remove_file(output);
+        }
+    }
 }
 
 /// How a program ended: with a code, or by a signal.
@@ -73,12 +124,16 @@ enum Ended {
 }
 
 /// Hands on what the compiler prints until it ends. The daemon comes back where it answered to the last.
-fn follow(child: &mut Child, daemon: UnixStream) -> (Ended, Option<UnixStream>) {
+fn follow(child: &mut Child, daemon: UnixStream, outputs: &[PathBuf]) -> (Ended, Option<UnixStream>) {
     let daemon = Mutex::new(Some(daemon));
+    let translate = |descriptor: u8| {
+        let daemon = &daemon;
+        move |line: &[u8]| translate(line, descriptor, outputs, daemon)
+    };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let lost = thread::scope(|scope| {
-        let stdout = scope.spawn(|| relay(stdout, io::stdout(), b'1', &daemon));
-        let on_stderr = relay(stderr, io::stderr(), b'2', &daemon);
+        let stdout = scope.spawn(|| relay(stdout, io::stdout(), &translate(b'1')));
+        let on_stderr = relay(stderr, io::stderr(), &translate(b'2'));
         stdout.join().unwrap_or(None).or(on_stderr)
     });
     let ended = child.wait().map_or(Ended::Exited(101), |status: ExitStatus| match status.code() {
@@ -101,15 +156,14 @@ fn cannot_print(error: &io::Error) -> Ended {
 fn relay(
     from: Option<impl Read>,
     mut to: impl Write,
-    descriptor: u8,
-    daemon: &Mutex<Option<UnixStream>>,
+    translate: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<io::Error> {
     let mut lost = None;
     let mut from = BufReader::new(from?);
     let mut line = Vec::new();
     // What cannot be read has ended.
     while from.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
-        let translated = translate(&line, descriptor, daemon);
+        let translated = translate(&line);
         // The end of a text that ends in no newline is no line: it is told, and printed as it is.
         let shown = if line.ends_with(b"\n") { translated.as_ref().unwrap_or(&line) } else { &line };
         if lost.is_none() {
@@ -121,15 +175,29 @@ fn relay(
 }
 
 /// What to print for a line; none where the daemon does not answer, now or any more.
-fn translate(line: &[u8], descriptor: u8, daemon: &Mutex<Option<UnixStream>>) -> Option<Vec<u8>> {
+fn translate(
+    line: &[u8],
+    descriptor: u8,
+    outputs: &[PathBuf],
+    daemon: &Mutex<Option<UnixStream>>,
+) -> Option<Vec<u8>> {
     let mut held = daemon.lock().ok()?;
     let stream = held.as_mut()?;
-    let frame = [b"line\0", &[descriptor][..], b"\0", line].concat();
+    let mut frame = [b"line\0", &[descriptor][..]].concat();
+    frame.extend(states_of(outputs));
+    frame.push(0);
+    frame.extend(line);
     let answered = send(stream, &frame).and_then(|()| receive(stream)).ok();
     if answered.is_none() {
         *held = None;
     }
     answered
+}
+
+/// The state of each output, behind a zero byte; what is not there has an empty one. Whatever comes into their places when
+/// this process is no more is not theirs.
+fn states_of(outputs: &[PathBuf]) -> Vec<u8> {
+    outputs.iter().flat_map(|output| [vec![0], state_of(output).unwrap_or_default().into_bytes()].concat()).collect()
 }
 
 /// Tells how the compiler ended and what it left, and waits until that is stored: dependents look at once.
@@ -139,10 +207,7 @@ fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) {
         Ended::Signalled(signal) => ("signalled", signal),
     };
     let mut report = format!("ended\0{how}\0{number}").into_bytes();
-    for output in outputs {
-        report.push(0);
-        report.extend(state_of(output).unwrap_or_default().as_bytes());
-    }
+    report.extend(states_of(outputs));
     let _ = daemon.set_read_timeout(Some(STORE_PATIENCE));
     let _ = send(daemon, &report).and_then(|()| receive(daemon));
 }

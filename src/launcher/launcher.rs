@@ -101,7 +101,7 @@ fn ask(call: &[OsString]) -> Option<Printed> {
     let (verb, proof) = (fields.next()?, path(fields.next()?));
     match verb {
         b"place" => {}
-        b"compile" => match compile::run(daemon, &proof)? {},
+        b"compile" => match compile::run(daemon, &proof, &path(fields.next()?))? {},
         _ => return None,
     }
     let files = files(&mut fields)?;
@@ -118,15 +118,24 @@ fn ask(call: &[OsString]) -> Option<Printed> {
 /// Puts the files in place and has the daemon know; what to print then.
 fn settle(daemon: &mut UnixStream, proof: &Path, files: &[Placed]) -> Option<Printed> {
     let ways = put_in_place(files)?;
-    // Only who can write to the store is believed.
-    create(proof, 0o600).ok()?;
-    send(daemon, &report(files, &ways)?).ok()?;
+    let report = report(files, &ways)?;
+    prove(daemon, proof, &report)?;
     let last = receive(daemon).ok()?;
     let mut fields = last.split(|byte| *byte == 0);
     match (fields.next()?, fields.next()?, fields.next()?) {
         (b"done", stdout, stderr) => Some(Printed { stdout: stdout.to_vec(), stderr: stderr.to_vec() }),
         _ => None,
     }
+}
+
+/// Sends a frame with the file that shows who speaks: only who can write to the store is believed.
+fn prove(daemon: &mut UnixStream, proof: &Path, frame: &[u8]) -> Option<()> {
+    create(proof, 0o600).ok()?;
+    let sent = send(daemon, frame);
+    if sent.is_err() {
+        let _ = fs::remove_file(proof);
+    }
+    sent.ok()
 }
 
 /// Whether nobody listens behind the socket, or nobody who answers: any other trouble is this call's own.

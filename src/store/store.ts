@@ -14,7 +14,7 @@ import {
   stat,
   utf8,
 } from '../sys/files.ts';
-import { acquireLock, type FileLock, type tryLock } from '../sys/lock.ts';
+import { acquireLock, type FileLock } from '../sys/lock.ts';
 import { dirname } from '../sys/paths.ts';
 import { bootId } from '../sys/process.ts';
 import { STORE_VERSION, StoreLayout } from './layout.ts';
@@ -108,19 +108,15 @@ export function withParent(path: string, operation: () => void): void {
 }
 
 /**
- * Takes a lock of the store, by default waiting for whoever holds it. Undefined where locks cannot be had: everything a
- * lock orders is right without it, and done twice.
+ * Takes a lock of the store, waiting for whoever holds it. Undefined where locks cannot be had: everything a lock orders
+ * is right without it, and done twice.
  */
-export function lockStore(
-  store: Store,
-  name: Digest,
-  take: typeof tryLock = acquireLock,
-): FileLock | undefined {
+export function lockStore(store: Store, name: Digest): FileLock | undefined {
   const path = store.layout.lock(name);
   let lock: FileLock | undefined;
   bestEffort(() =>
     withParent(path, () => {
-      lock = take(path);
+      lock = acquireLock(path);
     }),
   );
   return lock;

@@ -464,7 +464,10 @@ test('answers of several megabytes arrive whole', async () => {
 class Compiled implements CompileAnswer {
   readonly kind = 'compile';
   readonly proof = proof();
+  readonly lock = '/store/locks/a';
   readonly told: string[] = [];
+  /** Somebody has compiled it meanwhile. */
+  isKnown = false;
   failing: 'begin' | 'receive' | 'end' | undefined;
 
   #tell(step: string, text = ''): void {
@@ -472,13 +475,14 @@ class Compiled implements CompileAnswer {
     if (this.failing === step) throw new Error('on purpose');
   }
 
-  begin(): { argv: string[]; outputs: string[] } {
+  begin(): ReturnType<CompileAnswer['begin']> {
     this.#tell('begin');
+    if (this.isKnown) return undefined;
     return { argv: ['rustc', '', 'a b'], outputs: ['/out/a.rlib', '/out/a.d'] };
   }
 
-  receive(fd: 1 | 2, bytes: Uint8Array): Uint8Array {
-    this.#tell('receive', ` ${fd} ${Buffer.from(bytes).toString('latin1')}`);
+  receive({ fd, bytes, states }: Parameters<CompileAnswer['receive']>[0]): Uint8Array {
+    this.#tell('receive', ` ${fd} ${JSON.stringify(states)} ${Buffer.from(bytes).toString('latin1')}`);
     return Buffer.concat([Buffer.from('seen '), bytes]);
   }
 
@@ -496,7 +500,7 @@ async function compiling(served: Served, compiled: Compiled): Promise<Peer> {
   served.next = compiled;
   const peer = await Peer.connect();
   peer.write(framed(request()));
-  expect(await peer.frame()).toBe(`compile\0${proof()}`);
+  expect(await peer.frame()).toBe(`compile\0${proof()}\0/store/locks/a`);
   expect(compiled.told).toEqual([]);
   return peer;
 }
@@ -516,9 +520,9 @@ test('a compile: begun when the launcher has shown itself, fed by lines, ended w
   const peer = await started(served, compiled);
   expect(served.server.isBusy).toBe(true);
   const odd = Buffer.from([0x6c, 0, 0xff, 0x0a]);
-  peer.write(framed(Buffer.concat([Buffer.from('line\x002\0'), odd])));
+  peer.write(framed(Buffer.concat([Buffer.from('line\x002\x001:2:3.4:5.6\0\0'), odd])));
   expect(await peer.frame()).toBe(`seen ${odd.toString()}`);
-  peer.write(framed('line\x001\0out\n'));
+  peer.write(framed('line\x001\0\0\0out\n'));
   expect(await peer.frame()).toBe('seen out\n');
   peer.write(framed('ended\0exited\x000\x001:2:3.4:5.6\0'));
   expect(await peer.frame()).toBe('done');
@@ -526,8 +530,8 @@ test('a compile: begun when the launcher has shown itself, fed by lines, ended w
   const status = '{"kind":"exited","code":0}';
   expect(compiled.told).toEqual([
     `begin in ${dir}`,
-    `receive 2 ${odd.toString('latin1')} in ${dir}`,
-    `receive 1 out\n in ${dir}`,
+    `receive 2 ["1:2:3.4:5.6",null] ${odd.toString('latin1')} in ${dir}`,
+    `receive 1 [null,null] out\n in ${dir}`,
     `end [${status},["1:2:3.4:5.6",null]] in ${dir}`,
     'disposed',
   ]);
@@ -552,12 +556,39 @@ test('nothing is begun for who cannot write to the store', async () => {
   expect([compiled.told, served.server.isBusy]).toEqual([['disposed'], false]);
 });
 
+test('nothing is begun that somebody has compiled meanwhile', async () => {
+  using served = new Served();
+  const compiled = new Compiled();
+  compiled.isKnown = true;
+  const peer = await compiling(served, compiled);
+  writeFileSync(proof(), '');
+  peer.write(framed('ready'));
+  expect(await peer.frame()).toBe('no');
+  expect([compiled.told.length, compiled.told.at(-1), served.server.isBusy]).toEqual([2, 'disposed', false]);
+});
+
+test('a socket that is put back: whoever is connected stays so', async () => {
+  using served = new Served();
+  const compiled = new Compiled();
+  const peer = await started(served, compiled);
+  rmSync(socket);
+  served.server.listenAgain();
+  expect([served.server.isReachable, served.server.isBusy]).toEqual([true, true]);
+  served.next = 'none';
+  expect(await ask(request())).toBe('no');
+  peer.write(framed('ended\0exited\x000'));
+  expect(await peer.frame()).toBe('done');
+  await peer.closed();
+  served.server.listenAgain();
+  expect([await ask(request()), statSync(socket).mode & 0o777]).toEqual(['no', 0o600]);
+});
+
 test('a launcher that hangs up, at any time, lets go of what its compile holds, once', async () => {
   using served = new Served();
   for (const at of ['compiling', 'started', 'in a frame'] as const) {
     const compiled = new Compiled();
     const peer = await (at === 'compiling' ? compiling : started)(served, compiled);
-    if (at === 'in a frame') peer.write(framed('line\x001\0out\n').subarray(0, 7));
+    if (at === 'in a frame') peer.write(framed('line\x001\0\0\0out\n').subarray(0, 7));
     peer.hangUp();
     await until('it is let go of', () => !served.server.isBusy);
     expect([at, compiled.told.filter((step) => step === 'disposed').length]).toEqual([at, 1]);
@@ -570,7 +601,8 @@ test('frames that no launcher sends store nothing', async () => {
   const frames = [
     '',
     'line',
-    'line\x003\0a',
+    'line\x003\0\0\0a',
+    'line\x001\0\0a',
     'ended',
     'ended\0exited',
     'ended\0exited\0',
@@ -594,7 +626,7 @@ test('a step of a compile that throws: nothing to start, no answer to a line, an
     const peer = await (failing === 'begin' ? compiling : started)(served, compiled);
     writeFileSync(proof(), '');
     peer.write(
-      framed(failing === 'begin' ? 'ready' : failing === 'end' ? 'ended\0exited\x000' : 'line\x001\0a'),
+      framed(failing === 'begin' ? 'ready' : failing === 'end' ? 'ended\0exited\x000' : 'line\x001\0\0\0a'),
     );
     const answer = await peer.frame();
     await peer.closed();
