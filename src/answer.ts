@@ -1,6 +1,6 @@
 // One compiler call of a launcher, decided here and carried out there: which files of a hit to put in place, or which
-// compiler to start. The order of the stages is that of wrapper.ts; whatever would have to wait, ask a remote or start a
-// program is answered with `none`, and the launcher becomes a wrapper.
+// compiler to start. The order of the stages is that of wrapper.ts; whatever would have to wait for another compile or start
+// a program is answered with `none`, and the launcher becomes a wrapper.
 import { bypassReason, LINKED } from './compile/bypass.ts';
 import { type Call, timed } from './compile/call.ts';
 import { noteFailure, noteHit } from './compile/finish.ts';
@@ -8,6 +8,7 @@ import type { KeyBase } from './compile/key.ts';
 import { type LookUp, lookUp } from './compile/look-up.ts';
 import { type Begun, beginLinked, beginMiss, identityBase, isDependable, type Side } from './compile/miss.ts';
 import { baseOf, prepare } from './compile/prepare.ts';
+import { lookUpRemotely } from './compile/remote-look-up.ts';
 import { lockPath } from './compile/reserve.ts';
 import { bytesToProve, placedFile, planRestore, settleRestored, sizeOf } from './compile/restore.ts';
 import type { Left } from './compile/save.ts';
@@ -22,7 +23,7 @@ import { loadSettings } from './sys/settings.ts';
 /** One process answers all calls in turn: what takes it longer than some milliseconds is for one of many. */
 const MAX_PROVEN_HERE_BYTES = 8 * 1024 * 1024;
 
-/** What a wrapper would do for this call now; `self` is this program. Starts no program and waits for nothing. */
+/** What a wrapper would do for this call now; `self` is this program. */
 export function answer({ argv, env, cwd, caller }: LaunchedCall, self: string): Answer {
   const startedMs = Date.now();
   const invocation = parseInvocation(argv, env, cwd);
@@ -40,8 +41,21 @@ export function answer({ argv, env, cwd, caller }: LaunchedCall, self: string): 
   const base = timed(call.phases, 'key', () => baseOf(call, true));
   if (base === undefined || 'why' in base) return 'none';
   const found = timed(call.phases, 'lookup', () => lookUp(call, base));
-  return found.kind === 'found' ? hit(call, base, found) : miss(call, base, found);
+  const remote = remoteOf(settings);
+  if (found.kind === 'found' || remote === undefined) return decide(call, base, found);
+  return {
+    kind: 'later',
+    withinMs: settings.remoteWaitSecs * 1000,
+    answer: async (inFolder) => {
+      const look = (): LookUp => inFolder(() => lookUp(call, base)) ?? found;
+      const brought = await lookUpRemotely(call, base, { first: found, remote, look });
+      return inFolder(() => decide(call, base, brought)) ?? 'none';
+    },
+  };
 }
+
+const decide = (call: Call, base: KeyBase, found: LookUp): HitAnswer | CompileAnswer | 'none' =>
+  found.kind === 'found' ? hit(call, base, found) : miss(call, base, found);
 
 function hit(call: Call, base: KeyBase, found: Extract<LookUp, { kind: 'found' }>): HitAnswer | 'none' {
   const { store } = call;
@@ -68,7 +82,7 @@ function hit(call: Call, base: KeyBase, found: Extract<LookUp, { kind: 'found' }
 
 function miss(call: Call, base: KeyBase, found: Extract<LookUp, { kind: 'absent' }>): CompileAnswer | 'none' {
   const { predicted, reason } = found;
-  if (remoteOf(call.settings) !== undefined || lacksStandIn(call) || isLarge(call)) return 'none';
+  if (lacksStandIn(call) || isLarge(call)) return 'none';
   // The lock is the launcher's: it dies with whoever compiles, whatever becomes of this process.
   return compileAnswer(call, lockPath(call, base, predicted?.key), (side) =>
     // Whoever had the lock before may have stored it.

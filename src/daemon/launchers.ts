@@ -11,10 +11,13 @@ import {
   parsePlaced,
   placeSeenFromHere,
 } from './launcher-calls.ts';
-import type { Answer, Answerer, CompileAnswer, HitAnswer } from './protocol.ts';
+import type { Answerer, CompileAnswer, Decision, HitAnswer } from './protocol.ts';
 
 /** What is longer than this is for the wrapper. */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
+
+/** How long a launcher waits for an answer when all is there that is waited for. */
+const DECIDED_WITHIN_MS = 2_000;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -133,21 +136,40 @@ export class LauncherServer implements Disposable {
       return;
     }
     this.#options.onRequest();
-    const answer = this.#inFolder(call.cwd, () => this.#options.answer(call)) ?? 'none';
+    const { cwd } = call;
+    const answer = this.#inFolder(cwd, () => this.#options.answer(call)) ?? 'none';
+    // It may take as long as its disk or its compiler does; one that is killed hangs up.
+    peer.timeout(0);
+    if (answer === 'none' || answer.kind !== 'later') {
+      this.#decided(peer, answer, cwd);
+      return;
+    }
+    // Nothing is to be said meanwhile.
+    peer.data.next = () => peer.terminate();
+    send(peer, ['wait', `${answer.withinMs + DECIDED_WITHIN_MS}`]);
+    const decided = (decision: Decision): void => {
+      if (this.#peers.has(peer)) this.#decided(peer, decision, cwd);
+    };
+    answer
+      .answer((step) => this.#inFolder(cwd, step))
+      .then(decided, (error) => {
+        this.#failed(error);
+        decided('none');
+      });
+  }
+
+  #decided(peer: Peer, answer: Decision, cwd: string): void {
     if (answer === 'none' || !isSendable(answer)) {
-      if (answer !== 'none' && answer.kind === 'compile') answer[Symbol.dispose]();
       end(peer, ['no']);
       return;
     }
-    // It may take as long as its disk or its compiler does; one that is killed hangs up.
-    peer.timeout(0);
     if (answer.kind === 'hit') {
-      peer.data.next = (placed) => this.#settle(peer, { answer, cwd: call.cwd }, placed);
+      peer.data.next = (placed) => this.#settle(peer, { answer, cwd }, placed);
       send(peer, ['place', answer.proof, ...answer.files.flatMap(fieldsOf)]);
       return;
     }
     peer.data.compile = answer;
-    peer.data.next = () => this.#begin(peer, { answer, cwd: call.cwd });
+    peer.data.next = () => this.#begin(peer, { answer, cwd });
     send(peer, ['compile', answer.proof, answer.lock ?? '']);
   }
 
@@ -223,12 +245,16 @@ export class LauncherServer implements Disposable {
       process.chdir(cwd);
       return step();
     } catch (error) {
-      this.#options.log(`a call failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
+      this.#failed(error);
       return undefined;
     } finally {
       // No folder of anybody's is kept in use.
       process.chdir('/');
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#options.log(`a call failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
   }
 }
 
@@ -239,7 +265,7 @@ interface Carried<A> {
 }
 
 /** No field may hold what ends one. */
-function isSendable(answer: Exclude<Answer, 'none'>): boolean {
+function isSendable(answer: HitAnswer | CompileAnswer): boolean {
   const texts =
     answer.kind === 'compile'
       ? [answer.proof, answer.lock ?? '']

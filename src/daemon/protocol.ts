@@ -158,5 +158,16 @@ export interface CompileAnswer extends Disposable {
 }
 
 /** What a launcher is to do for a call; `none`: become a wrapper. */
-export type Answer = HitAnswer | CompileAnswer | 'none';
+export type Decision = HitAnswer | CompileAnswer | 'none';
+
+/** A remote has to be asked first. */
+export interface LaterAnswer {
+  readonly kind: 'later';
+  /** Milliseconds it takes at most, but for the decision itself. */
+  readonly withinMs: number;
+  /** `inFolder` runs a step where the call runs; undefined: it failed. */
+  readonly answer: (inFolder: <T>(step: () => T) => T | undefined) => Promise<Decision>;
+}
+
+export type Answer = Decision | LaterAnswer;
 export type Answerer = (call: LaunchedCall) => Answer;

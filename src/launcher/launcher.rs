@@ -153,7 +153,14 @@ fn question(request: &[u8]) -> io::Result<(UnixStream, Vec<u8>)> {
     daemon.set_read_timeout(Some(PATIENCE))?;
     daemon.set_write_timeout(Some(PATIENCE))?;
     send(&mut daemon, request)?;
-    let plan = receive(&mut daemon)?;
+    let mut plan = receive(&mut daemon)?;
+    if let Some(digits) = plan.strip_prefix(b"wait\0") {
+        // A remote is asked.
+        let patience = number(digits, 10).ok_or(io::ErrorKind::InvalidData)?;
+        daemon.set_read_timeout(Some(Duration::from_millis(patience)))?;
+        plan = receive(&mut daemon)?;
+        daemon.set_read_timeout(Some(PATIENCE))?;
+    }
     Ok((daemon, plan))
 }
 
