@@ -211,6 +211,6 @@ export const dieAtEvery = (
 ): Promise<number> =>
   atEvery(async (n) => {
     const operation = await die(n, 'die');
-    if (operation !== undefined && /^(write|copy) /.test(operation)) await die(n, 'die-midway');
+    if (operation !== undefined && /^! die (write|copy) /.test(operation)) await die(n, 'die-midway');
     return operation !== undefined;
   });
