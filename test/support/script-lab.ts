@@ -29,7 +29,7 @@ fn text(path: impl AsRef<Path>) -> String { fs::read_to_string(path).unwrap_or("
 fn variable(name: &str) -> String { env::var(name).unwrap_or("nothing".into()) }
 fn said(program: &str, args: &[&str]) -> String { String::from_utf8(Command::new(program).args(args).output().unwrap().stdout).unwrap() }
 fn main() {
-    std::thread::sleep(std::time::Duration::from_millis(40));
+    std::thread::sleep(std::time::Duration::from_millis(20));
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
     let made: String = { ${body} };
     fs::write(out.join("out.txt"), made).unwrap();

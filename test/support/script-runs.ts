@@ -58,13 +58,18 @@ export interface RunProcess {
 
 export class ScriptRuns extends FaultPlace {
   readonly observer: string;
+  /** As Cargo says it: not by the name of rustup's proxy, which would be asked anew in each run. */
+  readonly rustc: string;
   readonly #script: string;
 
   constructor() {
     super({ 'input.txt': INPUT });
     this.#script = this.lab.path('script/script');
     this.lab.write('script', { 'script.rs': SCRIPT });
-    const made = this.lab.run(['rustc', '--edition=2021', '-o', this.#script, `${this.#script}.rs`]);
+    this.rustc = join(this.lab.run(['rustc', '--print', 'sysroot']).stdout.trim(), 'bin/rustc');
+    // Small: it is copied, and hashed, after every time it is put back.
+    const flags = ['--edition=2021', '-C', 'strip=symbols'];
+    const made = this.lab.run([this.rustc, ...flags, '-o', this.#script, `${this.#script}.rs`]);
     if (made.status !== 0) throw new Error(made.stderr);
     this.observer = this.lab.launcher(this.store);
   }
@@ -95,7 +100,7 @@ export class ScriptRuns extends FaultPlace {
     return this.lab.env({
       ...this.env,
       ...KEPT,
-      RUSTC: 'rustc',
+      RUSTC: this.rustc,
       RUSTC_WRAPPER: this.observer,
       CARGO_MANIFEST_DIR: dir,
       PWD: dir,
