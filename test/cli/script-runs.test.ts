@@ -1,23 +1,24 @@
 // What the command line says of a store in which runs of build scripts are: they are no compiles, and what is said of them
 // is why they were run.
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { beforeAll, expect, test } from 'bun:test';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isScriptRun, SCRIPT_RUN } from '../../src/core/events.ts';
 import { reasonOf, titleOf } from '../../src/tui/build-rows.ts';
 import { type Env, KACHE } from '../support/lab.ts';
-import { notRun } from '../support/required.ts';
-import { ended, ScriptLab } from '../support/script-lab.ts';
+import { openOnLinux } from '../support/linux.ts';
+import { onLinuxOnly } from '../support/script-lab.ts';
+import { ended, ScriptRuns } from '../support/script-runs.ts';
 import { event, pressed, shown, stateOf } from '../tui/states.ts';
 
-const isLinux = process.platform === 'linux';
-const onLinux = test.if(isLinux);
+const onLinux = onLinuxOnly('reports of build-script runs');
 
-let place: ScriptLab;
+let place: ScriptRuns;
+openOnLinux(ScriptRuns, (opened) => {
+  place = opened;
+});
 beforeAll(async () => {
-  if (!isLinux) return notRun('reports of build-script runs', 'they are kept on Linux alone');
-  place = new ScriptLab();
-  await place.setUp(async () => {
+  await place?.setUp(async () => {
     const library = place.lab.write('library', {
       'Cargo.toml': '[package]\nname = "small"\nversion = "0.1.0"\nedition = "2021"\n[workspace]\n',
       'src/lib.rs': 'pub fn one() -> u32 { 1 }\n',
@@ -27,7 +28,6 @@ beforeAll(async () => {
     for (const dir of [place.first, place.second]) await place.run(dir);
   });
 }, 60_000);
-afterAll(() => place?.[Symbol.dispose]());
 
 const run = (args: readonly string[], env: Env = {}) =>
   place.lab.run([KACHE, ...args], { env: { KACHE_CACHE_DIR: place.store, ...env } });

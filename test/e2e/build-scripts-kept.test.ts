@@ -1,31 +1,27 @@
 // Runs of build scripts: which are kept, which are not, and what Cargo is told of each of them.
-import { afterAll, describe, expect, test } from 'bun:test';
+import { describe, expect } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Env, type Files, KACHE } from '../support/lab.ts';
-import { KEPT, manifest, ScriptLab, type ScriptOptions, scripted } from '../support/script-checkouts.ts';
+import {
+  HIT,
+  KEPT_RUN,
+  manifest,
+  type ScriptOptions,
+  scripted,
+  scriptOf,
+  scriptTests,
+} from '../support/script-lab.ts';
 import { until } from '../support/wrapper-call.ts';
 
 const MINUTES = 60_000;
-const scripts = new ScriptLab();
-const { lab } = scripts;
-afterAll(() => {
-  scripts.expectSound();
-  scripts[Symbol.dispose]();
-}, MINUTES);
-
-const KEPT_RUN = 'scripted miss';
-const HIT = 'scripted local_hit';
-
-let count = 0;
-/** A checkout with a build script whose program is like no other. */
-const checkout = (script: string, files: Files = {}): string =>
-  lab.write(`kept/${++count}/here`, scripted(`std::hint::black_box("test ${count}"); ${script}`, files));
+const { scripts, lab, onLinux } = scriptTests('what is kept of build-script runs');
+const checkout = (script: string, files?: Files): string => scripts.checkout(script, files);
 
 /** Builds twice from nothing. */
 function twice(name: string, script: string, ends: readonly string[], options: ScriptOptions = {}): void {
-  test(
+  onLinux(
     name,
     () => {
       const dir = checkout(script);
@@ -89,7 +85,7 @@ describe('not kept', () => {
     'std::io::stdout().write_all(b"\\xff\\n").unwrap()',
     'output-not-repeatable',
   );
-  test(
+  onLinux(
     'what changes while the script runs',
     async () => {
       const inputs = lab.write('changing', { 'a.txt': 'one', 'd/a': '' });
@@ -106,12 +102,8 @@ describe('not kept', () => {
       for (const change of changes) {
         rmSync(join(inputs, 'go'), { force: true });
         const dir = checkout(script);
-        const env = lab.env({ ...KEPT, RUSTC_WRAPPER: lab.launcher(), INPUTS: inputs });
-        const build = Bun.spawn(['cargo', 'build', '--offline'], {
-          cwd: dir,
-          env,
-          stdio: ['ignore', 'ignore', 'ignore'],
-        });
+        const options: ScriptOptions = { env: { INPUTS: inputs } };
+        const build = scripts.start(dir, options);
         const reached = (): boolean =>
           existsSync(join(dir, 'target/debug/build')) &&
           readdirSync(join(dir, 'target/debug/build')).some((name) =>
@@ -122,7 +114,7 @@ describe('not kept', () => {
         writeFileSync(join(inputs, 'go'), '');
         expect(await build.exited).toBe(0);
         lab.settle();
-        expect(scripts.right(dir, { env: { INPUTS: inputs } })).toEqual([KEPT_RUN]);
+        expect(scripts.right(dir, options)).toEqual([KEPT_RUN]);
       }
     },
     2 * MINUTES,
@@ -147,7 +139,7 @@ describe('printed', () => {
     'println!("\\u{feff}cargo:rustc-env=SAID=it"); String::new()',
     [KEPT_RUN, HIT],
   );
-  test(
+  onLinux(
     'every line, when Cargo is asked to show them',
     () => {
       const dir = checkout(
@@ -182,7 +174,7 @@ describe('failing', () => {
   failing('by a panic', 'panic!("of the test")');
   failing('by a signal', 'said("sh", &["-c", "kill -ABRT $PPID"])');
   failing('with a file in its OUT_DIR', 'fs::write(out.join("left"), "").unwrap(); std::process::exit(1)');
-  test(
+  onLinux(
     'a build that is ended does not begin the script again',
     async () => {
       const marks = lab.write('marks', { 'always.txt': '' });
@@ -190,12 +182,7 @@ describe('failing', () => {
       fs::write(marks.join(format!("{}", std::process::id())), "").unwrap();
       loop { std::thread::sleep(std::time::Duration::from_millis(5)); }
       String::new()`);
-      const env = lab.env({ ...KEPT, RUSTC_WRAPPER: lab.launcher(), MARKS: marks });
-      const build = Bun.spawn(['setsid', 'cargo', 'build', '--offline'], {
-        cwd: dir,
-        env,
-        stdio: ['ignore', 'ignore', 'ignore'],
-      });
+      const build = scripts.start(dir, { env: { MARKS: marks } });
       const begun = (): string[] => readdirSync(marks).filter((name) => /^\d+$/.test(name));
       await until('the script runs', () => begun().length > 0);
       process.kill(-build.pid, 'SIGINT');
@@ -211,7 +198,7 @@ describe('failing', () => {
   );
 });
 
-test(
+onLinux(
   'what a script is given is what Cargo gives it',
   () => {
     const dir = checkout(`let mut all: Vec<_> = env::vars_os().map(|(n, v)| format!("{n:?}={v:?}")).collect();
@@ -250,17 +237,14 @@ test(
   MINUTES,
 );
 
-test(
+onLinux(
   'a value that is no text is handed on as it is, and the run is not kept',
   () => {
     const dir = checkout('format!("{:?}", env::var_os("ODD_BYTES"))');
     for (const command of ['build', 'build']) {
       rmSync(join(dir, 'target'), { recursive: true, force: true });
       const text = `ODD_BYTES=$(printf '\\377') exec cargo ${command} --offline`;
-      const built = lab.run(['sh', '-c', text], {
-        cwd: dir,
-        env: { ...KEPT, RUSTC_WRAPPER: lab.launcher() },
-      });
+      const built = lab.run(['sh', '-c', text], { cwd: dir, env: scripts.env() });
       expect(built.status).toBe(0);
       expect(lab.run([join(dir, 'target/debug/scripted')]).stdout).toBe('Some("\\xFF") None\n');
     }
@@ -279,7 +263,7 @@ twice(
   [KEPT_RUN, HIT],
 );
 
-test(
+onLinux(
   'what is by chance is the same wherever it is put back, and what depends on it hits',
   () => {
     const script =
@@ -309,7 +293,7 @@ describe('again', () => {
     ],
   ];
   for (const [name, directive] of rules)
-    test(
+    onLinux(
       `edited, put back, edited: ${name}`,
       () => {
         const dir = checkout(body(directive), { 'scripted/data.txt': 'one' });
@@ -351,21 +335,20 @@ describe('settings', () => {
       name.endsWith('.script'),
     );
 
-  test(
+  onLinux(
     'dependencies: a vendored package is kept, one of the workspace or by path is not',
     () => {
-      const vendored = scripted('"vendored".to_string()');
       const files: Files = {
         'Cargo.toml': '[workspace]\nmembers = ["scripted"]\nexclude = ["path", "vendor"]\nresolver = "2"\n',
         '.cargo/config.toml':
           '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "vendor"\n',
         'vendor/given/Cargo.toml': manifest('given'),
         'vendor/given/.cargo-checksum.json': '{"files":{},"package":null}',
-        'vendor/given/build.rs': vendored['scripted/build.rs'] ?? '',
+        'vendor/given/build.rs': scriptOf('"vendored".to_string()'),
         'vendor/given/src/lib.rs':
           'pub const SAID: &str = include_str!(concat!(env!("OUT_DIR"), "/out.txt"));\n',
         'path/Cargo.toml': manifest('by-path', '[workspace]\n'),
-        'path/build.rs': scripted('"path".to_string()')['scripted/build.rs'] ?? '',
+        'path/build.rs': scriptOf('"path".to_string()'),
         'path/src/lib.rs': 'pub const SAID: &str = include_str!(concat!(env!("OUT_DIR"), "/out.txt"));\n',
         'scripted/Cargo.toml': manifest(
           'scripted',
@@ -391,7 +374,7 @@ describe('settings', () => {
     2 * MINUTES,
   );
 
-  test(
+  onLinux(
     'off: the program is where Cargo expects it',
     () => {
       const dir = checkout('"off".to_string()');
@@ -403,7 +386,7 @@ describe('settings', () => {
     2 * MINUTES,
   );
 
-  test(
+  onLinux(
     'on and off between builds of one target folder',
     () => {
       const dir = checkout('text("data.txt")', { 'scripted/data.txt': 'one' });
@@ -424,7 +407,7 @@ describe('settings', () => {
     ['restores are verified', () => ({ env: { KACHE_VERIFY_RESTORES: 'always' } })],
   ];
   for (const [name, options] of without)
-    test(
+    onLinux(
       `nothing is kept: ${name}`,
       () => {
         const dir = checkout('"without".to_string()');
@@ -434,7 +417,7 @@ describe('settings', () => {
       2 * MINUTES,
     );
 
-  test(
+  onLinux(
     'without a launcher nothing is kept; with one in its place the binary may stand before rustc',
     () => {
       const dir = checkout('"no launcher".to_string()');

@@ -1,17 +1,12 @@
 // Runs of build scripts that are kept, in another checkout: what depends on where a checkout is is that of its own.
-import { afterAll, describe, expect, test } from 'bun:test';
+import { describe, expect } from 'bun:test';
 import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Env, Files } from '../support/lab.ts';
-import { manifest, ScriptLab, type ScriptOptions, scripted } from '../support/script-checkouts.ts';
+import { HIT, KEPT_RUN, manifest, type ScriptOptions, scripted, scriptTests } from '../support/script-lab.ts';
 
 const MINUTES = 60_000;
-const scripts = new ScriptLab();
-const { lab } = scripts;
-afterAll(() => {
-  scripts.expectSound();
-  scripts[Symbol.dispose]();
-}, MINUTES);
+const { scripts, lab, onLinux } = scriptTests('kept build-script runs in other places');
 
 interface Move {
   readonly script: string;
@@ -27,20 +22,16 @@ interface Move {
   readonly second?: string;
 }
 
-const KEPT_RUN = 'scripted miss';
-const HIT = 'scripted local_hit';
-
 let count = 0;
 /** Two checkouts: each must be as plain cargo builds it there. */
 function moved(name: string, move: Move): void {
-  test(
+  onLinux(
     name,
     () => {
       const root = lab.path(`places/${++count}`);
       const [a, b] = (move.at ?? ['a/here', 'b/here']).map((at) => join(root, at)) as [string, string];
-      // A program of its own: whether its runs are kept is noted by its bytes.
-      const script = `std::hint::black_box("test ${count}"); ${move.script}`;
-      for (const dir of [a, b]) lab.write(dir, scripted(script, move.files));
+      const files = scripted(scripts.own(move.script), move.files);
+      for (const dir of [a, b]) lab.write(dir, files);
       const first = scripts.right(a, move.options?.(a, root));
       if (move.first !== undefined) expect(first).toEqual([move.first]);
       move.change?.(b, root);
@@ -208,7 +199,7 @@ describe('names of a place', () => {
       'let link = out.ancestors().find(|at| at.is_symlink()).unwrap(); format!("{:?}", fs::read_link(link).unwrap())',
     options: linked,
   });
-  test(
+  onLinux(
     'links in the OUT_DIR lead to what they led to, in each checkout',
     () => {
       const script =
@@ -245,7 +236,7 @@ describe('layouts', () => {
   ];
   for (const [name, options] of layouts)
     moved(name, { script, files, options: () => options, first: KEPT_RUN, second: HIT });
-  test(
+  onLinux(
     'a build folder apart from the target folder',
     () => {
       for (const at of ['a', 'deeper/b']) {
@@ -257,7 +248,7 @@ describe('layouts', () => {
     },
     MINUTES,
   );
-  test(
+  onLinux(
     'check, then build: the script runs once',
     () => {
       for (const [at, run] of [
@@ -272,7 +263,7 @@ describe('layouts', () => {
     },
     MINUTES,
   );
-  test(
+  onLinux(
     'two workspaces share a target folder',
     () => {
       const target = lab.path('together/target');
@@ -290,7 +281,7 @@ describe('layouts', () => {
   );
 });
 
-test(
+onLinux(
   'a package that makes a header for another one',
   () => {
     const files = (word: string): Files => ({
@@ -323,7 +314,7 @@ test(
   3 * MINUTES,
 );
 
-test(
+onLinux(
   'a target that is added to the toolchain is seen, and one that is taken away',
   () => {
     const real = lab.run(['rustc', '--print', 'sysroot']).stdout.trim();

@@ -1,17 +1,12 @@
 // Runs of build scripts that are kept: whatever a script reads, the next build of it is what plain cargo would build.
-import { afterAll, describe, expect, test } from 'bun:test';
+import { describe, expect } from 'bun:test';
 import { chmodSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Env, Files } from '../support/lab.ts';
-import { ScriptLab, scripted } from '../support/script-checkouts.ts';
+import { HIT, KEPT_RUN, scriptTests } from '../support/script-lab.ts';
 
 const MINUTES = 60_000;
-const scripts = new ScriptLab();
-const { lab } = scripts;
-afterAll(() => {
-  scripts.expectSound();
-  scripts[Symbol.dispose]();
-});
+const { scripts, lab, onLinux } = scriptTests('what a kept build script reads');
 
 /** What a script may look at outside of its checkout; the variable INPUTS says where. */
 interface Place {
@@ -32,27 +27,20 @@ interface Change {
 }
 
 let count = 0;
-function placeOf({ script, files = {}, inputs = {} }: Pick<Change, 'script' | 'files' | 'inputs'>): Place {
-  count++;
-  // A program of its own: whether its runs are kept is noted by its bytes.
-  const own = `std::hint::black_box("test ${count}"); ${script}`;
-  const dir = lab.write(`checkouts/${count}`, scripted(own, files));
-  const place = { dir, inputs: lab.write(`inputs/${count}`, { 'always.txt': '', ...inputs }) };
-  return place;
-}
-
 /** One checkout, built, changed, and built again from nothing: the second build must see the change. */
-function seen(name: string, change: Change, expected = 'scripted miss'): void {
-  test(
+function seen(name: string, change: Change, expected = KEPT_RUN): void {
+  onLinux(
     `seen: ${name}`,
     () => {
-      const place = placeOf(change);
+      const place: Place = {
+        dir: scripts.checkout(change.script, change.files),
+        inputs: lab.write(`inputs/${++count}`, { 'always.txt': '', ...change.inputs }),
+      };
       change.prepare?.(place);
       const env = { INPUTS: place.inputs, ...change.env?.(place) };
       const first = scripts.right(place.dir, { env });
       expect(first).toEqual([expected]);
-      if (expected === 'scripted miss')
-        expect(scripts.right(place.dir, { env })).toEqual(['scripted local_hit']);
+      if (expected === KEPT_RUN) expect(scripts.right(place.dir, { env })).toEqual([HIT]);
       change.change?.(place);
       scripts.right(place.dir, { env: { ...env, ...change.later?.(place) } });
     },

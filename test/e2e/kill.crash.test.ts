@@ -1,14 +1,13 @@
 // kill -9 before every file-system operation, and in the middle of every write: what is left is a store whose invariants
 // hold, and the next build is right.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { asides, type CrateName, FaultLab } from '../support/fault-lab.ts';
+import { atEvery, dieAtEvery } from '../support/fault-place.ts';
 import { inspectStore } from '../support/invariants.ts';
 
 const TIMEOUT_MS = 240_000;
-/** More operations than any call makes. */
-const MAX_OPERATIONS = 400;
 
 let place: FaultLab;
 beforeAll(() => {
@@ -71,23 +70,15 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-/** What the call did before it died: the last line is the operation it died at. */
-const traced = (path: string): string[] =>
-  existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
-
-/** One death, and everything that must hold after it. False when the call survived. */
+/** One death, and everything that must hold after it; returns the operation it died at, undefined when it did not. */
 async function dieAt(scenario: Scenario, n: number, effect: string): Promise<string | undefined> {
   const { crate } = scenario;
   const dir = place.second;
-  const trace = place.lab.path('trace');
   place.putBack();
   await scenario.prepare?.();
-  rmSync(trace, { force: true });
-  const died = await place.make(crate, dir, {
-    KACHE_TEST_FAULT: `any ${n} ${effect}`,
-    KACHE_TEST_TRACE: trace,
-  });
-  const at = `${effect} at ${n}: ${traced(trace).at(-1)}`;
+  const died = await place.make(crate, dir, place.fault(`any ${n} ${effect}`));
+  const operation = place.traced().at(-1) ?? '';
+  const at = `${effect} at ${n}: ${operation}`;
   expect([at, place.broken()]).toEqual([at, []]);
   if (died.signal === undefined) {
     expect([at, place.wrongWith(crate, dir, died)]).toEqual([at, []]);
@@ -99,15 +90,8 @@ async function dieAt(scenario: Scenario, n: number, effect: string): Promise<str
     expect([at, place.wrongWith(crate, checkout, next), place.broken()]).toEqual([at, [], []]);
   }
   expect([at, place.events().at(-1)?.result]).toEqual([at, 'local_hit']);
-  if (n % 3 === 0) expectSwept(at);
-  return traced(trace).at(-1) ?? '';
-}
-
-/** What was left is gone once it is old enough. */
-function expectSwept(at: string): void {
-  place.sweep();
-  const { temporaries } = inspectStore(place.store);
-  expect([at, temporaries, readdirSync(join(place.store, 'locks'))]).toEqual([at, 0, []]);
+  if (n % 3 === 0) place.expectSwept(at);
+  return operation;
 }
 
 for (const [name, scenario] of Object.entries(SCENARIOS))
@@ -115,15 +99,7 @@ for (const [name, scenario] of Object.entries(SCENARIOS))
     name,
     async () => {
       await place.setUp(scenario.fill);
-      let deaths = 0;
-      for (let n = 1; n <= MAX_OPERATIONS; n++) {
-        const operation = await dieAt(scenario, n, 'die');
-        if (operation === undefined) break;
-        deaths++;
-        if (/^(write|copy) /.test(operation)) await dieAt(scenario, n, 'die-midway');
-      }
-      expect(deaths).toBeGreaterThan(15);
-      expect(deaths).toBeLessThan(MAX_OPERATIONS);
+      expect(await dieAtEvery((n, effect) => dieAt(scenario, n, effect))).toBeGreaterThan(15);
       // What died in the output folder is gone after a compile there.
       rmSync(join(place.store, 'entries'), { recursive: true, force: true });
       await build(place.second, scenario.crate);
@@ -137,22 +113,20 @@ test(
   async () => {
     const all: readonly CrateName[] = ['part', 'small', 'program'];
     await place.setUp(() => build(place.first, ...all));
-    let deaths = 0;
-    for (let n = 1; n <= MAX_OPERATIONS; n++) {
+    const deaths = await atEvery(async (n) => {
       place.putBack();
-      const died = await place.runFaulty(['purge'], { KACHE_TEST_FAULT: `any ${n} die` });
-      if (died.signal === undefined) break;
-      deaths++;
-      // A closure may outlive its entry here; an entry never outlives its blobs.
-      const broken = (): string[] => place.broken().filter((line) => !line.startsWith('a closure'));
-      expect([n, died.signal, broken()]).toEqual([n, 'SIGKILL', []]);
-      if (n % 3 !== 0) continue;
+      const died = await place.runFaulty(['purge'], place.fault(`any ${n} die`));
+      if (died.signal === undefined) return false;
+      expect([n, died.signal, place.brokenByEviction()]).toEqual([n, 'SIGKILL', []]);
+      if (n % 3 !== 0) return true;
       for (const name of all) {
         const next = await place.make(name, place.second);
-        expect([n, place.wrongWith(name, place.second, next), broken()]).toEqual([n, [], []]);
+        const wrong = place.wrongWith(name, place.second, next);
+        expect([n, wrong, place.brokenByEviction()]).toEqual([n, [], []]);
       }
-      expectSwept(`eviction at ${n}`);
-    }
+      place.expectSwept(`eviction at ${n}`);
+      return true;
+    });
     expect(deaths).toBeGreaterThan(15);
     expect(inspectStore(place.store)).toMatchObject({ entries: 0, blobs: 0, temporaries: 0 });
   },

@@ -1,6 +1,6 @@
 // Behind the launcher when something goes wrong: the daemon dies, hangs, lies or sees other files; the launcher dies; the
 // disk is full; blobs go. The build is right each time, or fails as it would without, and the next one has nothing to do.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, expect } from 'bun:test';
 import {
   appendFileSync,
   chmodSync,
@@ -15,9 +15,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-
 import { KACHE } from '../support/lab.ts';
-import { asidesIn, LaunchLab, PROGRAM_SAYS, results, UNITS } from '../support/launch-lab.ts';
+import {
+  asidesIn,
+  type LaunchLab,
+  launcherTests,
+  PROGRAM_SAYS,
+  results,
+  UNITS,
+} from '../support/launch-lab.ts';
 import { Mount } from '../support/mounts.ts';
 import { FakeDaemon, fieldsOf, framed, type Passing, Relay } from '../support/relay.ts';
 import { notRun } from '../support/required.ts';
@@ -26,21 +32,17 @@ import { OTHER_USER } from '../support/users.ts';
 import { until } from '../support/wrapper-call.ts';
 
 let place: LaunchLab;
-beforeAll(() => {
-  if (process.platform === 'linux') place = new LaunchLab();
-}, 120_000);
-afterAll(() => place?.[Symbol.dispose]());
+const onLinux = launcherTests('faults behind the launcher', (lab) => {
+  place = lab;
+});
+/** Nor is a start under way that the next one would wait for. */
 const quiet = (): void => {
-  place?.endDaemon();
   if (place === undefined) return;
-  // Nor is a start under way that the next one would wait for.
+  place.endDaemon();
   for (const path of [place.socket, join(dirname(place.socket), 'starting')]) rmSync(path, { force: true });
 };
 beforeEach(quiet);
 afterEach(quiet);
-
-const onLinux = test.if(process.platform === 'linux');
-if (process.platform !== 'linux') notRun('faults behind the launcher', 'it is there for Linux only');
 
 const allHit = (built: { events: Parameters<typeof results>[0] }): boolean =>
   results(built.events).length === UNITS && results(built.events).every((line) => line.endsWith('local_hit'));

@@ -1,6 +1,6 @@
 // Behind the launcher: hits that the daemon answers are those of kache itself, file by file and line by line, and what is
 // no hit reaches kache and the compiler as it was.
-import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
+import { expect } from 'bun:test';
 import {
   chmodSync,
   existsSync,
@@ -13,19 +13,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { KACHE, type Lab } from '../support/lab.ts';
-import { LaunchLab, outputsOf, results, told, UNITS } from '../support/launch-lab.ts';
+import { type LaunchLab, launcherTests, outputsOf, results, told, UNITS } from '../support/launch-lab.ts';
 import { compileLauncher } from '../support/launcher.ts';
-import { notRun } from '../support/required.ts';
 
 let place: LaunchLab;
-beforeAll(() => {
-  if (process.platform === 'linux') place = new LaunchLab();
-}, 120_000);
-afterAll(() => place?.[Symbol.dispose]());
-afterEach(() => place?.endDaemon());
-
-const onLinux = test.if(process.platform === 'linux');
-if (process.platform !== 'linux') notRun('builds behind the launcher', 'it is there for Linux only');
+const onLinux = launcherTests('builds behind the launcher', (lab) => {
+  place = lab;
+});
 
 onLinux(
   'a second checkout: every compile is a hit, and the daemon answers each',

@@ -226,7 +226,7 @@ test(
     using base = new Lab();
     using mount = Mount.make('ext4', base.root, 64);
     if (mount === undefined) return notRun('rot under old stamps', 'needs root and mkfs.ext4');
-    using rotten = new FaultLab({ store: join(mount.path, 'store') });
+    using rotten = new FaultLab(join(mount.path, 'store'));
     await rotten.setUp(async () => {
       for (const name of ALL) await rotten.make(name, rotten.first);
     });
@@ -249,7 +249,7 @@ test(
     expect(signatureOf(blob)).toBe(signature);
     // Nothing shows it: this is what may go unnoticed, until the next boot and for a week at most.
     expect(await make()).toBe(PROGRAM_SAYS.replace('rightly', 'rightlx'));
-    const doctor = rotten.run(['doctor', '--checksums', '--json']);
+    const doctor = rotten.command(['doctor', '--checksums', '--json']);
     expect(doctor.status).toBe(1);
     expect(doctor.stdout).toContain(blob.slice(-64, -52));
     // Eight days later.

@@ -2,9 +2,9 @@
 // restore. The compiler is started at most once, the build is right, and the next one too.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import type { CompileEvent } from '../../src/core/events.ts';
+import { readFileSync } from 'node:fs';
 import { asides, FaultLab } from '../support/fault-lab.ts';
+import { atEvery, told } from '../support/fault-place.ts';
 import { filesBelow } from '../support/invariants.ts';
 
 const TIMEOUT_MS = 240_000;
@@ -15,23 +15,14 @@ beforeAll(() => {
 }, 60_000);
 afterAll(() => place[Symbol.dispose]());
 
-const told = ({ result, reason, passthrough_reason }: CompileEvent): string =>
-  [result, passthrough_reason ?? reason ?? ''].join(' ').trim();
-
 /** A call of `small` in the second checkout with faults: right, whatever happens. Returns what was struck. */
 async function refuse(faults: string, compilerRuns: readonly number[]): Promise<string[]> {
-  const trace = place.lab.path('trace');
   const dir = place.second;
   place.putBack();
-  rmSync(trace, { force: true });
   place.takeStarts();
   const before = place.events().length;
-  const result = await place.make('small', dir, { KACHE_TEST_FAULT: faults, KACHE_TEST_TRACE: trace });
-  const struck = existsSync(trace)
-    ? readFileSync(trace, 'utf8')
-        .split('\n')
-        .filter((line) => line.startsWith('!'))
-    : [];
+  const result = await place.make('small', dir, place.fault(faults));
+  const struck = place.struck();
   const at = `${faults}: ${struck[0] ?? ''}`;
   expect([at, place.wrongWith('small', dir, result), place.broken()]).toEqual([at, [], []]);
   expect([at, compilerRuns]).toEqual([at, expect.arrayContaining([place.takeStarts()])]);
@@ -54,16 +45,9 @@ async function refuse(faults: string, compilerRuns: readonly number[]): Promise<
   return struck;
 }
 
-/** Strikes at every n, until there is nothing left to strike; returns how often. */
-async function enumerate(
-  operation: string,
-  effect: string,
-  compilerRuns: readonly number[],
-): Promise<number> {
-  for (let n = 1; n < 400; n++)
-    if ((await refuse(`${operation} ${n} ${effect}`, compilerRuns)).length === 0) return n - 1;
-  throw new Error('no end');
-}
+/** Strikes at every operation of a kind; returns how many there were. */
+const enumerate = (operation: string, effect: string, compilerRuns: readonly number[]): Promise<number> =>
+  atEvery(async (n) => (await refuse(`${operation} ${n} ${effect}`, compilerRuns)).length > 0);
 
 interface When {
   /** How many compilers may be started. */

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildFaulty } from '../support/fault-lab.ts';
+import { buildFaulty } from '../support/fault-place.ts';
 import { KACHE, Lab } from '../support/lab.ts';
 
 let lab: Lab;

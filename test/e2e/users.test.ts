@@ -13,11 +13,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type CompileEvent, isScriptRun } from '../../src/core/events.ts';
+import { told } from '../support/fault-place.ts';
 import { type Env, KACHE, Lab } from '../support/lab.ts';
 import { compileLauncher, endDaemons, hitSocketOf } from '../support/launcher.ts';
 import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
-import { told } from '../support/script-lab.ts';
+import { KEPT } from '../support/script-lab.ts';
 import { asOtherUser, canSwitchUser, giveToOtherUser, OTHER_USER } from '../support/users.ts';
 
 const PROJECT = {
@@ -95,8 +96,7 @@ class SharedLab implements Disposable {
       RUSTC_WRAPPER: existsSync(launchers)
         ? join(launchers, 'kache-launcher')
         : compileLauncher(launchers, { kache: this.#kache, socket }),
-      KACHE_CACHE_EXECUTABLES: '1',
-      KACHE_CACHE_BUILD_SCRIPTS: 'all',
+      ...KEPT,
     };
     const dir = this.lab.write(name, { ...PROJECT, 'build.rs': SCRIPT });
     if (user === 'other') giveToOtherUser(dir);

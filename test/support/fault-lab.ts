@@ -1,20 +1,9 @@
-// A small project with a store, set up once and put back before every fault; its compiles as Cargo makes them; and what
-// they must give, whatever fails.
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-} from 'node:fs';
+// Compiles of a small project as Cargo makes them, and what they must give, whatever fails.
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CompileEvent } from '../../src/core/events.ts';
-import { parseEvent } from '../../src/core/events.ts';
-import { filesBelow, inspectOutputs, inspectStore, isAside } from './invariants.ts';
-import { type Env, type Files, KACHE, Lab } from './lab.ts';
+import { FaultPlace } from './fault-place.ts';
+import { filesBelow, inspectOutputs, isAside } from './invariants.ts';
+import { type Env, type Files, KACHE } from './lab.ts';
 import { type CallResult, make, moved, type RustcCall, recordCalls } from './rustc-calls.ts';
 
 const manifest = (name: string, rest = ''): string =>
@@ -33,15 +22,6 @@ const PROJECT: Files = {
 };
 export const PROGRAM_SAYS = 'rightly7 7\n';
 
-/** Builds the test build of the binary, whose file system fails on demand. */
-export function buildFaulty(lab: Lab): string {
-  const path = lab.path('kache-faults');
-  const script = join(import.meta.dir, '..', '..', 'scripts', 'build.ts');
-  const built = Bun.spawnSync([process.execPath, script, '--faults', '--outfile', path]);
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  return path;
-}
-
 const CRATES = ['part', 'small', 'program'] as const;
 export type CrateName = (typeof CRATES)[number];
 
@@ -57,33 +37,14 @@ interface Reference {
   readonly outputs: readonly Outputs[];
 }
 
-export interface FaultLabOptions {
-  /** The store, when it is elsewhere; it is not put back then. */
-  readonly store?: string;
-}
-
-/** One place in which faults happen: a store and two checkouts. */
-export class FaultLab implements Disposable {
-  readonly lab = new Lab();
-  readonly faulty: string;
-  readonly base: string;
-  readonly store: string;
-  readonly env: Env;
-  /** The checkout the store was filled from. */
-  readonly first: string;
-  /** One that was never built. */
-  readonly second: string;
+/** Compiles of this project, with rustc behind a counter. */
+export class FaultLab extends FaultPlace {
   readonly #recordedIn: string;
   readonly #calls: ReadonlyMap<CrateName, RustcCall>;
   readonly #references = new Map<string, Reference>();
 
-  constructor(options: FaultLabOptions = {}) {
-    this.faulty = buildFaulty(this.lab);
-    this.base = this.lab.path('now');
-    this.store = options.store ?? join(this.base, 'store');
-    this.env = { KACHE_CACHE_DIR: this.store, KACHE_CACHE_EXECUTABLES: '1' };
-    this.first = join(this.base, 'first');
-    this.second = join(this.base, 'a', 'second');
+  constructor(store?: string) {
+    super(PROJECT, store);
     this.#recordedIn = this.lab.write('recorded-project', PROJECT);
     const calls = recordCalls(this.lab, this.#recordedIn, []);
     const named = (name: string, type: string): RustcCall => {
@@ -135,29 +96,11 @@ export class FaultLab implements Disposable {
     return make(faults === undefined ? KACHE : this.faulty, this.call(name, dir), { ...this.env, ...faults });
   }
 
-  /** Sets up: both checkouts, and whatever `fill` does. What is there then is what {@link putBack} puts back. */
-  async setUp(fill: () => Promise<void>): Promise<void> {
-    rmSync(this.base, { recursive: true, force: true });
-    for (const dir of [this.first, this.second]) this.lab.write(dir, PROJECT);
-    await this.#learn();
-    await fill();
-    rmSync(this.#kept, { recursive: true, force: true });
-    this.#copy(this.base, this.#kept);
-  }
-
-  get #kept(): string {
-    return `${this.base}.kept`;
-  }
-
-  #copy(from: string, to: string): void {
-    const done = Bun.spawnSync(['cp', '-a', '--reflink=never', from, to]);
-    if (done.exitCode !== 0) throw new Error(done.stderr.toString());
-  }
-
-  /** Everything as it was set up; hardlinks and times too, but for inode numbers and ctimes. */
-  putBack(): void {
-    rmSync(this.base, { recursive: true, force: true });
-    this.#copy(this.#kept, this.base);
+  override setUp(fill: () => Promise<void>): Promise<void> {
+    return super.setUp(async () => {
+      await this.#learn();
+      await fill();
+    });
   }
 
   /** What each compile gives in each checkout when nothing fails, with a store of its own; and that it is right. */
@@ -202,9 +145,9 @@ export class FaultLab implements Disposable {
     return wrong;
   }
 
-  /** What does not hold of the store and of a checkout's outputs. */
-  broken(): string[] {
-    const wrong = [...inspectStore(this.store).wrong];
+  /** What does not hold of the store and of the outputs of the checkouts. */
+  override broken(): string[] {
+    const wrong = super.broken();
     for (const dir of [this.first, this.second]) {
       const expected = new Map<string, Uint8Array[]>();
       for (const name of CRATES)
@@ -215,41 +158,12 @@ export class FaultLab implements Disposable {
     return wrong;
   }
 
-  /** Events logged so far, of one crate or of all. */
-  events(): CompileEvent[] {
-    const path = join(this.store, 'events', 'log');
-    if (!existsSync(path) || !statSync(path).isFile()) return [];
-    return readFileSync(path, 'utf8')
-      .split('\n')
-      .flatMap((line) => parseEvent(line) ?? []);
-  }
-
-  /** Runs a command of the command line on the store. */
-  run(args: readonly string[], env: Env = {}): { status: number | null; stdout: string } {
-    return this.lab.run([KACHE, ...args], { env: { ...this.env, ...env } });
-  }
-
   /** Runs a command of the test build with faults. */
   async runFaulty(args: readonly string[], faults: Env): Promise<{ signal: string | undefined }> {
     const env = this.lab.env({ ...this.env, ...faults });
     const child = Bun.spawn([this.faulty, ...args], { env, stdio: ['ignore', 'ignore', 'ignore'] });
     await child.exited;
     return { signal: child.signalCode === null ? undefined : String(child.signalCode) };
-  }
-
-  /** Makes everything in the store look two hours old, and lets eviction sweep. */
-  sweep(): void {
-    const then = new Date(Date.now() - 2 * 3600 * 1000);
-    for (const folder of ['tmp', 'locks'])
-      for (const { path } of filesBelow(join(this.store, folder))) utimesSync(path, then, then);
-    const { status, stdout } = this.run(['gc']);
-    if (status !== 0) throw new Error(stdout);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.base, { recursive: true, force: true });
-    rmSync(this.#kept, { recursive: true, force: true });
-    this.lab[Symbol.dispose]();
   }
 }
 

@@ -1,6 +1,6 @@
 // A small project whose every output is in a store, builds of it behind the launcher of that store, and what each of them
 // must give, whatever the daemon does.
-import { expect } from 'bun:test';
+import { afterEach, expect } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -9,6 +9,7 @@ import type { DaemonStatus } from '../../src/daemon/server.ts';
 import { filesBelow, inspectStore, isAside } from './invariants.ts';
 import { type CargoResult, type Env, type Files, freshness, KACHE, Lab } from './lab.ts';
 import { endDaemons, hitSocketOf, processesOf } from './launcher.ts';
+import { linuxOnly, openOnLinux } from './linux.ts';
 import { until } from './wrapper-call.ts';
 
 const manifest = (name: string, rest = ''): string =>
@@ -225,3 +226,14 @@ export const results = (events: readonly CompileEvent[]): string[] =>
     .filter(({ crate_name: name }) => name !== '' && name !== '___')
     .map(({ crate_name: name, crate_types: types, result }) => `${name} ${types} ${result}`)
     .sort();
+
+/** Tests behind the launcher: `use` is given the laboratory of their file; each test begins without a daemon. */
+export function launcherTests(what: string, use: (place: LaunchLab) => void) {
+  let place: LaunchLab | undefined;
+  openOnLinux(LaunchLab, (opened) => {
+    place = opened;
+    use(opened);
+  });
+  afterEach(() => place?.endDaemon());
+  return linuxOnly(what, 'the launcher is there for Linux only');
+}

@@ -1,285 +1,186 @@
-// A build script behind its stand-in, called as Cargo calls it, in two checkouts that share a store; and what a run of it
-// must give, whatever fails.
-import {
-  copyFileSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
-import { buildFaulty } from './fault-lab.ts';
-import { filesBelow, inspectStore } from './invariants.ts';
-import { type Env, KACHE, Lab } from './lab.ts';
-import { until } from './wrapper-call.ts';
+// Checkouts of one small package whose build script is the test's own, built behind the launcher with runs of build
+// scripts kept, and by plain cargo beside: the two must agree.
+import { afterAll, expect } from 'bun:test';
+import { rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type CompileEvent, isScriptRun } from '../../src/core/events.ts';
+import { inspectStore } from './invariants.ts';
+import { type Env, type Files, freshness, Lab } from './lab.ts';
+import { told } from './launch-lab.ts';
+import { linuxOnly } from './linux.ts';
 
-/**
- * Reads a file of its package, and leaves a file in a folder, a link, a program, and bytes that tell one run from another.
- * Where the file says so it waits until it says something else; it writes elsewhere where it is told to.
- */
-const SCRIPT = `use std::{env, fs, io::Read, os::unix::fs::{symlink, PermissionsExt}, thread::sleep, time::Duration};
-fn main() {
-    let out = env::var("OUT_DIR").unwrap();
-    fs::create_dir(format!("{out}/below")).unwrap();
-    let input = loop {
+export const KEPT: Env = { KACHE_CACHE_EXECUTABLES: '1', KACHE_CACHE_BUILD_SCRIPTS: 'all' };
+
+/** How a run ends that is kept, and one that is put back. */
+export const KEPT_RUN = 'scripted miss';
+export const HIT = 'scripted local_hit';
+
+/** Of a build script: its input, once that does not say any more that it is to wait. */
+export const AWAITED_INPUT = `loop {
         let input = fs::read_to_string("input.txt").unwrap();
         if input != "wait" { break input; }
-        sleep(Duration::from_millis(5));
-    };
-    fs::write(format!("{out}/below/made.txt"), input.replace('a', "b")).unwrap();
-    let mut nonce = [0; 16];
-    fs::File::open("/dev/urandom").unwrap().read_exact(&mut nonce).unwrap();
-    fs::write(format!("{out}/nonce"), nonce).unwrap();
-    fs::write(format!("{out}/large"), vec![b'x'; 100_000]).unwrap();
-    fs::write(format!("{out}/tool"), "#!/bin/sh\\n").unwrap();
-    fs::set_permissions(format!("{out}/tool"), fs::Permissions::from_mode(0o755)).unwrap();
-    symlink("below/made.txt", format!("{out}/link")).unwrap();
-    sleep(Duration::from_millis(40));
-    if let Ok(elsewhere) = env::var("ELSEWHERE") { fs::write(elsewhere, "").unwrap(); }
-    println!("cargo:rustc-link-search={out}/below\\ncargo:rerun-if-changed=input.txt");
-    eprintln!("told on the other stream");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }`;
+
+/** A build script that takes long enough to be worth keeping; `body` is an expression, the text the program prints. */
+export const scriptOf = (body: string): string => `#![allow(unused)]
+use std::{env, fs, io::Write, os::unix::fs::symlink, path::{Path, PathBuf}, process::Command};
+fn text(path: impl AsRef<Path>) -> String { fs::read_to_string(path).unwrap_or("nothing".into()) }
+fn variable(name: &str) -> String { env::var(name).unwrap_or("nothing".into()) }
+fn said(program: &str, args: &[&str]) -> String { String::from_utf8(Command::new(program).args(args).output().unwrap().stdout).unwrap() }
+fn main() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
+    let made: String = { ${body} };
+    fs::write(out.join("out.txt"), made).unwrap();
 }
 `;
 
-/** What one run gave. */
-export interface ScriptResult {
+export const manifest = (name: string, rest = ''): string =>
+  `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n${rest}`;
+
+/** The files of a workspace with one package. */
+export const scripted = (body: string, more: Files = {}): Files => ({
+  'Cargo.toml': '[workspace]\nmembers = ["scripted"]\nresolver = "2"\n',
+  'Cargo.lock': 'version = 4\n\n[[package]]\nname = "scripted"\nversion = "0.1.0"\n',
+  'scripted/Cargo.toml': manifest('scripted'),
+  'scripted/build.rs': scriptOf(body),
+  'scripted/src/main.rs':
+    'fn main() { println!("{} {:?}", include_str!(concat!(env!("OUT_DIR"), "/out.txt")), option_env!("SAID")); }\n',
+  ...more,
+});
+
+export interface ScriptBuild {
   readonly status: number | null;
-  readonly signal: string | undefined;
   readonly stdout: string;
   readonly stderr: string;
+  /** How each run of a build script ended: name, result and reason. */
+  readonly runs: readonly string[];
+  readonly events: readonly CompileEvent[];
 }
 
-export interface RunProcess {
-  readonly pid: number;
-  readonly role: 'kache' | 'observer' | 'tracer' | 'script';
+export interface ScriptOptions {
+  readonly env?: Env;
+  readonly args?: readonly string[];
+  /** Where the target folder is; by default in the checkout. */
+  readonly target?: string;
+  /** What is there of an earlier build stays. */
+  readonly again?: true;
+  /** The program in front of rustc; by default the launcher. */
+  readonly wrapper?: string;
+  /** The program that is built, below the target folder. */
+  readonly program?: string;
+  /** What cargo is started by. */
+  readonly through?: readonly string[];
 }
 
 export class ScriptLab implements Disposable {
   readonly lab = new Lab();
-  /** Everything a fault may touch. */
-  readonly base = this.lab.path('now');
-  readonly store = join(this.base, 'store');
-  readonly first = join(this.base, 'first');
-  readonly second = join(this.base, 'a', 'second');
-  readonly observer: string;
-  #faulty: string | undefined;
+  #scripts = 0;
 
-  readonly #script: string;
-
-  constructor() {
-    const source = join(this.lab.write('script', { 'script.rs': SCRIPT }), 'script.rs');
-    this.#script = this.lab.path('script/script');
-    const made = this.lab.run(['rustc', '--edition=2021', '-o', this.#script, source]);
-    if (made.status !== 0) throw new Error(made.stderr);
-    this.observer = this.lab.launcher(this.store);
+  /** A script whose program is like no other: whether its runs are kept is noted by its bytes. */
+  own(script: string): string {
+    return `std::hint::black_box("script ${++this.#scripts}"); ${script}`;
   }
 
-  /** The test build of the binary, whose file system fails on demand. */
-  get faulty(): string {
-    this.#faulty ??= buildFaulty(this.lab);
-    return this.#faulty;
+  /** A checkout with such a script, in a folder of its own. */
+  checkout(script: string, files: Files = {}): string {
+    const own = this.own(script);
+    return this.lab.write(`checkouts/${this.#scripts}/here`, scripted(own, files));
   }
 
-  outDir(dir: string): string {
-    return join(dir, 'target/debug/build/small-2/out');
-  }
-
-  standIn(dir: string): string {
-    return join(dir, 'target/debug/build/small-1/build-script-build');
-  }
-
-  /** Two checkouts, and whatever `fill` does. What is there then is what {@link putBack} puts back. */
-  async setUp(fill: () => Promise<void>): Promise<void> {
-    rmSync(this.base, { recursive: true, force: true });
-    for (const dir of [this.first, this.second]) {
-      const script = `${this.standIn(dir)}.script`;
-      this.lab.write(dir, { 'input.txt': 'a word\n' });
-      mkdirSync(dirname(script), { recursive: true });
-      copyFileSync(this.#script, script);
-      // It was there before any run began.
-      for (const path of [script, join(dir, 'input.txt')]) utimesSync(path, 1_600_000_000, 1_600_000_000);
-      mkdirSync(this.outDir(dir), { recursive: true });
-    }
-    await fill();
-    rmSync(this.#kept, { recursive: true, force: true });
-    this.#copy(this.base, this.#kept);
-  }
-
-  get #kept(): string {
-    return `${this.base}.kept`;
-  }
-
-  #copy(from: string, to: string): void {
-    const done = Bun.spawnSync(['cp', '-a', '--reflink=never', from, to]);
-    if (done.exitCode !== 0) throw new Error(done.stderr.toString());
-  }
-
-  putBack(): void {
-    rmSync(this.base, { recursive: true, force: true });
-    this.#copy(this.#kept, this.base);
-  }
-
-  /** The environment in which Cargo runs the script of a checkout. */
-  env(dir: string, changes: Env = {}): Record<string, string> {
+  /** The environment of a build behind the launcher. */
+  env({ wrapper, target, env }: ScriptOptions = {}): Record<string, string> {
     return this.lab.env({
-      KACHE_CACHE_DIR: this.store,
-      KACHE_CACHE_EXECUTABLES: '1',
-      KACHE_CACHE_BUILD_SCRIPTS: 'all',
-      RUSTC: 'rustc',
-      RUSTC_WRAPPER: this.observer,
-      CARGO_MANIFEST_DIR: dir,
-      PWD: dir,
-      CARGO_PKG_NAME: 'small',
-      CARGO_PKG_VERSION: '0.1.0',
-      OUT_DIR: this.outDir(dir),
-      ...changes,
+      ...KEPT,
+      RUSTC_WRAPPER: wrapper ?? this.lab.launcher(),
+      ...(target === undefined ? {} : { CARGO_TARGET_DIR: target }),
+      ...env,
     });
   }
 
-  /** Starts the script of a checkout as its stand-in does, in an OUT_DIR as Cargo makes it: empty. */
-  start(dir: string, changes: Env = {}, program: readonly string[] = [KACHE]) {
-    const standIn = this.standIn(dir);
-    rmSync(this.outDir(dir), { recursive: true, force: true });
-    mkdirSync(this.outDir(dir), { recursive: true });
-    return Bun.spawn([...program, `${standIn}.script`, standIn], {
+  /** Cargo behind the launcher. */
+  build(dir: string, options: ScriptOptions = {}): ScriptBuild {
+    const before = this.lab.events().length;
+    const done = this.lab.run(commandOf(options), { cwd: dir, env: this.env(options) });
+    this.lab.settle();
+    const events = this.lab.events().slice(before);
+    return { ...done, events, runs: runsOf(events) };
+  }
+
+  /** The same, started; in a group of processes of its own, as a shell makes one for a command. */
+  start(dir: string, options: ScriptOptions = {}) {
+    return Bun.spawn(commandOf(options), {
       cwd: dir,
-      env: this.env(dir, changes),
-      stdio: ['ignore', 'pipe', 'pipe'],
-      // A group of its own, as a shell makes one for a command.
+      env: this.env(options),
+      stdio: ['ignore', 'ignore', 'ignore'],
       detached: true,
     });
   }
 
-  /** Runs it; with faults, by the test build. */
-  async run(dir: string, faults?: Env): Promise<ScriptResult> {
-    return await ended(this.start(dir, faults, [faults === undefined ? KACHE : this.faulty]));
+  /** Cargo alone, with a target folder beside the other one. */
+  plain(dir: string, options: ScriptOptions = {}): Pick<ScriptBuild, 'status' | 'stdout' | 'stderr'> {
+    const env = { ...options.env, CARGO_TARGET_DIR: plainTarget(dir, options) };
+    return this.lab.run(commandOf(options), { cwd: dir, env });
   }
 
-  /** The processes of a run in a checkout that are still there. */
-  processes(dir: string): RunProcess[] {
-    const mine = `OUT_DIR=${this.outDir(dir)}`;
-    const found = readdirSync('/proc').flatMap((name) => {
-      const pid = Number(name);
-      if (Number.isNaN(pid)) return [];
-      try {
-        if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(mine)) return [];
-        const parent = Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-        return [{ pid, parent, program: readlinkSync(`/proc/${pid}/exe`) }];
-      } catch {
-        return [];
-      }
-    });
-    return found.map(({ pid, parent, program }) => {
-      if (program.endsWith('.script')) return { pid, role: 'script' };
-      if (program !== this.observer) return { pid, role: 'kache' };
-      // The observer that follows is the child of the one that waits.
-      const isBelow = found.some((other) => other.pid === parent && other.program === this.observer);
-      return { pid, role: isBelow ? 'tracer' : 'observer' };
-    });
+  /** Builds with and without kache, which must agree in everything; returns how the runs ended. */
+  right(dir: string, options: ScriptOptions = {}): readonly string[] {
+    const [target, beside] = [options.target ?? join(dir, 'target'), plainTarget(dir, options)];
+    if (options.again !== true)
+      for (const folder of [target, beside]) rmSync(folder, { recursive: true, force: true });
+    const plain = this.plain(dir, options);
+    const built = this.build(dir, options);
+    // Its real name may be another one.
+    const same = (text: string): string =>
+      text.replaceAll(basename(beside), basename(target)).replace(/\(\d+\) panicked/, 'panicked');
+    expect([built.status, told(same(built.stderr))]).toEqual([plain.status, told(same(plain.stderr))]);
+    if (plain.status !== 0) return built.runs;
+    const program = options.program ?? 'debug/scripted';
+    const says = (folder: string): string => this.lab.run([join(folder, program)]).stdout;
+    expect(says(target)).toBe(same(says(beside)));
+    const args = [...(options.args ?? ['build']), '--message-format=json'];
+    const again = this.build(dir, { ...options, args });
+    expect([again.status, freshness(again.stdout).rebuilt, again.runs]).toEqual([0, [], []]);
+    return built.runs;
   }
 
-  /** Has the script of a checkout wait, or go on. */
-  tell(dir: string, what: 'wait' | 'go on'): void {
-    writeFileSync(join(dir, 'input.txt'), what === 'wait' ? what : 'a word\n');
-  }
-
-  /** Waits until the script of a checkout waits. */
-  async waiting(dir: string): Promise<void> {
-    await until('the script waits', () => existsSync(join(this.outDir(dir), 'below')));
-  }
-
-  /** What a run that has ended did wrong: its status, what it printed, what it left. */
-  wrongWith(dir: string, { status, signal, stdout, stderr }: ScriptResult): string[] {
-    const wrong: string[] = [];
-    const outDir = this.outDir(dir);
-    if (status !== 0) wrong.push(`ended with ${status ?? signal}: ${stderr}`);
-    if (stdout !== `cargo:rustc-link-search=${outDir}/below\ncargo:rerun-if-changed=input.txt\n`)
-      wrong.push(`printed ${JSON.stringify(stdout)}`);
-    if (stderr !== 'told on the other stream\n') wrong.push(`complained ${JSON.stringify(stderr)}`);
-    const tree = treeOf(outDir);
-    // A later run writes into these files.
-    for (const { path } of filesBelow(outDir)) if (statSync(path).nlink > 1) wrong.push(`shared: ${path}`);
-    for (const [name, what] of Object.entries(EXPECTED_TREE))
-      if (tree[name] !== what && !(name === 'nonce' && tree[name]?.length === what.length))
-        wrong.push(`${name} is ${JSON.stringify(tree[name]?.slice(0, 100))}`);
-    for (const name of Object.keys(tree)) if (!(name in EXPECTED_TREE)) wrong.push(`left over: ${name}`);
-    return wrong;
-  }
-
-  /** The bytes that tell one run from another. */
-  nonce(dir: string): string {
-    return readFileSync(join(this.outDir(dir), 'nonce')).toString('hex');
-  }
-
-  broken(): string[] {
-    return [...inspectStore(this.store).wrong];
-  }
-
-  events(): CompileEvent[] {
-    const path = join(this.store, 'events', 'log');
-    if (!existsSync(path) || !statSync(path).isFile()) return [];
-    return readFileSync(path, 'utf8')
-      .split('\n')
-      .flatMap((line) => parseEvent(line) ?? []);
-  }
-
-  /** Makes everything in the store look two hours old, and lets eviction sweep. */
-  sweep(): void {
-    const then = new Date(Date.now() - 2 * 3600 * 1000);
-    for (const folder of ['tmp', 'locks'])
-      for (const { path } of filesBelow(join(this.store, folder))) utimesSync(path, then, then);
-    const { status, stdout } = this.lab.run([KACHE, 'gc'], { env: { KACHE_CACHE_DIR: this.store } });
-    if (status !== 0) throw new Error(stdout);
+  /** That nothing of the store is wrong. */
+  expectSound(): void {
+    expect(inspectStore(this.lab.store).wrong).toEqual([]);
   }
 
   [Symbol.dispose](): void {
-    for (const dir of [this.first, this.second])
-      for (const { pid } of this.processes(dir)) process.kill(pid, 'SIGKILL');
-    rmSync(this.base, { recursive: true, force: true });
-    rmSync(this.#kept, { recursive: true, force: true });
     this.lab[Symbol.dispose]();
   }
 }
 
-/** Waits for the end of a run. */
-export async function ended(child: ReturnType<ScriptLab['start']>): Promise<ScriptResult> {
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  await child.exited;
-  const signal = child.signalCode === null ? undefined : String(child.signalCode);
-  return { status: child.exitCode, signal, stdout, stderr };
+const commandOf = ({ through = [], args = ['build'] }: ScriptOptions): string[] => [
+  ...through,
+  'cargo',
+  ...args,
+  '--offline',
+];
+
+const plainTarget = (dir: string, { target }: ScriptOptions): string =>
+  `${target ?? join(dir, 'target')}-plain`;
+
+const runsOf = (events: readonly CompileEvent[]): string[] =>
+  events
+    .filter(isScriptRun)
+    .map(({ crate_name: name, result, reason }) =>
+      `${name} ${result} ${result === 'skipped' ? (reason ?? '').split('|')[0] : ''}`.trim(),
+    );
+
+/** Tests of kept runs of build scripts. */
+export const onLinuxOnly = (what: string) => linuxOnly(what, 'runs of build scripts are kept on Linux alone');
+
+/** The laboratory of a file of them; when they are done its store must be sound. */
+export function scriptTests(what: string) {
+  const scripts = new ScriptLab();
+  afterAll(() => {
+    using _ = scripts;
+    scripts.expectSound();
+  }, 60_000);
+  return { scripts, lab: scripts.lab, onLinux: onLinuxOnly(what) };
 }
-
-const EXPECTED_TREE: Readonly<Record<string, string>> = {
-  'below/made.txt': '644 b word\n',
-  large: `644 ${'x'.repeat(100_000)}`,
-  link: '-> below/made.txt',
-  nonce: `644 ${'?'.repeat(16)}`,
-  tool: '755 #!/bin/sh\n',
-};
-
-/** Mode and bytes of every file below a folder, one character a byte, and where links lead. */
-function treeOf(folder: string): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    const name = relative(folder, path);
-    if (entry.isSymbolicLink()) found[name] = `-> ${readlinkSync(path)}`;
-    else if (entry.isFile())
-      found[name] = `${(lstatSync(path).mode & 0o7777).toString(8)} ${readFileSync(path).toString('latin1')}`;
-    else if (name !== 'below') found[name] = 'folder';
-  }
-  return found;
-}
-
-/** What the log says of a call, in one word or two. */
-export const told = ({ result, reason }: CompileEvent): string => [result, reason ?? ''].join(' ').trim();

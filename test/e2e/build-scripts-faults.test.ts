@@ -1,66 +1,36 @@
 // Kept runs of build scripts when something fails: every file of the store damaged in every way, every file-system
 // operation refused, and kill -9 before each of them. What the script leaves and prints is right each time, nothing is
 // believed that is not, and the log says why.
-import { afterAll, beforeAll, expect, test } from 'bun:test';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { expect } from 'bun:test';
+import { rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { filesBelow, inspectStore } from '../support/invariants.ts';
+import { atEvery, DAMAGES, damageEach, dieAtEvery, told } from '../support/fault-place.ts';
+import { filesBelow } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
-import { notRun } from '../support/required.ts';
-import { ScriptLab, type ScriptResult, told } from '../support/script-lab.ts';
+import { openOnLinux } from '../support/linux.ts';
+import { onLinuxOnly } from '../support/script-lab.ts';
+import { type ScriptResult, ScriptRuns } from '../support/script-runs.ts';
 
 const TIMEOUT_MS = 240_000;
-/** More operations than any run makes. */
-const MAX_OPERATIONS = 400;
 
-let place: ScriptLab;
-const isLinux = process.platform === 'linux';
-beforeAll(() => {
-  if (isLinux) place = new ScriptLab();
-  else notRun('faults of build-script runs', 'they are kept on Linux alone');
-}, 60_000);
-afterAll(() => place?.[Symbol.dispose]());
-const onLinux = test.if(isLinux);
+let place: ScriptRuns;
+const onLinux = onLinuxOnly('faults of build-script runs');
+openOnLinux(ScriptRuns, (opened) => {
+  place = opened;
+});
 
 const fill = async (): Promise<void> => expectRight('at first', place.first, await place.run(place.first));
 
 function expectRight(what: string, dir: string, result: ScriptResult): void {
-  // What is not needed nobody has looked at.
-  const broken = place.broken().filter((line) => !/^torn (memo|inputs)/.test(line));
-  expect([what, place.wrongWith(dir, result), broken]).toEqual([what, [], []]);
+  expect([what, place.wrongWith(dir, result), place.brokenInUse()]).toEqual([what, [], []]);
 }
 
 /** A run that nothing keeps from being right; returns what the log says of it. */
-async function runRight(what: string, dir = place.second): Promise<string> {
+async function runRight(what: string): Promise<string> {
   const before = place.events().length;
-  expectRight(what, dir, await place.run(dir));
+  expectRight(what, place.second, await place.run(place.second));
   return place.events().slice(before).map(told).join();
 }
-
-const DAMAGE: Readonly<Record<string, (path: string) => void>> = {
-  truncated: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
-  zeroed: (path) => writeFileSync(path, new Uint8Array(statSync(path).size)),
-  'a bit flipped': (path) => {
-    const bytes = readFileSync(path);
-    const at = Math.floor(bytes.length / 2);
-    bytes[at] = (bytes[at] ?? 0) ^ 4;
-    writeFileSync(path, bytes);
-  },
-  deleted: (path) => rmSync(path),
-  'replaced by a folder': (path) => {
-    rmSync(path);
-    mkdirSync(join(path, 'below'), { recursive: true });
-  },
-};
 
 /** What damage to a file of each kind may do to the next run, as the log tells it. */
 const EXPECTED: readonly (readonly [kind: RegExp, event: RegExp])[] = [
@@ -69,26 +39,13 @@ const EXPECTED: readonly (readonly [kind: RegExp, event: RegExp])[] = [
   [/^units\//, /^miss never-compiled$/],
 ];
 
-for (const [how, damage] of Object.entries(DAMAGE))
+for (const how of DAMAGES)
   onLinux(
     `every file of the store, one at a time: ${how}`,
     async () => {
       await place.setUp(fill);
-      const names = filesBelow(place.store).map(({ path }) => path.slice(place.store.length + 1));
-      expect(names.length).toBeGreaterThan(12);
-      for (const name of names) {
-        place.putBack();
-        damage(join(place.store, name));
-        const what = `${name} ${how}`;
-        // A log that is a folder says nothing, and a store of unknown format is not used.
-        const isSilent =
-          (name === 'events/log' && how === 'replaced by a folder') ||
-          (name === 'format' && ['truncated', 'a bit flipped', 'replaced by a folder'].includes(how));
-        const expected = EXPECTED.find(([kind]) => kind.test(name))?.[1] ?? /^local_hit$/;
-        expect([what, await runRight(what)]).toEqual([what, isSilent ? '' : expect.stringMatching(expected)]);
-        // Dropped, or repaired: the run after that finds all it needs.
-        expect([what, await runRight(`${what}, once more`)]).toEqual([what, isSilent ? '' : 'local_hit']);
-      }
+      const survival = { build: runRight, hit: 'local_hit', expected: EXPECTED };
+      expect(await damageEach(place, how, survival)).toBeGreaterThan(12);
     },
     TIMEOUT_MS,
   );
@@ -101,7 +58,7 @@ onLinux(
     const evictions = (async () => {
       let count = 0;
       for (; !isDone; count++) {
-        const env = place.env(place.first);
+        const env = place.scriptEnv(place.first);
         await Bun.spawn([KACHE, 'purge'], { env, stdio: ['ignore', 'ignore', 'ignore'] }).exited;
       }
       return count;
@@ -112,8 +69,7 @@ onLinux(
     }
     isDone = true;
     expect(await evictions).toBeGreaterThan(5);
-    // A closure may outlive its entry here.
-    expect(place.broken().filter((line) => !line.startsWith('a closure'))).toEqual([]);
+    expect(place.brokenByEviction()).toEqual([]);
     await runRight('afterwards');
     expect(await runRight('and once more')).toBe('local_hit');
   },
@@ -141,18 +97,13 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-const traced = (path: string): string[] =>
-  existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
-
 /** One death and everything that must hold after it; returns the operation it died at, undefined when it did not. */
 async function dieAt({ after }: Scenario, n: number, effect: string): Promise<string | undefined> {
-  const trace = place.lab.path('trace');
   place.putBack();
   after();
-  rmSync(trace, { force: true });
-  const faults = { KACHE_TEST_FAULT: `any ${n} ${effect}`, KACHE_TEST_TRACE: trace };
-  const died = await place.run(place.second, faults);
-  const at = `${effect} at ${n}: ${traced(trace).at(-1)}`;
+  const died = await place.run(place.second, place.fault(`any ${n} ${effect}`));
+  const operation = place.traced().at(-1) ?? '';
+  const at = `${effect} at ${n}: ${operation}`;
   if (died.signal === undefined) {
     expectRight(at, place.second, died);
     return undefined;
@@ -160,12 +111,8 @@ async function dieAt({ after }: Scenario, n: number, effect: string): Promise<st
   expect([at, died.signal]).toEqual([at, 'SIGKILL']);
   await runRight(at);
   expect([at, await runRight(at)]).toEqual([at, 'local_hit']);
-  if (n % 3 === 0) {
-    place.sweep();
-    const { temporaries } = inspectStore(place.store);
-    expect([at, temporaries, readdirSync(join(place.store, 'locks'))]).toEqual([at, 0, []]);
-  }
-  return traced(trace).at(-1) ?? '';
+  if (n % 3 === 0) place.expectSwept(at);
+  return operation;
 }
 
 for (const [name, scenario] of Object.entries(SCENARIOS))
@@ -173,27 +120,17 @@ for (const [name, scenario] of Object.entries(SCENARIOS))
     `kill -9 before every operation: ${name}`,
     async () => {
       await place.setUp(scenario.fill);
-      let deaths = 0;
-      for (let n = 1; n <= MAX_OPERATIONS; n++) {
-        const operation = await dieAt(scenario, n, 'die');
-        if (operation === undefined) break;
-        deaths++;
-        if (/^(write|copy) /.test(operation)) await dieAt(scenario, n, 'die-midway');
-      }
-      expect(deaths).toBeGreaterThan(10);
-      expect(deaths).toBeLessThan(MAX_OPERATIONS);
+      expect(await dieAtEvery((n, effect) => dieAt(scenario, n, effect))).toBeGreaterThan(10);
     },
     TIMEOUT_MS,
   );
 
 /** A run with faults in the second checkout: right, whatever happens. Returns what was struck. */
 async function refuse(faults: string): Promise<string[]> {
-  const trace = place.lab.path('trace');
   place.putBack();
-  rmSync(trace, { force: true });
   const before = place.events().length;
-  const result = await place.run(place.second, { KACHE_TEST_FAULT: faults, KACHE_TEST_TRACE: trace });
-  const struck = traced(trace).filter((line) => line.startsWith('!'));
+  const result = await place.run(place.second, place.fault(faults));
+  const struck = place.struck();
   const at = `${faults}: ${struck[0] ?? ''}`;
   expectRight(at, place.second, result);
   const events = place.events().slice(before).map(told);
@@ -214,12 +151,9 @@ async function refuse(faults: string): Promise<string[]> {
   return struck;
 }
 
-/** Strikes at every n, until there is nothing left to strike; returns how often. */
-async function enumerate(operation: string, effect: string): Promise<number> {
-  for (let n = 1; n < MAX_OPERATIONS; n++)
-    if ((await refuse(`${operation} ${n} ${effect}`)).length === 0) return n - 1;
-  throw new Error('no end');
-}
+/** Strikes at every operation of a kind; returns how many there were. */
+const enumerate = (operation: string, effect: string): Promise<number> =>
+  atEvery(async (n) => (await refuse(`${operation} ${n} ${effect}`)).length > 0);
 
 const BOTH: Readonly<Record<string, () => Promise<void>>> = {
   'on store': async () => {

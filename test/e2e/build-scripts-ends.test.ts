@@ -1,26 +1,25 @@
 // Runs of build scripts that are ended from outside: by kill -9 of any process of theirs, by the signals of a terminal or of
 // whoever stops a build, by a reader who is gone. Nothing goes on behind the back of who ended it, nothing of it is kept,
 // and the next run is right.
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { beforeAll, expect } from 'bun:test';
 import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { told } from '../support/fault-place.ts';
 import { inspectStore } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
-import { notRun } from '../support/required.ts';
-import { ended, type RunProcess, ScriptLab, told } from '../support/script-lab.ts';
+import { openOnLinux } from '../support/linux.ts';
+import { onLinuxOnly } from '../support/script-lab.ts';
+import { ended, type RunProcess, ScriptRuns } from '../support/script-runs.ts';
 import { lockWaiters, until } from '../support/wrapper-call.ts';
 
 const TIMEOUT_MS = 60_000;
 
-let place: ScriptLab;
-const isLinux = process.platform === 'linux';
-beforeAll(async () => {
-  if (!isLinux) return notRun('ends of build-script runs', 'they are kept on Linux alone');
-  place = new ScriptLab();
-  await place.setUp(async () => {});
-}, 60_000);
-afterAll(() => place?.[Symbol.dispose]());
-const onLinux = test.if(isLinux);
+let place: ScriptRuns;
+openOnLinux(ScriptRuns, (opened) => {
+  place = opened;
+});
+beforeAll(() => place?.setUp());
+const onLinux = onLinuxOnly('ends of build-script runs');
 
 /** The store as it was: without a run. */
 function forget(): void {
@@ -106,7 +105,7 @@ async function startBoth() {
   await place.waiting(place.first);
   runs.push(place.start(place.second));
   await until('the second waits', () => lockWaiters({ store: place.store }) === 1);
-  return runs as [ReturnType<ScriptLab['start']>, ReturnType<ScriptLab['start']>];
+  return runs as [ReturnType<ScriptRuns['start']>, ReturnType<ScriptRuns['start']>];
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const)
