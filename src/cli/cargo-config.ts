@@ -88,11 +88,34 @@ export const wrappersNamed = (
     path: value === '' ? undefined : findProgram(value, place.env, base),
   }));
 
+/** A folder that a setting names. */
+export interface NamedFolder extends Named {
+  readonly path: string;
+}
+
 /** The folder output goes to, and what says so; undefined when nothing does. */
-export function folderNamed(place: Place, setting: 'target-dir' | 'build-dir'): Named | undefined {
-  const variable = setting === 'target-dir' ? 'CARGO_TARGET_DIR' : 'CARGO_BUILD_BUILD_DIR';
+export const targetDirNamed = (place: Place): NamedFolder | undefined =>
+  folderNamed(place, { setting: 'target-dir', variable: 'CARGO_TARGET_DIR' }, (value) => value);
+
+/**
+ * The folder Cargo builds in for the workspace at `root`, when it is named. Of a template with the hash of the workspace
+ * the path is the folder in which each workspace has its own.
+ */
+export const buildDirNamed = (place: Place, root: string): NamedFolder | undefined =>
+  folderNamed(place, { setting: 'build-dir', variable: 'CARGO_BUILD_BUILD_DIR' }, (value) =>
+    value
+      .replaceAll('{workspace-root}', root)
+      .replaceAll('{cargo-cache-home}', cargoHome(place.env))
+      .replace(/[^/]*\{.*$/s, ''),
+  );
+
+function folderNamed(
+  place: Place,
+  { setting, variable }: { readonly setting: string; readonly variable: string },
+  filled: (value: string) => string,
+): NamedFolder | undefined {
   const [first] = settingsOf(place, setting, variable).filter(({ value }) => value !== '');
-  return first === undefined
-    ? undefined
-    : { from: first.from, value: first.value, path: resolve(first.base, first.value) };
+  if (first === undefined) return undefined;
+  const { from, value, base } = first;
+  return { from, value, path: resolve(base, filled(value)) };
 }

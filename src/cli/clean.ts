@@ -5,7 +5,9 @@ import { KacheError } from '../core/errors.ts';
 import { type Removal, removeTarget } from '../store/target-removal.ts';
 import { freedBytes, occupiedTogether, scanTargets, type Target } from '../store/targets.ts';
 import { fileSystemOf } from '../sys/file-system.ts';
+import { isWithin } from '../sys/paths.ts';
 import { askWhich, askYesNo, canAsk } from './ask.ts';
+import { buildDirNamed, type CargoConfig, configsFor } from './cargo-config.ts';
 import { longWork } from './long-work.ts';
 import { settingsHere } from './open.ts';
 import { count, formatAge, formatBytes, print, printJson, style, table } from './terminal.ts';
@@ -80,6 +82,7 @@ function showFound({ dir, targets, unreadable }: Found): void {
     print(`${style.yellow('note')}  ${path} may not be read; what it holds is missing here.`);
   if (targets.length === 0) {
     print(`No target directory below ${dir}.`);
+    showElsewhere(dir);
     return;
   }
   const now = Date.now();
@@ -99,6 +102,27 @@ function showFound({ dir, targets, unreadable }: Found): void {
   print(
     `${count(targets.length, 'target directory occupies', 'target directories occupy')} ${formatBytes(occupied)}${shared}. Deleting all frees ${formatBytes(freed)}.`,
   );
+  showElsewhere(dir);
+}
+
+/** Where Cargo builds for this folder, when one would have to search there. */
+function showElsewhere(dir: string): void {
+  const configs = configsOrNone(dir);
+  const build = buildDirNamed({ configs, env: process.env, cwd: process.cwd() }, dir);
+  if (build === undefined || isWithin(build.path, dir)) return;
+  print(
+    `${style.yellow('note')}  ${build.from} has Cargo build in ${build.value}: \`kache clean ${build.path}\` looks there.`,
+  );
+}
+
+/** A configuration that cannot be read is in nobody's way here. */
+function configsOrNone(dir: string): readonly CargoConfig[] {
+  try {
+    return configsFor(dir);
+  } catch (error) {
+    if (error instanceof KacheError) return [];
+    throw error;
+  }
 }
 
 /** The ones to delete: all with `-y`, else what is picked on the terminal. */

@@ -1,12 +1,12 @@
-// `kache init`: puts the native binary into Cargo's configuration, offers to cache linked outputs and, with a remote, the
-// daemon as a service, and keeps everything else that is in those files.
+// `kache init`: puts the native binary into Cargo's configuration, offers to cache linked outputs, to keep runs of build
+// scripts and, with a remote, the daemon as a service, and keeps everything else that is in those files.
 import { lookUpKey, remoteOf, userConfigPath } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
 import { isLinux } from '../sys/libc.ts';
 import { askYesNo, canAsk } from './ask.ts';
 import { isKache, nativePath } from './binary.ts';
 import { buildSetting, cargoHome, configIn, configsFor, wrappersNamed } from './cargo-config.ts';
-import { buildLauncher, isCurrentLauncher, launcherFor } from './launcher.ts';
+import { buildLauncher, isCurrentLauncher, type Launcher, launcherFor } from './launcher.ts';
 import { settingsHere } from './open.ts';
 import { installHere, type ServiceHere, serviceHere } from './service-here.ts';
 import { print, style } from './terminal.ts';
@@ -31,18 +31,30 @@ interface Change {
   readonly present: unknown;
 }
 
+/** A setting of kache that one may decline. */
+interface Offer extends Change {
+  readonly declined: unknown;
+}
+
 /** Returns the exit status: with `check`, 1 when something would change; 1 when nothing was written that should have been. */
 export async function init(options: InitOptions): Promise<number> {
   const launcher = options.launcher === false ? undefined : launcherFor(nativePath());
   const wrapper = wrapperChange(launcher?.path ?? nativePath());
-  const executables = executablesChange();
-  const plan = [wrapper, ...(executables.isDecided ? [] : [executables])].filter(isChange);
+  const executables = executablesOffer();
+  const scripts = scriptsOffer(launcher, executables);
+  const isAsking = options.yes !== true && options.check !== true && canAsk();
+  const offers = [executables, ...(isAsking ? [scripts] : [])].filter((one) => one !== undefined);
+  const plan = [wrapper, ...offers.filter(({ present }) => present === undefined)].filter(isChange);
   const toCompile = launcher !== undefined && !isCurrentLauncher(launcher) ? launcher : undefined;
   if (toCompile !== undefined) {
     print(`The launcher, compiled by your rustc:`);
     print(style.green(`  + ${toCompile.path}`));
   }
-  for (const change of plan) show(change);
+  for (const change of plan) {
+    if (change === scripts) print(WHAT_RUNS_ARE);
+    show(change);
+  }
+  if (scripts !== undefined && !isAsking) print(style.dim(HOW_RUNS_ARE_KEPT));
   const service = plannedService(options);
   warnAboutRivals(wrapper);
   if (plan.length === 0 && toCompile === undefined && service === undefined) {
@@ -51,16 +63,16 @@ export async function init(options: InitOptions): Promise<number> {
   }
   if (options.check === true) return 1;
   const accepted: Change[] = [];
-  for (const change of plan) {
-    const isWanted =
-      change === wrapper ? await wantsWrapper(change, options) : await wantsExecutables(options);
-    // Without the wrapper nothing else has an effect.
-    if (!isWanted && change === wrapper) {
-      print('Nothing was changed.');
-      return 1;
-    }
-    accepted.push(isWanted ? change : { ...change, value: false });
+  // Without the wrapper nothing else has an effect.
+  if (plan.includes(wrapper) && !(await wantsWrapper(wrapper, options))) {
+    print('Nothing was changed.');
+    return 1;
   }
+  if (plan.includes(wrapper)) accepted.push(wrapper);
+  if (plan.includes(executables)) accepted.push(decided(executables, await wantsExecutables(options)));
+  const hasScripts = !accepted.some(({ key, value }) => key === executables.key && value === false);
+  if (scripts !== undefined && plan.includes(scripts) && hasScripts)
+    accepted.push(decided(scripts, await askYesNo('Keep what build scripts of dependencies make?', false)));
   const isLauncherWanted =
     toCompile !== undefined &&
     (plan.includes(wrapper) || options.yes === true || (await askOr('Compile the launcher anew?')));
@@ -76,7 +88,9 @@ export async function init(options: InitOptions): Promise<number> {
   // Also where the configuration names the launcher already: what could not be compiled may not be there.
   const inPlaceOfLauncher = { ...wrapper, value: nativePath() };
   const written =
-    problem === undefined ? accepted : [inPlaceOfLauncher, ...accepted.filter((one) => one !== wrapper)];
+    problem === undefined
+      ? accepted
+      : [inPlaceOfLauncher, ...accepted.filter(({ key }) => ![wrapper.key, scripts?.key].includes(key))];
   for (const { path, key, value } of written) {
     const config = readToml(path);
     writeAtomically(path, withValue(config.text, config.table, { key, value }));
@@ -112,18 +126,44 @@ function wrapperChange(value: string): Change {
   return { path: config.path, key: 'build.rustc-wrapper', value, present };
 }
 
-/** Recommended on Linux. Whoever has decided, either way and wherever, is not asked again. */
-function executablesChange(): Change & { readonly isDecided: boolean } {
+/** Recommended on Linux. Whoever has decided, either way, is not asked again. */
+function executablesOffer(): Offer {
   const named = process.env['KACHE_CONFIG'];
   const path = named === undefined || named === '' ? userConfigPath(process.env) : named;
   if (path === undefined)
     throw new KacheError('no-home', 'Cannot find a place for the config file: HOME is not set.', {
       hint: 'Name one with KACHE_CONFIG.',
     });
-  const key = 'cache.cache_executables';
-  const present = lookUpKey(readToml(path).table, key);
-  return { path, key, value: true, present, isDecided: present !== undefined };
+  return offer(path, { key: 'cache.cache_executables', value: true, declined: false });
 }
+
+const offer = (path: string, { key, value, declined }: Pick<Offer, 'key' | 'value' | 'declined'>): Offer => ({
+  ...{ path, key, value, declined },
+  present: lookUpKey(readToml(path).table, key),
+});
+
+const decided = (one: Offer, isWanted: boolean): Change => ({
+  ...one,
+  value: isWanted ? one.value : one.declined,
+});
+
+/** Where it can work, and nobody has decided about it. */
+function scriptsOffer(launcher: Launcher | undefined, executables: Offer): Offer | undefined {
+  if (launcher === undefined || executables.present === false) return undefined;
+  const scripts = offer(executables.path, {
+    key: 'cache.cache_build_scripts',
+    value: 'dependencies',
+    declined: 'off',
+  });
+  return scripts.present === undefined ? scripts : undefined;
+}
+
+const WHAT_RUNS_ARE =
+  'What build scripts of dependencies make, such as compiled C code, is put back in another checkout, when\n' +
+  'everything a run was seen to look at is as it was. Each is watched for that, by ptrace(2), the first time:';
+
+const HOW_RUNS_ARE_KEPT =
+  'Not kept: what build scripts make. `kache config set cache.cache_build_scripts dependencies` keeps it.';
 
 function show({ path, key, value, present }: Change): void {
   const [section, name] = [key.slice(0, key.lastIndexOf('.')), key.slice(key.lastIndexOf('.') + 1)];

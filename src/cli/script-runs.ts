@@ -23,6 +23,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'output-not-repeatable': 'what it printed holds a path of this target folder, or is no text',
   'no-file': 'it made what is neither file, folder nor link',
   'input-changed-during-run': 'an input changed while it ran',
+  'output-changed': 'somebody changed its OUT_DIR, or Cargo was ended',
   'clock-put-back': 'the clock was put back while it ran',
   large: 'it made more than a gigabyte',
   'larger-than-half-the-cap': 'it made more than half of what the store may hold',

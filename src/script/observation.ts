@@ -21,6 +21,8 @@ export interface Places {
   readonly outDir: string;
   /** Holds `outDir`, and what other units of the same target folder made. */
   readonly targetDir: string;
+  /** Where Cargo puts what it was asked for, when that is not in `targetDir`. */
+  readonly artifactDir: string | undefined;
   /** The package, where its place does not matter: it is part of the workspace. */
   readonly packageDir: string | undefined;
   readonly script: string;
@@ -88,6 +90,9 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
       return { why: `read-what-changes|${path}` };
     // That it is there is what a place of the run is.
     if (kind === 'saw' && found === FOUND.folder && isAbovePlace(path, places)) continue;
+    // How one leads there from the other places is not in the unit: the loader asks, and finds nothing.
+    if (isArtifact(path, places) && (kind === 'listed' || found !== FOUND.nothing))
+      return { why: `read-beside-target|${path}` };
     if (isBeside(path, places) && (kind === 'listed' || !isAboveNamed(path, places)))
       return { why: `read-beside-target|${path}` };
     if (kind === 'listed' && isWithin(path, places.targetDir) && !/\/build\/[^/]+\/out(\/|$)/.test(path))
@@ -137,8 +142,13 @@ function namesOf({
 
 const isOwn = (path: string, { outDir }: Places): boolean => isWithin(path, outDir);
 
-const isAbovePlace = (path: string, { outDir, packageDir, calledIn }: Places): boolean =>
-  [outDir, packageDir, calledIn].some((place) => place !== undefined && isWithin(place, path));
+const isAbovePlace = (path: string, { outDir, packageDir, calledIn, artifactDir }: Places): boolean =>
+  [outDir, packageDir, calledIn, artifactDir].some((place) => place !== undefined && isWithin(place, path)) ||
+  // On the loader's path.
+  dirname(path) === artifactDir;
+
+const isArtifact = (path: string, { artifactDir, targetDir }: Places): boolean =>
+  artifactDir !== undefined && isWithin(path, artifactDir) && !isWithin(path, targetDir);
 
 const isAboveNamed = (path: string, { named }: Places): boolean =>
   named.some((folder) => isWithin(folder, path));
@@ -168,11 +178,12 @@ const isPinned = (path: string, { toolchain }: Places): boolean =>
  * checkout another one is found there. What no folder above such a place holds was not, and neither was what the
  * environment names.
  */
-function isBeside(path: string, { targetDir, packageDir, calledIn, named }: Places): boolean {
-  if (isWithin(path, targetDir) || (packageDir !== undefined && isWithin(path, packageDir))) return false;
+function isBeside(path: string, { targetDir, artifactDir, packageDir, calledIn, named }: Places): boolean {
+  const moving = [targetDir, artifactDir, packageDir].filter((place) => place !== undefined);
+  if (moving.some((place) => isWithin(path, place))) return false;
   if (named.some((folder) => isWithin(path, folder))) return false;
   if (calledIn !== undefined && isWithin(path, calledIn)) return true;
-  return [targetDir, packageDir].some((place) => place !== undefined && sharesFolder(path, place));
+  return moving.some((place) => sharesFolder(path, place));
 }
 
 /** Whether two paths have more than the root in common. */

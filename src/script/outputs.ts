@@ -40,6 +40,23 @@ const FOLDER_MODE = 0o777;
 /** More than this is no longer small beside what the run took. */
 const MAX_BYTES = 1024 ** 3;
 
+/** Whether what was read is still there, as it was: a folder that somebody deletes meanwhile is no output of the script. */
+export const isStillThere = ({ places: { outDir } }: Run, { list, files }: OutTree): boolean =>
+  lstat(outDir) !== undefined &&
+  [...list.folders, ...list.links.map(([name]) => name)].every(
+    (name) => lstat(`${outDir}/${name}`) !== undefined,
+  ) &&
+  files.every(({ path, info }) => {
+    const now = lstat(path);
+    return (
+      now !== undefined &&
+      now.ino === info.ino &&
+      now.size === info.size &&
+      now.mtimeSec === info.mtimeSec &&
+      now.mtimeNsec === info.mtimeNsec
+    );
+  });
+
 /** The tree below `outDir`, or why it cannot stand in another place. */
 export function readTree({ map, places: { outDir }, unshared }: Run): OutTree | { readonly why: string } {
   const list = { folders: [] as string[], links: [] as [string, string][], files: [] as string[] };

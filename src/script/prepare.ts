@@ -17,7 +17,7 @@ import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
 
 /** Part of every unit: raise it whenever what enters a key changes. */
-const RUN_VERSION = 'kache-run-1';
+const RUN_VERSION = 'kache-run-2';
 
 /** The process as a stand-in starts it. */
 export interface ScriptInput {
@@ -82,8 +82,10 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   // `<target>/<profile>/build/<package>-<hash>/build-script-build`.
   const targetDir = dirname(dirname(dirname(dirname(standIn))));
   if (!isWithin(outDir, targetDir) || targetDir === '/') return undefined;
+  const artifactDir = artifactDirOf(env, targetDir, dirname(dirname(dirname(standIn))));
+  const apart = artifactDir === undefined ? [] : [artifactDir];
   // A way that leads up from a place behind a link leads somewhere else than its name says.
-  if (realPath(outDir) !== outDir || realPath(packageDir) !== packageDir) return undefined;
+  if ([outDir, packageDir, ...apart].some((path) => realPath(path) !== path)) return undefined;
   // What an earlier run has left there may be an input of this one.
   if (listDirectory(outDir)?.length !== 0) return undefined;
   const isFixed = isFromRegistry(packageDir, { env });
@@ -91,12 +93,13 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const toolchain = identifyToolchain({ store, invocation: { compiler: [rustc], env, cwd }, ask });
   const scriptHash = knownHash(store, script) ?? hashFile(script);
   if (given === undefined || toolchain === undefined || scriptHash === undefined) return undefined;
-  const moving = [targetDir, ...(isFixed ? [] : [packageDir])];
+  const moving = [targetDir, ...apart, ...(isFixed ? [] : [packageDir])];
   // Everything is below such a place.
   if (moving.some((path) => dirname(path) === '/')) return undefined;
   const roots = [
     { name: 'out', path: outDir },
     { name: 'target', path: targetDir },
+    ...apart.map((path) => ({ name: 'artifacts', path })),
     ...(isFixed ? [] : [{ name: 'pkg', path: packageDir }]),
   ];
   const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
@@ -123,6 +126,10 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
       JSON.stringify([
         wayBetween(targetDir, dirname(dirname(dirname(outDir)))),
         isFixed ? '' : wayBetween(packageDir, targetDir),
+        ...apart.flatMap((path) => [
+          waysApart(targetDir, path).length === 0 ? wayBetween(targetDir, path) : 'apart',
+          isFixed ? '' : wayBetween(packageDir, path),
+        ]),
       ]),
     ],
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
@@ -139,6 +146,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     places: {
       outDir,
       targetDir,
+      artifactDir,
       packageDir: isFixed ? undefined : packageDir,
       script,
       observer: observerOf(env),
@@ -153,7 +161,11 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
       temporary: env['TMPDIR'] ?? '/tmp',
     },
     map,
-    unshared: [...map.roots.map(({ path }) => path), ...(calledIn === undefined ? [] : [calledIn])],
+    unshared: [
+      ...map.roots.map(({ path }) => path),
+      ...(calledIn === undefined ? [] : [calledIn]),
+      ...apart.flatMap((path) => waysApart(targetDir, path)),
+    ],
     env: given,
     scriptHash,
     hostName: readText('/proc/sys/kernel/hostname')?.trim() ?? '',
@@ -170,6 +182,26 @@ function wayBetween(from: string, to: string): string {
   while (shared < left.length && left[shared] === right[shared]) shared++;
   return [...left.slice(shared).map(() => '..'), ...right.slice(shared)].join('/');
 }
+
+/**
+ * Where Cargo puts what it was asked for, when it builds elsewhere (`build.build-dir`). The loader looks there before it
+ * looks among dependencies.
+ */
+function artifactDirOf(env: Environment, targetDir: string, profileDir: string): string | undefined {
+  const folders = (env['LD_LIBRARY_PATH'] ?? '').split(':');
+  const before = folders[folders.indexOf(`${profileDir}/deps`) - 1];
+  if (!before?.startsWith('/') || basename(before) !== basename(profileDir)) return undefined;
+  return isWithin(before, targetDir) ? undefined : dirname(before);
+}
+
+/**
+ * The ways between the two when the checkout's own name is in them, as with a build folder for all checkouts that has one
+ * for each: they are others in each checkout, and no script knows them but by its variables.
+ */
+const waysApart = (targetDir: string, artifactDir: string): string[] =>
+  isWithin(targetDir, dirname(artifactDir))
+    ? []
+    : [wayBetween(targetDir, artifactDir), wayBetween(artifactDir, targetDir)];
 
 /** The folder Cargo was called in, as far as a run may depend on which it is. */
 function calledInUnit(value: string, { map, targetDir }: { map: PathMap; targetDir: string }): string {

@@ -23,7 +23,15 @@ import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
 import { HOST_NAME, keyOf, type RunKey, stateOf } from './key.ts';
 import { FOUND, type Inputs, inputsOf, wasHindered } from './observation.ts';
-import { emptyTree, holdsPlace, type OutTree, readTree, restoreTree, storeTree } from './outputs.ts';
+import {
+  emptyTree,
+  holdsPlace,
+  isStillThere,
+  type OutTree,
+  readTree,
+  restoreTree,
+  storeTree,
+} from './outputs.ts';
 import { prepare, type Run, type ScriptInput } from './prepare.ts';
 import { holds, whyWithheld } from './share.ts';
 
@@ -223,7 +231,7 @@ function settle(run: Run, watched: Watched, reason: string): void {
 
 /** Reasons that may be gone next time: they are of the moment or of the machine, not of the script. */
 const PASSING =
-  /^(no-end|not-followed\|it cannot be traced here|input-changed|clock-put-back|store-failed|larger|entry-of|evicted)/;
+  /^(no-end|not-followed\|it cannot be traced here|input-changed|clock-put-back|store-failed|larger|entry-of|evicted|output-changed)/;
 
 type Kept = { readonly cache_key: CacheKey; readonly size_bytes: number; readonly stored_bytes: number };
 
@@ -257,6 +265,9 @@ function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
   if ('why' in keyed) return { why: `input-changed-during-run|${keyed.why}` };
   const { key } = keyed;
   const { outputs, newBytes } = storeTree(run, tree);
+  // Where Cargo has ended, its lock is free: another build may be at work there, or somebody cleans up.
+  if (process.ppid !== run.input.caller.parentPid || !isStillThere(run, tree))
+    return { why: 'output-changed' };
   const entry: Entry = {
     key,
     unit,

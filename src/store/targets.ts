@@ -104,13 +104,19 @@ export function isTargetDirectory(path: string): boolean {
   return lockFiles(path).length > 0;
 }
 
-/** The files Cargo locks while it builds: in each profile, or one level deeper below a target triple. */
+/**
+ * The files Cargo locks while it builds: in each profile, or one level deeper below a target triple; also in a folder of
+ * its own in which it builds (`build.build-dir`), as deep as `{workspace-path-hash}` leads.
+ */
 export function lockFiles(target: string): string[] {
-  const inProfile = (folder: string, deeper: boolean): string[] =>
-    namesIn(folder).flatMap(({ name, kind }) => {
+  const inProfile = (folder: string, deeper: boolean): string[] => {
+    const entries = namesIn(folder);
+    if (entries.some(({ name }) => name === 'CACHEDIR.TAG')) return lockFiles(folder);
+    return entries.flatMap(({ name, kind }) => {
       if (kind === 'file' && LOCK.test(name)) return [`${folder}/${name}`];
       return kind === 'directory' && deeper ? inProfile(`${folder}/${name}`, false) : [];
     });
+  };
   return namesIn(target).flatMap(({ name, kind }) =>
     kind === 'directory' ? inProfile(`${target}/${name}`, true) : [],
   );
@@ -169,7 +175,10 @@ export async function scanTargets(roots: readonly string[], options: ScanOptions
   }
   const store = storeRoot === undefined || paths.size === 0 ? undefined : await measureStore(storeRoot, walk);
   const measured: Measured[] = [];
-  for (const path of [...paths].sort()) measured.push(await measure(path, walk));
+  // Where one builds in the other, that is part of it, however it was found.
+  const isPart = (path: string): boolean =>
+    [...paths].some((other) => other !== path && isWithin(path, other));
+  for (const path of [...paths].sort()) if (!isPart(path)) measured.push(await measure(path, walk));
   const holders = holdersOf(store === undefined ? measured : [...measured, store]);
   return measured.map((one) => summary(one, holders));
 }

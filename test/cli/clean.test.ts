@@ -49,6 +49,18 @@ test('-n shows what there is and deletes nothing', () => {
   expect(targets()).toEqual([true, true]);
 });
 
+test('where Cargo builds elsewhere it says where that is', () => {
+  const one = join(src, 'one');
+  const built = lab.path('built');
+  lab.write(one, { '.cargo/config.toml': `[build]\nbuild-dir = "${built}/{workspace-path-hash}"\n` });
+  expect(lab.run([KACHE, 'cargo', 'build', '--offline'], { cwd: one }).status).toBe(0);
+  expect(clean(one, '-n').stdout).toContain(`\`kache clean ${built}\` looks there`);
+  expect(clean('src', '-n').stdout).not.toContain('looks there');
+  expect(clean('built', '-y').stdout).toContain('Deleted 1 directory');
+  expect(lab.run([KACHE, 'cargo', 'build', '--offline'], { cwd: one }).stderr).toContain('Compiling few');
+  rmSync(built, { recursive: true });
+});
+
 test('--json has the same with bytes, and what is shared with whom', () => {
   const { stdout, status } = clean('src', '-n', '--json');
   expect(status).toBe(0);

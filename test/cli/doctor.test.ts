@@ -179,6 +179,12 @@ test("a project's configuration: nearer than the home's, relative to its folder,
   ]);
   expect(report.of('output-folders')).toMatchObject([{ detail: `${join(dir, 'out')} (${path})` }]);
   expect(report.of('incremental')).toMatchObject([{ state: 'look', detail: `${path}:4 build.incremental` }]);
+  config('[build]\nbuild-dir = "{workspace-root}/built/{workspace-path-hash}"\n', project);
+  expect(doctor().of('output-folders')).toMatchObject([
+    {
+      detail: `${join(dir, 'target')}, intermediate files to {workspace-root}/built/{workspace-path-hash} (${path})`,
+    },
+  ]);
   config('[build]\n\nnope\n', project);
   expect(doctor().of('cargo-config')).toMatchObject([{ state: 'fail' }]);
   expect(doctor().of('cargo-config')[0]?.detail).toContain(`${path}:3`);
@@ -339,6 +345,28 @@ test('--fix: a wrapper that is gone, a format that no longer fits, a store above
   expect(evicted.fixed).toEqual(['1 entry evicted, as `kache gc` does']);
 });
 
+test('where Cargo builds apart from the target folder', () => {
+  const own = join(dir, '.kache.toml');
+  writeFileSync(own, '');
+  try {
+    const built = (buildDir: string) =>
+      doctor([], { CARGO_BUILD_BUILD_DIR: buildDir, KACHE_CONFIG: undefined }).of('output-folders');
+    expect(built('{workspace-root}/built')).toMatchObject([{ state: 'ok' }]);
+    expect(built('built/{workspace-path-hash}')).toMatchObject([{ state: 'ok' }]);
+    const elsewhere = lab.path('built');
+    expect(built(`${elsewhere}/{workspace-path-hash}`)).toMatchObject([
+      { state: 'ok' },
+      { state: 'look', detail: `${own} does not hold for builds: it is looked for from ${elsewhere} upward` },
+    ]);
+  } finally {
+    rmSync(own);
+  }
+  using mount = Mount.make('tmpfs', lab.root, 8);
+  if (mount === undefined) return notRun('doctor on a build folder of another file system', 'no tmpfs');
+  const apart = { CARGO_BUILD_BUILD_DIR: `${mount.path}/built/{workspace-path-hash}` };
+  expect(doctor([], apart).of('same-disk')).toMatchObject([{ state: 'look' }]);
+});
+
 test('another file system, and a full one', () => {
   using mount = Mount.make('tmpfs', lab.root, 8);
   if (mount === undefined) return notRun('doctor on another file system', 'no tmpfs can be mounted');
@@ -480,6 +508,10 @@ test('--probe proves a hit, leaves nothing behind, and says what is wrong when i
   expect(proven.of('probe')[0]?.detail).toContain('without a compiler, then nothing to do');
   expect(readdirSync(temporary)).toEqual([]);
   expect(lab.events().length).toBe(before);
+  const built = lab.path('built-by-probe');
+  config(`[build]\nbuild-dir = "${built}"\n`);
+  expect(doctor(['--probe'], { TMPDIR: temporary }).of('probe')).toMatchObject([{ state: 'ok' }]);
+  expect(existsSync(built)).toBe(false);
   // A variable that makes every compile pass through is what such a probe is for.
   const broken = doctor(['--probe'], { TMPDIR: temporary, RUST_TARGET_PATH: '/x' });
   expect(broken).toMatchObject({ status: 1, ok: false });

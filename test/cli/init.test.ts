@@ -189,6 +189,7 @@ test.if(recommended)(
 
 test.if(recommended)('on a terminal a launcher that is out of date is asked for by itself', async () => {
   expect(init(['-y']).status).toBe(0);
+  writeFileSync(own, '[cache]\ncache_executables = true\ncache_build_scripts = "off"\n');
   for (const [key, isThere] of [
     ['n', false],
     ['y', true],
@@ -290,6 +291,67 @@ test('on a terminal both are asked, and each answer counts', async () => {
   expect(await pty.ended()).toBe(0);
   expect(readFileSync(cargo, 'utf8')).toContain(`"${wrapper()}"`);
   expect(Bun.TOML.parse(readFileSync(own, 'utf8'))).toEqual({ cache: { cache_executables: false } });
+});
+
+/** Answers questions on a terminal, as far as they come; returns what is in kache's own file then. */
+async function answered(answers: Readonly<Record<string, string>>): Promise<unknown> {
+  using pty = onTerminal();
+  for (const [question, key] of Object.entries(answers)) {
+    await pty.until(question);
+    pty.press(key);
+  }
+  expect(await pty.ended()).toBe(0);
+  return (Bun.TOML.parse(readFileSync(own, 'utf8')) as Record<string, unknown>)['cache'];
+}
+
+const SCRIPTS = 'Keep what build scripts of dependencies make?';
+
+test.if(recommended)(
+  'on a terminal runs of build scripts are offered; the answer that is preset is no',
+  async () => {
+    const answers = { 'Write this?': 'y', 'Cache binaries': 'y' };
+    const kept = { cache_executables: true, cache_build_scripts: 'dependencies' };
+    expect(await answered({ ...answers, [SCRIPTS]: 'y' })).toEqual(kept);
+    rmSync(own);
+    // What is left to ask is asked by itself.
+    expect(await answered({ 'Cache binaries': 'y', [SCRIPTS]: '\r' })).toEqual({
+      ...kept,
+      cache_build_scripts: 'off',
+    });
+    // Whoever has decided is not asked again.
+    expect(await answered({})).toEqual({ ...kept, cache_build_scripts: 'off' });
+    writeFileSync(own, '[cache]\ncache_executables = true\n');
+    expect(await answered({ [SCRIPTS]: 'y' })).toEqual(kept);
+  },
+);
+
+test.if(recommended)('runs of build scripts are not kept by -y, which says how to keep them', () => {
+  for (const args of [['--check'], ['-y'], ['-y'], []])
+    expect(init(args).stdout).toContain('`kache config set cache.cache_build_scripts dependencies` keeps it');
+  expect(Bun.TOML.parse(readFileSync(own, 'utf8'))).toEqual({ cache: { cache_executables: true } });
+  expect(init(['--check', '--no-launcher']).stdout).not.toContain('cache_build_scripts');
+  writeFileSync(own, '[cache]\ncache_executables = false\n');
+  expect(init(['--check']).stdout).not.toContain('cache_build_scripts');
+});
+
+test.if(recommended)('runs are not offered where they could not be kept', async () => {
+  // Nobody watches.
+  {
+    const bare = { ...env(), PATH: lab.write('nothing', { '.keep': '' }) };
+    using pty = new Pty([KACHE, 'init'], { cwd: lab.root, env: lab.env(bare) });
+    for (const question of ['Write this?', 'Cache binaries', SCRIPTS]) {
+      await pty.until(question);
+      pty.press('y');
+    }
+    expect([await pty.ended(), pty.text.includes('No launcher: there is no rustc on PATH')]).toEqual([
+      0,
+      true,
+    ]);
+    expect(Bun.TOML.parse(readFileSync(own, 'utf8'))).toEqual({ cache: { cache_executables: true } });
+  }
+  // Scripts are not cached.
+  rmSync(own);
+  expect(await answered({ 'Write this?': 'y', 'Cache binaries': 'n' })).toEqual({ cache_executables: false });
 });
 
 test('no, and Ctrl-C in the middle, change nothing at all', async () => {

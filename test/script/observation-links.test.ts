@@ -18,6 +18,7 @@ symlinkSync('../disk/package', join(root, 'named/package'));
 const places: Places = {
   outDir: join(root, 'named/target/debug/build/p-1/out'),
   targetDir: join(root, 'named/target/debug'),
+  artifactDir: undefined,
   packageDir: join(root, 'named/package'),
   script: join(root, 'named/target/debug/build/p-1/build-script.script'),
   observer: undefined,

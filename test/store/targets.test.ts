@@ -140,6 +140,15 @@ test('the same folder under two roots counts once, and builds with a build-dir o
   );
 });
 
+test('a build-dir in a target directory is part of it, also when it is asked for', async () => {
+  const target = fakeTarget(lab.path('within/target'));
+  const nested = fakeTarget(join(target, 'ab/0123456789abcd'));
+  const found = await scanTargets([nested, lab.path('within'), nested]);
+  expect(found.map(({ path }) => path)).toEqual([target]);
+  expect(lockFiles(target)).toEqual(expect.arrayContaining(lockFiles(nested)));
+  expect(lockFiles(nested).length).toBeGreaterThan(0);
+});
+
 /** Bytes a deletion frees on a file system of its own, against what the scan said. */
 async function deletion(
   mount: Mount,

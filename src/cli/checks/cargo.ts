@@ -5,15 +5,9 @@ import { basename, join } from 'node:path';
 import { isTable, type Table } from '../../core/config.ts';
 import { KacheError } from '../../core/errors.ts';
 import { readStart, stat } from '../../sys/files.ts';
+import { loadSettings } from '../../sys/settings.ts';
 import { isKache, isNative, LAUNCHER_NAME, version } from '../binary.ts';
-import {
-  type CargoConfig,
-  cargoHome,
-  configIn,
-  folderNamed,
-  type Named,
-  wrappersNamed,
-} from '../cargo-config.ts';
+import { type CargoConfig, cargoHome, configIn, type Named, wrappersNamed } from '../cargo-config.ts';
 import { buildLauncher, launcherAt, launcherFor } from '../launcher.ts';
 import { lineOfKey, readToml, withValue, writeAtomically } from '../toml.ts';
 import { type Check, type Context, capture, type Finding, fail, look, ok } from './check.ts';
@@ -197,13 +191,22 @@ function readable(path: string): Pick<CargoConfig, 'path' | 'text' | 'table'>[] 
 const folders: Check = {
   id: 'output-folders',
   title: 'It is known where Cargo puts its output',
-  run: ({ env, cwd, configs, project }) => {
+  run: ({ env, project, loaded }) => {
     if (project === undefined) return [ok('this folder is in no Cargo workspace')];
-    const place = { env, cwd, configs: configs instanceof KacheError ? [] : configs };
-    const build = folderNamed(place, 'build-dir');
-    const from = project.targetDirFrom === undefined ? '' : ` (${project.targetDirFrom})`;
+    const { targetDir, targetDirFrom, buildDir: build } = project;
+    const from = targetDirFrom === undefined ? '' : ` (${targetDirFrom})`;
     const intermediate = build === undefined ? '' : `, intermediate files to ${build.value} (${build.from})`;
-    return [ok(`${project.targetDir}${from}${intermediate}`)];
+    const found = ok(`${targetDir}${from}${intermediate}`);
+    const there = loadSettings(env, build?.path ?? targetDir).path;
+    if (loaded.path === undefined || basename(loaded.path) !== '.kache.toml' || there === loaded.path)
+      return [found];
+    return [
+      found,
+      look(
+        `${loaded.path} does not hold for builds: it is looked for from ${build?.path ?? targetDir} upward`,
+        'Put it above that folder, or name it with KACHE_CONFIG.',
+      ),
+    ];
   },
 };
 

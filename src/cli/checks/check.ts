@@ -6,7 +6,13 @@ import { readEvents } from '../../store/event-log.ts';
 import { openStore, type Store, type StoreProblem } from '../../store/store.ts';
 import { isOsError } from '../../sys/files.ts';
 import type { LoadedSettings } from '../../sys/settings.ts';
-import { type CargoConfig, configsFor, folderNamed } from '../cargo-config.ts';
+import {
+  buildDirNamed,
+  type CargoConfig,
+  configsFor,
+  type NamedFolder,
+  targetDirNamed,
+} from '../cargo-config.ts';
 import { settingsHere } from '../open.ts';
 
 /** `look`: works, but somebody should look at it. `fail`: does not work, or is wrong. */
@@ -41,6 +47,8 @@ export interface Project {
   readonly targetDir: string;
   /** What names the target directory; undefined for Cargo's own place. */
   readonly targetDirFrom: string | undefined;
+  /** Where it builds, when that is named apart. */
+  readonly buildDir: NamedFolder | undefined;
 }
 
 /** Everything checks look at, read once. */
@@ -98,8 +106,14 @@ function projectHere(cwd: string, configs: readonly CargoConfig[]): Project | un
   const manifest = capture(['cargo', 'locate-project', '--workspace', '--message-format', 'plain'])?.trim();
   if (manifest === undefined || !manifest.endsWith('/Cargo.toml')) return undefined;
   const root = manifest.slice(0, -'/Cargo.toml'.length);
-  const named = folderNamed({ configs, env: process.env, cwd }, 'target-dir');
-  return { root, targetDir: named?.path ?? `${root}/target`, targetDirFrom: named?.from };
+  const place = { configs, env: process.env, cwd };
+  const named = targetDirNamed(place);
+  return {
+    root,
+    targetDir: named?.path ?? `${root}/target`,
+    targetDirFrom: named?.from,
+    buildDir: buildDirNamed(place, root),
+  };
 }
 
 /** stdout of a program that ends well; undefined otherwise. No toolchain is installed on the way. */

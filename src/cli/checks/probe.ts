@@ -92,7 +92,12 @@ interface BuildOptions {
 async function build({ place, root, env, signal }: BuildOptions): Promise<Built | string> {
   const before = eventsIn(root).length;
   const argv = ['cargo', 'build', '--offline', '--message-format=json', `--target-dir=${place}/target`];
-  const cargo = Bun.spawn(argv, { cwd: place, env, signal, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+  const cargo = Bun.spawn(argv, {
+    cwd: place,
+    // Cargo's configuration may name another place for it.
+    env: { ...env, CARGO_BUILD_BUILD_DIR: `${place}/target` },
+    ...{ signal, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+  });
   const [stdout, stderr] = await Promise.all([
     new Response(cargo.stdout).text(),
     new Response(cargo.stderr).text(),

@@ -141,7 +141,7 @@ const sameDisk: Check = {
   id: 'same-disk',
   title: 'The store is on the file system of this project',
   run: onStore(({ layout: { root } }, { project, cwd }) => {
-    const output = existing(project?.targetDir ?? cwd);
+    const output = existing(project?.buildDir?.path ?? project?.targetDir ?? cwd);
     if (statSync(output).dev === statSync(root).dev) return [ok(output)];
     return [
       look(
