@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { type Env, type Files, freshness } from '../support/lab.ts';
-import { manifest, ScriptLab, scripted, scriptOf } from '../support/script-checkouts.ts';
+import { manifest, ScriptLab, scripted, scriptOf } from '../support/script-lab.ts';
 
 const MINUTES = 60_000;
 const scripts = new ScriptLab();

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Files, KACHE } from '../support/lab.ts';
-import { KEPT, ScriptLab, scripted } from '../support/script-checkouts.ts';
+import { HIT, KEPT, KEPT_RUN, ScriptLab, scripted } from '../support/script-lab.ts';
 import { until } from '../support/wrapper-call.ts';
 
 const MINUTES = 60_000;
@@ -13,9 +13,6 @@ afterAll(() => {
   scripts.expectSound();
   scripts[Symbol.dispose]();
 }, MINUTES);
-
-const KEPT_RUN = 'scripted miss';
-const HIT = 'scripted local_hit';
 
 /** A script that leaves something large, and what tells one run from another. */
 const MAKES = `fs::write(out.join("large"), vec![b'x'; 2_000_000]).unwrap();
