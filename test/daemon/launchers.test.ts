@@ -18,7 +18,9 @@ import type {
   Answer,
   Answerer,
   CompileAnswer,
+  Decision,
   HitAnswer,
+  LaterAnswer,
   LaunchedCall,
   PlacedFile,
   PlacedWay,
@@ -647,6 +649,68 @@ test('a server that ends lets go of the compiles it follows', async () => {
   served[Symbol.dispose]();
   await peer.closed();
   expect(compiled.told.at(-1)).toBe('disposed');
+});
+
+/** An answer that comes when the test says so. */
+function later() {
+  const { promise, resolve, reject } = Promise.withResolvers<Decision>();
+  const folders: string[] = [];
+  const answer: LaterAnswer = {
+    kind: 'later',
+    withinMs: 500,
+    answer: async (inFolder) => {
+      const decision = await promise;
+      inFolder(() => folders.push(process.cwd()));
+      return decision;
+    },
+  };
+  return { answer, resolve, reject, folders };
+}
+
+test('a remote is asked first: the launcher is told how long it may take, and others are answered meanwhile', async () => {
+  using served = new Served();
+  const asked = later();
+  served.next = asked.answer;
+  const peer = await Peer.connect();
+  peer.write(framed(request()));
+  expect(await peer.frame()).toBe('wait\x002500');
+  served.next = served.hit();
+  expect(await ask(request())).toBe(plan());
+  asked.resolve(served.hit());
+  expect(await peer.frame()).toBe(plan());
+  expect([asked.folders, process.cwd()]).toEqual([[dir], '/']);
+  peer.write(framed(placed('-h')));
+  expect(await peer.frame()).toStartWith('done');
+});
+
+test('what comes of asking a remote: a compile, nothing, an error; a launcher that has gone', async () => {
+  using served = new Served();
+  const waiting = async (asked: ReturnType<typeof later>): Promise<Peer> => {
+    served.next = asked.answer;
+    const peer = await Peer.connect();
+    peer.write(framed(request()));
+    expect(await peer.frame()).toStartWith('wait');
+    return peer;
+  };
+  const answered = async (end: (asked: ReturnType<typeof later>) => void): Promise<string | undefined> => {
+    const asked = later();
+    const peer = await waiting(asked);
+    end(asked);
+    return (await peer.frame())?.split('\0')[0];
+  };
+  expect(await answered(({ resolve }) => resolve(new Compiled()))).toBe('compile');
+  expect(await answered(({ resolve }) => resolve('none'))).toBe('no');
+  expect(served.lines).toEqual([]);
+  expect(await answered(({ reject }) => reject(new Error('on purpose')))).toBe('no');
+  expect(served.lines.length).toBe(1);
+  const [gone, impatient] = [later(), later()];
+  (await waiting(gone)).hangUp();
+  const peer = await waiting(impatient);
+  peer.write(framed('ready'));
+  await peer.closed();
+  for (const { resolve } of [gone, impatient]) resolve(served.hit());
+  served.next = 'none';
+  expect([await ask(request()), served.settled]).toEqual(['no', []]);
 });
 
 test('a program that has been replaced answers nothing', async () => {
