@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -66,8 +66,8 @@ pub fn run(mut daemon: UnixStream, proof: &Path, lock: &Path) -> Option<Infallib
     to_child(child.id() as c_int);
     let (ended, daemon) = follow(&mut child, daemon, &outputs);
     restore_signals();
-    if let Some(mut daemon) = daemon {
-        tell(&mut daemon, ended, &outputs);
+    if daemon.and_then(|mut daemon| tell(&mut daemon, ended, &outputs)).is_none() {
+        sweep(&outputs);
     }
     drop(lock);
     end(ended)
@@ -201,7 +201,7 @@ fn states_of(outputs: &[PathBuf]) -> Vec<u8> {
 }
 
 /// Tells how the compiler ended and what it left, and waits until that is stored: dependents look at once.
-fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) {
+fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) -> Option<()> {
     let (how, number) = match ended {
         Ended::Exited(code) => ("exited", code),
         Ended::Signalled(signal) => ("signalled", signal),
@@ -209,7 +209,18 @@ fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) {
     let mut report = format!("ended\0{how}\0{number}").into_bytes();
     report.extend(states_of(outputs));
     let _ = daemon.set_read_timeout(Some(STORE_PATIENCE));
-    let _ = send(daemon, &report).and_then(|()| receive(daemon));
+    send(daemon, &report).and_then(|()| receive(daemon)).ok().map(|_| ())
+}
+
+/// Removes what lies aside in the name of this process, as what the linker said: nobody has taken it.
+fn sweep(outputs: &[PathBuf]) {
+    let Some(aside) = outputs.first().and_then(|output| output.parent()).map(|dir| dir.join(".kache")) else { return };
+    let own = format!("{}-", id());
+    for file in fs::read_dir(aside).into_iter().flatten().flatten() {
+        if file.file_name().as_bytes().starts_with(own.as_bytes()) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Ends this process as the compiler ended.
