@@ -342,20 +342,35 @@ async function gated() {
     path,
     runs: () => until('the compiler runs', running),
     open: () => writeFileSync(gate, ''),
+    close: () => rmSync(gate),
     [Symbol.dispose]: () => {
       if (existsSync(place.lab.root)) writeFileSync(gate, '');
     },
   };
 }
 
+interface Held {
+  /** Signals that are ignored. */
+  readonly ignoring?: string;
+  readonly front?: string;
+  readonly source?: string;
+  /** A folder that is there. */
+  readonly dir?: string;
+}
+
 /** Starts a compile that waits, behind the launcher; its process is that of the launcher. */
-function held(rustc: { path: string }, options: { ignoring?: string } = {}) {
-  const dir = place.lab.write(`held-${kinds++}`, {
-    'src/lib.rs': `pub fn held_${kinds}() {}\n`,
-    'target/debug/deps/.keep': '',
-  });
-  const call = [place.lab.launcher(), ...libraryArguments({ dir, compiler: rustc.path })];
-  const trap = options.ignoring === undefined ? '' : `trap '' ${options.ignoring}; `;
+function held(rustc: { path: string }, options: Held = {}) {
+  const n = kinds++;
+  const { ignoring, front = place.lab.launcher(), source = '' } = options;
+  const dir =
+    options.dir ??
+    place.lab.write(`held-${n}`, {
+      'src/lib.rs': `pub fn held_${n}() {}\n${source}`,
+      'src/part.txt': `${n}`,
+      'target/debug/deps/.keep': '',
+    });
+  const call = [front, ...libraryArguments({ dir, compiler: rustc.path })];
+  const trap = ignoring === undefined ? '' : `trap '' ${ignoring}; `;
   const child = Bun.spawn(['setsid', 'sh', '-c', `${trap}exec "$0" "$@"`, ...call], {
     cwd: dir,
     env: place.lab.env({ CARGO_MANIFEST_DIR: dir, CARGO_PKG_NAME: 'held', CARGO_PKG_VERSION: '1.0.0' }),
@@ -398,4 +413,73 @@ onLinux(
     expectNothingLeft();
   },
   30_000,
+);
+
+onLinux(
+  'a hundred compiles with large outputs, twenty-five at once: the daemon stores each, and lets go of them',
+  async () => {
+    const rustc = compiler(
+      `for arg; do case "$arg" in */target/debug/deps) dir="$arg";; esac; done
+{ head -c 8000000 /dev/zero; echo $$-$dir; } > $dir/libheld-m.rlib
+echo $$-$dir > $dir/libheld-m.rmeta
+printf '%s/held-m.d: src/lib.rs\\n\\n%s/libheld-m.rlib: src/lib.rs\\n\\nsrc/lib.rs:\\n' $dir $dir > $dir/held-m.d`,
+    );
+    await compiled(rustc, { front: KACHE });
+    const before = place.daemon()?.residentBytes ?? 0;
+    const already = place.lab.events().length;
+    for (let round = 0; round < 4; round++) {
+      const done = await Promise.all(Array.from({ length: 25 }, () => compiled(rustc)));
+      expect(done.map(({ status }) => status)).toEqual(done.map(() => 0));
+      for (const { dir } of done) rmSync(dir, { recursive: true });
+    }
+    const events = place.lab.events().slice(already);
+    expect(isStored({ events })).toBe(100);
+    const status = place.daemon();
+    expect((status?.residentBytes ?? 0) - before).toBeLessThan(200_000_000);
+    expectNothingLeft();
+  },
+  240_000,
+);
+
+onLinux(
+  'inputs that are edited while the compiler runs: nothing is stored, as by kache itself',
+  async () => {
+    using rustc = await gated();
+    const outcomes: unknown[] = [];
+    for (const edited of ['src/lib.rs', 'src/part.txt'])
+      for (const front of [KACHE, place.lab.launcher()]) {
+        const { dir, child } = held(rustc, {
+          front,
+          source: 'pub const PART: &str = include_str!("part.txt");\n',
+        });
+        await rustc.runs();
+        writeFileSync(join(dir, edited), readFileSync(join(dir, edited)));
+        rustc.open();
+        expect(await child.exited).toBe(0);
+        rustc.close();
+        place.lab.settle();
+        const event = place.lab.events().at(-1);
+        outcomes.push([front === KACHE ? edited : 'the same', event?.result, event?.reason]);
+        // What is there now is compiled once more, and stored.
+        const again = held(rustc, { front, dir });
+        rustc.open();
+        expect(await again.child.exited).toBe(0);
+        rustc.close();
+        place.lab.settle();
+        outcomes.push(place.lab.events().at(-1)?.result);
+      }
+    const skipped = (name: string) => `input-changed-during-compile|./${name}`;
+    expect(outcomes).toEqual([
+      ['src/lib.rs', 'skipped', skipped('src/lib.rs')],
+      'miss',
+      ['the same', 'skipped', skipped('src/lib.rs')],
+      'miss',
+      ['src/part.txt', 'skipped', skipped('src/part.txt')],
+      'miss',
+      ['the same', 'skipped', skipped('src/part.txt')],
+      'miss',
+    ]);
+    expectNothingLeft();
+  },
+  60_000,
 );
