@@ -2,7 +2,7 @@
 // files of a hit in place or runs the compiler of a miss, or starts the wrapper. Deciding is done here, in a process that
 // is warm, and so is storing. The grammar is in docs/daemon-protocol.md.
 import { chmodSync } from 'node:fs';
-import { removeFile, signatureOf, stat } from '../sys/files.ts';
+import { bestEffort, removeFile, signatureOf, stat } from '../sys/files.ts';
 import {
   fieldsOf,
   parseCall,
@@ -30,6 +30,8 @@ interface Connection {
   next: ((frame: Buffer) => void) | undefined;
   /** A compile the launcher runs. */
   compile: CompileAnswer | undefined;
+  /** The file it has yet to show itself by. */
+  proof: string | undefined;
 }
 
 type Peer = Bun.Socket<Connection>;
@@ -69,6 +71,7 @@ export class LauncherServer implements Disposable {
             isLast: false,
             next: undefined,
             compile: undefined,
+            proof: undefined,
           };
           peer.timeout(10);
           this.#peers.add(peer);
@@ -80,6 +83,9 @@ export class LauncherServer implements Disposable {
         drain: (peer) => flush(peer),
         close: (peer) => {
           this.#peers.delete(peer);
+          const { proof } = peer.data;
+          // Made by one that was killed before it said so.
+          if (proof !== undefined) bestEffort(() => removeFile(proof));
           this.#letGo(peer);
         },
       },
@@ -138,13 +144,12 @@ export class LauncherServer implements Disposable {
     this.#options.onRequest();
     const { cwd } = call;
     const answer = this.#inFolder(cwd, () => this.#options.answer(call)) ?? 'none';
-    // It may take as long as its disk or its compiler does; one that is killed hangs up.
-    peer.timeout(0);
     if (answer === 'none' || answer.kind !== 'later') {
       this.#decided(peer, answer, cwd);
       return;
     }
-    // Nothing is to be said meanwhile.
+    // Nothing is to be said meanwhile, however long it takes.
+    peer.timeout(0);
     peer.data.next = () => peer.terminate();
     send(peer, ['wait', `${answer.withinMs + DECIDED_WITHIN_MS}`]);
     const decided = (decision: Decision): void => {
@@ -163,6 +168,9 @@ export class LauncherServer implements Disposable {
       end(peer, ['no']);
       return;
     }
+    // It may take as long as its disk or its compiler does; one that is killed hangs up.
+    peer.timeout(0);
+    peer.data.proof = answer.proof;
     if (answer.kind === 'hit') {
       peer.data.next = (placed) => this.#settle(peer, { answer, cwd }, placed);
       send(peer, ['place', answer.proof, ...answer.files.flatMap(fieldsOf)]);
@@ -177,7 +185,7 @@ export class LauncherServer implements Disposable {
   #settle(peer: Peer, { answer, cwd }: Carried<HitAnswer>, frame: Buffer): void {
     const placed = parsePlaced(frame);
     const settled =
-      takeAway(answer.proof) &&
+      isProven(peer) &&
       placed !== undefined &&
       placed.ways.length === answer.files.length &&
       this.#inFolder(cwd, () => {
@@ -198,7 +206,7 @@ export class LauncherServer implements Disposable {
   /** The second frame of a compile: the launcher can write to the store, has the lock, and is about to start the compiler. */
   #begin(peer: Peer, compile: Carried<CompileAnswer>): void {
     const { answer, cwd } = compile;
-    const begun = takeAway(answer.proof) ? this.#inFolder(cwd, () => answer.begin()) : undefined;
+    const begun = isProven(peer) ? this.#inFolder(cwd, () => answer.begin()) : undefined;
     if (begun === undefined || [...begun.argv, ...begun.outputs].some(holdsNul)) {
       end(peer, ['no']);
       this.#letGo(peer);
@@ -274,6 +282,13 @@ function isSendable(answer: HitAnswer | CompileAnswer): boolean {
 }
 
 const holdsNul = (text: string): boolean => text.includes('\0');
+
+/** Whether a launcher has made the file by which it shows that it can write to the store. */
+function isProven({ data }: Peer): boolean {
+  const { proof } = data;
+  data.proof = undefined;
+  return proof !== undefined && takeAway(proof);
+}
 
 /** Removes a file; false when there is none. */
 export function takeAway(path: string): boolean {

@@ -7,14 +7,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{exit, id, Child, Command, ExitStatus, Stdio};
+use std::process::{exit, id, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
-use std::sync::Mutex;
+use std::sync::{mpsc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -59,15 +59,14 @@ pub fn run(mut daemon: UnixStream, proof: &Path, lock: &Path) -> Option<Infallib
     unshare(&outputs);
     let mut command = Command::new(program);
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = command.spawn() else {
-        restore_signals();
+    let followed = follow(&mut command, daemon, &outputs);
+    restore_signals();
+    let Some((ended, daemon)) = followed else {
+        raise_early();
         return None;
     };
-    to_child(child.id() as c_int);
-    let (ended, daemon) = follow(&mut child, daemon, &outputs);
-    restore_signals();
-    if let Some(mut daemon) = daemon {
-        tell(&mut daemon, ended, &outputs);
+    if daemon.and_then(|mut daemon| tell(&mut daemon, ended, &outputs)).is_none() {
+        sweep(&outputs);
     }
     drop(lock);
     end(ended)
@@ -123,28 +122,42 @@ enum Ended {
     Signalled(c_int),
 }
 
-/// Hands on what the compiler prints until it ends. The daemon comes back where it answered to the last.
-fn follow(child: &mut Child, daemon: UnixStream, outputs: &[PathBuf]) -> (Ended, Option<UnixStream>) {
+/// Starts the compiler and hands on what it prints until it ends. The daemon comes back where it answered to the last.
+/// None where it could not be started.
+fn follow(
+    command: &mut Command,
+    daemon: UnixStream,
+    outputs: &[PathBuf],
+) -> Option<(Ended, Option<UnixStream>)> {
     let daemon = Mutex::new(Some(daemon));
     let translate = |descriptor: u8| {
         let daemon = &daemon;
         move |line: &[u8]| translate(line, descriptor, outputs, daemon)
     };
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let lost = thread::scope(|scope| {
-        let stdout = scope.spawn(|| relay(stdout, io::stdout(), &translate(b'1')));
-        let on_stderr = relay(stderr, io::stderr(), &translate(b'2'));
-        stdout.join().unwrap_or(None).or(on_stderr)
-    });
+    let (mut child, lost) = thread::scope(|scope| {
+        // Before the compiler: where there can be no thread, there is nothing to take back.
+        let (give, take) = mpsc::channel();
+        let on_stdout = thread::Builder::new()
+            .spawn_scoped(scope, || take.into_iter().find_map(|from| relay(from, io::stdout(), &translate(b'1'))))
+            .ok()?;
+        let mut child = command.spawn().ok()?;
+        to_child(child.id() as c_int);
+        let _ = give.send(child.stdout.take());
+        drop(give);
+        let on_stderr = relay(child.stderr.take(), io::stderr(), &translate(b'2'));
+        Some((child, on_stdout.join().unwrap_or(None).or(on_stderr)))
+    })?;
     let ended = child.wait().map_or(Ended::Exited(101), |status: ExitStatus| match status.code() {
         Some(code) => Ended::Exited(code),
         None => Ended::Signalled(status.signal().unwrap_or(SIGPIPE)),
     });
+    // Its number may be another's from here on.
+    CHILD.store(0, SeqCst);
     let ended = match lost {
         Some(error) if ended == Ended::Exited(0) => cannot_print(&error),
         _ => ended,
     };
-    (ended, daemon.into_inner().unwrap_or(None))
+    Some((ended, daemon.into_inner().unwrap_or(None)))
 }
 
 /// How rustc ends when what it has to say cannot be written.
@@ -201,7 +214,7 @@ fn states_of(outputs: &[PathBuf]) -> Vec<u8> {
 }
 
 /// Tells how the compiler ended and what it left, and waits until that is stored: dependents look at once.
-fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) {
+fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) -> Option<()> {
     let (how, number) = match ended {
         Ended::Exited(code) => ("exited", code),
         Ended::Signalled(signal) => ("signalled", signal),
@@ -209,7 +222,18 @@ fn tell(daemon: &mut UnixStream, ended: Ended, outputs: &[PathBuf]) {
     let mut report = format!("ended\0{how}\0{number}").into_bytes();
     report.extend(states_of(outputs));
     let _ = daemon.set_read_timeout(Some(STORE_PATIENCE));
-    let _ = send(daemon, &report).and_then(|()| receive(daemon));
+    send(daemon, &report).and_then(|()| receive(daemon)).ok().map(|_| ())
+}
+
+/// Removes what lies aside in the name of this process, as what the linker said: nobody has taken it.
+fn sweep(outputs: &[PathBuf]) {
+    let Some(aside) = outputs.first().and_then(|output| output.parent()).map(|dir| dir.join(".kache")) else { return };
+    let own = format!("{}-", id());
+    for file in fs::read_dir(aside).into_iter().flatten().flatten() {
+        if file.file_name().as_bytes().starts_with(own.as_bytes()) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Ends this process as the compiler ended.
@@ -232,8 +256,12 @@ static CHILD: AtomicI32 = AtomicI32::new(0);
 static EARLY: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn forward(number: c_int) {
+    if CHILD.load(SeqCst) == 0 {
+        EARLY.store(number, SeqCst);
+    }
+    // Looked at once more: it may have been started on the other thread just now.
     match CHILD.load(SeqCst) {
-        0 => EARLY.store(number, SeqCst),
+        0 => {}
         child => unsafe {
             kill(child, number);
         },
@@ -248,6 +276,16 @@ fn forward_signals() {
                 signal(number, SIG_IGN);
             }
         }
+    }
+}
+
+/// A signal that came when there was no compiler yet, and will be none.
+fn raise_early() {
+    match EARLY.load(SeqCst) {
+        0 => {}
+        number => unsafe {
+            kill(id() as c_int, number);
+        },
     }
 }
 
