@@ -90,8 +90,10 @@ export function inputsOf(log: Uint8Array, places: Places): Inputs | { readonly w
       return { why: `read-what-changes|${path}` };
     // That it is there is what a place of the run is.
     if (kind === 'saw' && found === FOUND.folder && isAbovePlace(path, places)) continue;
-    // How one leads there from the other places is not in the unit: the loader asks, and finds nothing.
-    if (isArtifact(path, places) && (kind === 'listed' || found !== FOUND.nothing))
+    // How one leads there from the other places is not in the unit: the loader asks in a profile's
+    // folder, and finds nothing.
+    const isSearched = found === FOUND.folder && dirname(path) === places.artifactDir;
+    if (isArtifact(path, places) && (kind === 'listed' || !(found === FOUND.nothing || isSearched)))
       return { why: `read-beside-target|${path}` };
     if (isBeside(path, places) && (kind === 'listed' || !isAboveNamed(path, places)))
       return { why: `read-beside-target|${path}` };
@@ -143,9 +145,7 @@ function namesOf({
 const isOwn = (path: string, { outDir }: Places): boolean => isWithin(path, outDir);
 
 const isAbovePlace = (path: string, { outDir, packageDir, calledIn, artifactDir }: Places): boolean =>
-  [outDir, packageDir, calledIn, artifactDir].some((place) => place !== undefined && isWithin(place, path)) ||
-  // On the loader's path.
-  dirname(path) === artifactDir;
+  [outDir, packageDir, calledIn, artifactDir].some((place) => place !== undefined && isWithin(place, path));
 
 const isArtifact = (path: string, { artifactDir, targetDir }: Places): boolean =>
   artifactDir !== undefined && isWithin(path, artifactDir) && !isWithin(path, targetDir);

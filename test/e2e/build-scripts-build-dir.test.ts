@@ -199,6 +199,17 @@ describe('what would be another thing in another checkout is its own', () => {
         expected: ['miss', 'local_hit'],
       },
     );
+    test(
+      `${name}: a folder that is there in one of them`,
+      () => {
+        const body = `${ARTIFACTS} apart.with_file_name("doc").is_dir().to_string()`;
+        const [a, b] = checkouts(body, PLACES) as [string, string];
+        const before = (): void => void lab.write(join(a, 'target/doc'), { page: '' });
+        expect(right(a, { layout, before })).toEqual({ runs: ['miss'], says: 'true' });
+        expect(right(b, { layout })).toEqual({ runs: ['miss'], says: 'false' });
+      },
+      2 * MINUTES,
+    );
     const way = (from: string, to: string): string => `
       let (from, to): (Vec<_>, Vec<_>) = (${from}.components().collect(), ${to}.components().collect());
       let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
