@@ -365,7 +365,7 @@ function held(rustc: { path: string }, options: Held = {}) {
   const dir =
     options.dir ??
     place.lab.write(`held-${n}`, {
-      'src/lib.rs': `pub fn held_${n}() {}\n${source}`,
+      'src/lib.rs': `pub fn waits_${n}() {}\n${source}`,
       'src/part.txt': `${n}`,
       'target/debug/deps/.keep': '',
     });
