@@ -195,7 +195,8 @@ for (const verb of ['line', 'ended'])
       using _relay = relayed(
         ofCrate('held', async ({ from, frame, pid }, said) => {
           if (from === 'daemon' && isHeld) isHeard = true;
-          if (from === 'launcher' && said === verb && !isHeld) {
+          const isIt = said === verb && (verb === 'ended' || frame.includes('"emit":"metadata"'));
+          if (from === 'launcher' && isIt && !isHeld) {
             isHeld = true;
             process.kill(pid, 'SIGKILL');
             await late.promise;
