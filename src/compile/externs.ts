@@ -7,7 +7,7 @@ import { checkBlob } from '../store/blobs.ts';
 import { type OutputRecord, type OutputState, readOutputs, writeOutputs } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
-import { type FileStat, listDirectory, signatureOf, stat } from '../sys/files.ts';
+import { type FileStat, isRegular, listDirectory, signatureOf, stat } from '../sys/files.ts';
 import { hashFile } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
@@ -21,11 +21,11 @@ export interface ExternIdentity {
 
 /**
  * The identity of an output file: what was recorded when a compile through kache made it, as long as its signature
- * holds, else its content. Undefined when there is no such file.
+ * holds, else its content. Undefined when there is no such file, or something else, as a pipe that would be waited for.
  */
 export function identityOf(store: Store, path: string): ExternIdentity | undefined {
   const info = stat(path);
-  if (info === undefined) return undefined;
+  if (info === undefined || !isRegular(info)) return undefined;
   const record = readOutputs(store, path);
   const name = basename(path);
   const known = record?.files[name];

@@ -11,6 +11,7 @@ import {
   type FileStat,
   holdsTheSame,
   isOsError,
+  isRegular,
   readFile,
   signatureOf,
   stat,
@@ -150,7 +151,8 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   for (const { kind, name } of invocation.outputs.files) {
     const path = `${invocation.outDir}/${name}`;
     const info = stat(path);
-    const bytes = readFile(path);
+    // Whoever reads a pipe waits for its writer, and with a daemon everybody does.
+    const bytes = info !== undefined && isRegular(info) ? readFile(path) : undefined;
     if (info === undefined || bytes === undefined) return { skip: `output-missing ${kind}` };
     outputs.push({ kind, path, info, bytes });
   }
@@ -257,7 +259,8 @@ export function rememberIdentities(
   const known: Record<string, Identity> = {};
   for (const path of paths) {
     const info = stat(path);
-    if (info === undefined || (left !== undefined && left.get(path) !== signatureOf(info))) continue;
+    if (info === undefined || !isRegular(info)) continue;
+    if (left !== undefined && left.get(path) !== signatureOf(info)) continue;
     const found = identity ?? hashFile(path);
     if (found !== undefined) known[path] = { identity: found, info };
   }

@@ -3,9 +3,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { filesBelow } from '../support/invariants.ts';
+import { filesBelow, inspectStore } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
 import { asidesIn, LaunchLab, PROGRAM_SAYS, results, UNITS } from '../support/launch-lab.ts';
+import { Mount } from '../support/mounts.ts';
 import { FakeDaemon, fieldsOf, framed, type Passing, Relay } from '../support/relay.ts';
 import { notRun } from '../support/required.ts';
 import { libraryArguments, until } from '../support/wrapper-call.ts';
@@ -194,7 +195,8 @@ for (const verb of ['line', 'ended'])
       using _relay = relayed(
         ofCrate('held', async ({ from, frame, pid }, said) => {
           if (from === 'daemon' && isHeld) isHeard = true;
-          if (from === 'launcher' && said === verb && !isHeld) {
+          const isIt = said === verb && (verb === 'ended' || frame.includes('"emit":"metadata"'));
+          if (from === 'launcher' && isIt && !isHeld) {
             isHeld = true;
             process.kill(pid, 'SIGKILL');
             await late.promise;
@@ -347,3 +349,71 @@ for (const [name, answer] of Object.entries(LIES))
     },
     60_000,
   );
+
+onLinux(
+  'outputs on a full disk; a store on another disk, on a full one, and on one that cannot be written',
+  async () => {
+    using mount = Mount.make('tmpfs', place.lab.root, 96);
+    if (mount === undefined) return notRun('compiles on a full disk', 'no tmpfs can be mounted');
+    const filler = join(mount.path, 'filler');
+    const fill = () => Bun.spawnSync(['dd', 'if=/dev/zero', `of=${filler}`, 'bs=64k'], { stderr: 'ignore' });
+    place.startDaemon();
+    const env = newFlags();
+    const full = place.lab.copy(place.first, 'tmpfs/full');
+    fill();
+    expect((await place.build(full, { env })).status).toBe(101);
+    expect(asidesIn(full)).toEqual([]);
+    rmSync(filler);
+    await place.expectRight(full, await place.build(full, { env }), { env });
+    rmSync(full, { recursive: true });
+    const store = join(mount.path, 'store');
+    const there = { KACHE_CACHE_DIR: store };
+    await place.buildAnew({ env: { ...newFlags(), ...there }, wrapper: KACHE });
+    const before = place.daemon()?.compiles ?? 0;
+    const flags = { ...newFlags(), ...there };
+    await place.buildAnew({ env: flags });
+    expect((place.daemon()?.compiles ?? 0) - before).toBe(UNITS - 1);
+    fill();
+    await place.buildAnew({ env: { ...newFlags(), ...there } });
+    rmSync(filler);
+    expect(filesBelow(join(store, 'locks'))).toEqual([]);
+    await place.buildAnew({ env: { ...newFlags(), ...there } });
+    const remount = (how: string) => Bun.spawnSync(['mount', '-o', `remount,${how}`, mount.path]).exitCode;
+    expect(remount('ro')).toBe(0);
+    await place.buildAnew({ env: { ...newFlags(), ...there } });
+    remount('rw');
+    expect(inspectStore(store).wrong).toEqual([]);
+    expect(filesBelow(join(store, 'tmp'))).toEqual([]);
+  },
+  240_000,
+);
+
+onLinux(
+  'a daemon that ends, or is replaced, while a compile runs',
+  async () => {
+    for (const how of ['stop', 'SIGTERM'] as const) {
+      quiet();
+      const env = newFlags();
+      let isDone = false;
+      const dir = place.checkout();
+      using _relay = relayed(
+        ofCrate('part', (passing, verb) => {
+          if (verb === 'line' && !isDone) {
+            isDone = true;
+            if (how === 'SIGTERM') process.kill(daemon, 'SIGTERM');
+            else
+              place.lab.run([KACHE, 'daemon', 'stop'], {
+                env: { KACHE_SOCKET_PATH: place.lab.path('relayed/socket') },
+              });
+          }
+          return passing.frame;
+        }),
+      );
+      const built = await place.build(dir, { env });
+      expect(isDone).toBe(true);
+      await place.expectRight(dir, built, { env });
+      await until('it is no more', () => !existsSync(`/proc/${daemon}`));
+    }
+  },
+  60_000,
+);

@@ -172,6 +172,8 @@ interface Called {
   readonly front?: string;
   readonly through?: string;
   readonly redirections?: string;
+  /** Further arguments. */
+  readonly more?: readonly string[];
 }
 
 /** A compiler of a test's own: `script` is run by sh in its place where a crate is compiled. */
@@ -184,14 +186,15 @@ function compiler(script: string): string {
 }
 
 /** One library, compiled by a compiler of the test's own. */
-async function compiled(rustc: string, { front, through = '', redirections = '' }: Called = {}) {
+async function compiled(rustc: string, called: Called = {}) {
+  const { front = place.lab.launcher(), through = '', redirections = '', more = [] } = called;
   const dir = place.lab.write(`held-${kinds++}`, {
     'src/lib.rs': `pub fn held_${kinds}() {}\n`,
     'target/debug/deps/.keep': '',
   });
   const line = `exec ${through} "$0" "$@" ${redirections}`;
   const child = Bun.spawn(
-    ['bash', '-c', line, front ?? place.lab.launcher(), ...libraryArguments({ dir, compiler: rustc })],
+    ['bash', '-c', line, front, ...libraryArguments({ dir, compiler: rustc }), ...more],
     {
       cwd: dir,
       env: place.lab.env({ CARGO_MANIFEST_DIR: dir, CARGO_PKG_NAME: 'held', CARGO_PKG_VERSION: '1.0.0' }),
@@ -365,7 +368,7 @@ function held(rustc: { path: string }, options: Held = {}) {
   const dir =
     options.dir ??
     place.lab.write(`held-${n}`, {
-      'src/lib.rs': `pub fn held_${n}() {}\n${source}`,
+      'src/lib.rs': `pub fn waits_${n}() {}\n${source}`,
       'src/part.txt': `${n}`,
       'target/debug/deps/.keep': '',
     });
@@ -479,6 +482,27 @@ onLinux(
       ['the same', 'skipped', skipped('src/part.txt')],
       'miss',
     ]);
+    expectNothingLeft();
+  },
+  60_000,
+);
+
+onLinux(
+  'pipes among externs and outputs: the daemon does not wait for who would write to them',
+  async () => {
+    const making = compiler(
+      'for arg; do case "$arg" in */target/debug/deps) mkfifo $arg/libheld-m.rlib;; esac; done',
+    );
+    const pipe = place.lab.path('libpipe.rlib');
+    Bun.spawnSync(['mkfifo', pipe]);
+    // rustc itself would wait.
+    const extern = compiler('case "$*" in *pipe=*) exit 7;; esac; exec rustc "$@"');
+    await compiled(extern, { front: KACHE });
+    await compiled(making, { front: KACHE });
+    expect((await compiled(making)).status).toBe(0);
+    expect((await compiled(extern, { more: ['--extern', `pipe=${pipe}`] })).status).toBe(7);
+    expect(place.daemon()?.pid).toBe(daemon);
+    expect((await compiled(extern)).status).toBe(0);
     expectNothingLeft();
   },
   60_000,
