@@ -9,6 +9,7 @@ import {
   mkdirSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -22,6 +23,8 @@ import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
 import {
   AWAITED_INPUT,
+  HIT,
+  KEPT_RUN,
   onLinuxOnly,
   ScriptLab,
   type ScriptOptions,
@@ -92,6 +95,25 @@ const standInOf = (dir: string): string => {
   if (script === undefined) throw new Error('there is no stand-in');
   return script.path.slice(0, -'.script'.length);
 };
+
+onLinux(
+  'a script behind its stand-in is one file in all checkouts that have it from the store, and runs there',
+  () => {
+    const first = scripts.checkout('String::from("made")');
+    const env = { KACHE_LINK_MODE: 'hardlink' };
+    expect(scripts.right(first, { env })).toEqual([KEPT_RUN]);
+    const [second, third] = ['second', 'third'].map((name) => lab.copy(first, `one-script/${name}`)) as [
+      string,
+      string,
+    ];
+    for (const dir of [second, third]) expect(scripts.right(dir, { env })).toEqual([HIT]);
+    const inodes = [second, third].map((dir) => statSync(`${standInOf(dir)}.script`).ino);
+    expect(inodes[0]).toBe(inodes[1]);
+    expect(scripts.right(second, { env: { ...env, ANOTHER: 'run' } })).toEqual([KEPT_RUN]);
+    expect(scripts.right(third, { env })).toEqual([HIT]);
+  },
+  TIMEOUT_MS,
+);
 
 onLinux(
   'a run is a miss in one checkout and a hit in the next, also when Cargo runs it again',
