@@ -1,4 +1,5 @@
-// One compiler call from top to bottom. This is the only file that knows the order of the stages.
+// One compiler call from top to bottom. Only this file and answer.ts, its counterpart for launchers, know the order of the
+// stages.
 import { bypassReason, LINKED } from './compile/bypass.ts';
 import { type Call, type Caller, describe, timed } from './compile/call.ts';
 import { noteFailure, noteHit, whyFailed } from './compile/finish.ts';

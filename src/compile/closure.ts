@@ -9,7 +9,7 @@ import { otherSpelling } from '../rustc/modules.ts';
 import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
 import type { OutputKind } from '../rustc/outputs.ts';
 import type { Closure } from '../store/closures.ts';
-import { type FileStat, readFile, readText, stat } from '../sys/files.ts';
+import { type FileStat, isRegular, readFile, readText, stat } from '../sys/files.ts';
 import { resolve } from '../sys/paths.ts';
 import { type Call, isMutable } from './call.ts';
 import type { KeyBase } from './key.ts';
@@ -34,7 +34,10 @@ export interface FinishedCompile {
 /** The dep-info the compiler wrote; undefined when it wrote none. */
 export function readDepInfo({ invocation }: Call): DepInfo | undefined {
   const name = invocation.outputs.depInfo;
-  const text = name === undefined ? undefined : readText(`${invocation.outDir}/${name}`);
+  const path = `${invocation.outDir}/${name}`;
+  const info = name === undefined ? undefined : stat(path);
+  // Whoever reads a pipe waits for its writer.
+  const text = info !== undefined && isRegular(info) ? readText(path) : undefined;
   return text === undefined ? undefined : parseDepInfo(text);
 }
 

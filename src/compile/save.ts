@@ -278,7 +278,7 @@ function record(call: Call, base: KeyBase, identities: Identities): RecordedOutp
     recorded.set(path, [signature, identity]);
     files[basename(path)] = [signature, identity, call.store.boot];
   }
-  const [first] = Object.keys(identities);
+  const [first] = recorded.keys();
   if (first !== undefined) recordOutputs(call, base.externs, { first, files });
   return recorded;
 }

@@ -494,13 +494,18 @@ onLinux(
     const making = compiler(
       'for arg; do case "$arg" in */target/debug/deps) mkfifo $arg/libheld-m.rlib;; esac; done',
     );
+    const telling = compiler(
+      'for arg; do case "$arg" in */target/debug/deps) mkfifo $arg/held-m.d; echo > $arg/libheld-m.rlib; echo > $arg/libheld-m.rmeta;; esac; done',
+    );
     const pipe = place.lab.path('libpipe.rlib');
     Bun.spawnSync(['mkfifo', pipe]);
     // rustc itself would wait.
     const extern = compiler('case "$*" in *pipe=*) exit 7;; esac; exec rustc "$@"');
     await compiled(extern, { front: KACHE });
-    await compiled(making, { front: KACHE });
-    expect((await compiled(making)).status).toBe(0);
+    for (const rustc of [making, telling]) {
+      await compiled(rustc, { front: KACHE });
+      expect((await compiled(rustc)).status).toBe(0);
+    }
     expect((await compiled(extern, { more: ['--extern', `pipe=${pipe}`] })).status).toBe(7);
     expect(place.daemon()?.pid).toBe(daemon);
     expect((await compiled(extern)).status).toBe(0);
