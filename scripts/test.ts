@@ -1,6 +1,6 @@
 // Every test: units first, then the command line and the end-to-end tests on the built binary. The last lines name what
 // could not be run on this machine; with KACHE_TEST_REQUIRE=all that is a failure.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -12,14 +12,41 @@ if (!existsSync(binary)) {
 }
 const scratch = mkdtempSync(join(tmpdir(), 'kache-tests-'));
 const notRun = join(scratch, 'not-run');
-const { exitCode } = Bun.spawnSync(
-  [process.execPath, 'test', '--timeout', '120000', ...process.argv.slice(2)],
-  {
+
+/** These wait most of the time, for services that say nothing: they run beside the others, and are shown after them. */
+const WAITING = ['action', 'remote-faults', 'launcher-miss-faults'].map((name) => `test/e2e/${name}.test.ts`);
+
+/** Runs `bun test`; resolves with its exit code. */
+async function run(
+  args: readonly string[],
+  output: 'inherit' | ReturnType<typeof Bun.file>,
+): Promise<number> {
+  const child = Bun.spawn([process.execPath, 'test', '--timeout', '120000', ...args], {
     cwd: root,
     env: { ...process.env, KACHE_BINARY: binary, KACHE_TEST_NOT_RUN: notRun },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  },
-);
+    stdio: ['ignore', output, output],
+  });
+  return child.exited;
+}
+
+async function runAll(): Promise<number> {
+  const log = join(scratch, 'waiting');
+  writeFileSync(log, '');
+  const waiting = run(
+    WAITING.map((file) => `./${file}`),
+    Bun.file(log),
+  );
+  const code = await run(
+    WAITING.flatMap((file) => ['--path-ignore-patterns', file]),
+    'inherit',
+  );
+  const waitingCode = await waiting;
+  console.log(readFileSync(log, 'utf8'));
+  return code === 0 ? waitingCode : code;
+}
+
+const args = process.argv.slice(2);
+const exitCode = args.length === 0 ? await runAll() : await run(args, 'inherit');
 const left = existsSync(notRun) ? readFileSync(notRun, 'utf8').trim().split('\n') : [];
 console.log(
   left.length === 0
@@ -27,4 +54,4 @@ console.log(
     : `\nNot run on this machine:\n${left.map((line) => `  ${line}`).join('\n')}`,
 );
 rmSync(scratch, { recursive: true, force: true });
-process.exit(exitCode ?? 1);
+process.exit(exitCode);

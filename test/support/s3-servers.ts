@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { AwsV4Signer } from 'aws4fetch';
 import type { RemoteSettings } from '../../src/core/config.ts';
+import { acquireLock } from '../../src/sys/lock.ts';
 import { notRun } from './required.ts';
 
 export const ACCESS_KEY = 'kache-test-key';
@@ -32,6 +33,10 @@ async function freePort(): Promise<number> {
 export function s3sBinary(): string | undefined {
   const root = join(CACHE, `s3s-fs-${S3S_VERSION}`);
   const binary = join(root, 'bin', 's3s-fs');
+  if (existsSync(binary)) return binary;
+  mkdirSync(CACHE, { recursive: true });
+  // Another process of the tests may be at it.
+  using _lock = acquireLock(join(CACHE, 's3s-fs.lock'));
   if (existsSync(binary)) return binary;
   const built = Bun.spawnSync(
     ['cargo', 'install', 's3s-fs', '--version', S3S_VERSION, '--features', 'binary', '--root', root],
