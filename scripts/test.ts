@@ -1,6 +1,6 @@
 // Every test: units first, then the command line and the end-to-end tests on the built binary. The last lines name what
 // could not be run on this machine; with KACHE_TEST_REQUIRE=all that is a failure.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,14 +13,22 @@ if (!existsSync(binary)) {
 const scratch = mkdtempSync(join(tmpdir(), 'kache-tests-'));
 const notRun = join(scratch, 'not-run');
 
-/** These wait most of the time, for services that say nothing: they run beside the others, and are shown after them. */
-const WAITING = ['action', 'remote-faults', 'launcher-miss-faults'].map((name) => `test/e2e/${name}.test.ts`);
+/**
+ * These wait most of the time for services that say nothing, or do one small thing after the other: they run beside the
+ * others, and are shown after them.
+ */
+const BESIDE = [
+  'action',
+  'remote-faults',
+  'launcher-miss-faults',
+  'build-scripts-faults',
+  'kill.crash',
+  'refused',
+  'storage-faults',
+].map((name) => `test/e2e/${name}.test.ts`);
 
 /** Runs `bun test`; resolves with its exit code. */
-async function run(
-  args: readonly string[],
-  output: 'inherit' | ReturnType<typeof Bun.file>,
-): Promise<number> {
+async function run(args: readonly string[], output: 'inherit' | number): Promise<number> {
   const child = Bun.spawn([process.execPath, 'test', '--timeout', '120000', ...args], {
     cwd: root,
     env: { ...process.env, KACHE_BINARY: binary, KACHE_TEST_NOT_RUN: notRun },
@@ -30,19 +38,18 @@ async function run(
 }
 
 async function runAll(): Promise<number> {
-  const log = join(scratch, 'waiting');
-  writeFileSync(log, '');
-  const waiting = run(
-    WAITING.map((file) => `./${file}`),
-    Bun.file(log),
+  const log = join(scratch, 'beside');
+  const beside = run(
+    BESIDE.map((file) => `./${file}`),
+    openSync(log, 'a'),
   );
   const code = await run(
-    WAITING.flatMap((file) => ['--path-ignore-patterns', file]),
+    BESIDE.flatMap((file) => ['--path-ignore-patterns', file]),
     'inherit',
   );
-  const waitingCode = await waiting;
+  const besideCode = await beside;
   console.log(readFileSync(log, 'utf8'));
-  return code === 0 ? waitingCode : code;
+  return code === 0 ? besideCode : code;
 }
 
 const args = process.argv.slice(2);
