@@ -164,7 +164,7 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     const sixth = newJob(lab, cache, 'six');
     expect(warnings((await play(sixth)).main)).toEqual([]);
     expect(resultsOf(lab, 'six')).toEqual(all('prefetch_hit'));
-  }, 300_000);
+  }, 600_000);
 
   test('a bench application, built, restored elsewhere, edited', async () => {
     const application = APPLICATIONS.find(
@@ -210,7 +210,7 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     console.log(cold, warm);
     for (const [name, seconds, up, down] of took)
       console.log(`${name}: ${seconds.toFixed(1)} s, ${up} bytes up, ${down} down`);
-  }, 600_000);
+  }, 900_000);
 
   test('a branch sees the default branch, adds to it for itself, and the default branch does not see that', async () => {
     using lab = new Lab();
@@ -227,7 +227,7 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     expect(resultsOf(lab, 'main-again')).toEqual({ tiny: 'miss' });
     // The same pack as the branch's, which the default branch may not see: its own.
     expect(cache.archives.map((one) => one.branch)).toEqual(['main', 'feature', 'main']);
-  }, 120_000);
+  }, 300_000);
 
   test('jobs of a matrix keep what is theirs, and a pack that is gone costs its entries only', async () => {
     using lab = new Lab();
@@ -247,14 +247,14 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     expect(warnings(played.main).concat(warnings(played.post))).toEqual([]);
     expect(resultsOf(lab, 'without')).toEqual({ tiny: 'prefetch_hit' });
     expect(cache.archives.length).toBe(3);
-  }, 120_000);
+  }, 300_000);
 
   test('what took less to compile than `min-compile-ms` is left out', async () => {
     using lab = new Lab();
     using cache = new ActionsCache();
     await play(newJob(lab, cache, 'one', { with: { 'min-compile-ms': '3600000' } }));
     expect([cache.archives.length, cache.counts.create]).toEqual([0, 0]);
-  }, 60_000);
+  }, 180_000);
 
   test('what another version saved, or nobody can read, is replaced', async () => {
     using lab = new Lab();
@@ -280,7 +280,7 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
         { tiny: 'prefetch_hit' },
       ]);
     }
-  }, 120_000);
+  }, 300_000);
 
   test('a job that failed adds what it compiled, and starts nothing afresh', async () => {
     using lab = new Lab();
@@ -293,7 +293,7 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     expect((await part.post('failure')).summary).toContain('saved as one more pack');
     await play(newJob(lab, cache, 'whole-again'));
     expect(resultsOf(lab, 'whole-again')).toEqual(all('prefetch_hit'));
-  }, 120_000);
+  }, 300_000);
 });
 
 /** What a broken service does at any endpoint. */
@@ -345,7 +345,7 @@ describe.skipIf(node === undefined)('whatever the service does', () => {
               expect(warnings(main).length).toBeGreaterThan(0);
           }),
       );
-    }, 300_000);
+    }, 600_000);
 
   test.concurrent('a service that says nothing is waited for for a minute', async () => {
     using lab = new Lab();
@@ -356,7 +356,7 @@ describe.skipIf(node === undefined)('whatever the service does', () => {
       'kache: Cannot ask the cache: it took longer than 60 s. The build goes on without it.',
     ]);
     expect(cache.archives.length).toBe(1);
-  }, 120_000);
+  }, 300_000);
 
   test('without a service, without a token, or with one nobody answers', async () => {
     using lab = new Lab();
@@ -372,7 +372,7 @@ describe.skipIf(node === undefined)('whatever the service does', () => {
       expect([what, warnings(main).length]).toEqual([what, 1]);
       expect(post.summary).toContain('### kache:');
     }
-  }, 120_000);
+  }, 300_000);
 });
 
 describe.skipIf(node === undefined)('installing', () => {
@@ -394,7 +394,7 @@ describe.skipIf(node === undefined)('installing', () => {
     expect(registry.requests.length).toBe(2);
     await job.main();
     expect(registry.requests.length).toBe(2);
-  }, 120_000);
+  }, 300_000);
 
   test('what is not what it should be is not run', async () => {
     using lab = new Lab();
@@ -436,7 +436,7 @@ describe.skipIf(node === undefined)('installing', () => {
       expect([what, post.log, post.summary]).toEqual([what, '', '']);
       expect([what, existsSync(lab.path(name, 'temp', 'was-run'))]).toEqual([what, false]);
     }
-  }, 120_000);
+  }, 300_000);
 });
 
 describe.skipIf(node === undefined)('what a job says', () => {
@@ -472,7 +472,7 @@ describe.skipIf(node === undefined)('what a job says', () => {
     ]);
     expect(outputs['hit-rate']).toBe('0');
     expect((await report.post()).log).toBe('');
-  }, 60_000);
+  }, 180_000);
 
   test('one comment on the pull request, which the next run changes', async () => {
     using lab = new Lab();
@@ -519,7 +519,7 @@ describe.skipIf(node === undefined)('what a job says', () => {
     });
     const refused = await play(newJob(lab, cache, 'three', spec));
     expect(warnings(refused.post).join()).toContain('comment on the pull request');
-  }, 60_000);
+  }, 180_000);
 });
 
 describe.skipIf(node === undefined)('with a bucket', () => {
@@ -559,7 +559,7 @@ describe.skipIf(node === undefined)('with a bucket', () => {
     const third = await play(newJob(lab, cache, 'three', { with: unreachable, files: TINY }));
     expect(warnings(third.main).length).toBe(1);
     expect(warnings(third.post).length).toBeGreaterThan(0);
-  }, 300_000);
+  }, 600_000);
 });
 
 /** Rewrites an archive of the server as `edit` changes the files in it. */
