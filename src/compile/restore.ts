@@ -131,9 +131,8 @@ export function planRestore(call: Call, found: Found): RestorePlan | NotRestored
         ...standIn,
       });
     const { proof } = state;
-    // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now. A script behind
-    // a stand-in is no output, and nobody writes to it.
-    const shared = (planned.kind === 'link' || standIn !== undefined) && mayBeLinked(proof);
+    // The rmeta is a private file: Cargo takes the newest output of a unit as its time, and that must be now.
+    const shared = planned.kind === 'link' && mayBeLinked(proof);
     const options = { shared, mode: stored.mode, linkMode: settings.linkMode };
     const output = { planned, stored, proof };
     placements.push({ kind: 'blob', aside: asideOf(target, call.caller.pid), target, output, options });

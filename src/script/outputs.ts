@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts';
 import {
   bestEffort,
   type FileStat,
+  holdsTheSame,
   linkTarget,
   listDirectory,
   lstat,
@@ -48,13 +49,7 @@ export const isStillThere = ({ places: { outDir } }: Run, { list, files }: OutTr
   ) &&
   files.every(({ path, info }) => {
     const now = lstat(path);
-    return (
-      now !== undefined &&
-      now.ino === info.ino &&
-      now.size === info.size &&
-      now.mtimeSec === info.mtimeSec &&
-      now.mtimeNsec === info.mtimeNsec
-    );
+    return now !== undefined && holdsTheSame(now, info);
   });
 
 /** The tree below `outDir`, or why it cannot stand in another place. */
