@@ -23,9 +23,11 @@ export function stillRuns(pid: number, notedMs: number): boolean {
 function processStartMs(pid: number): number | undefined {
   if (linux === undefined) return undefined;
   const text = readText(`/proc/${pid}/stat`);
+  // The clock first: whoever is held up between the two takes the process for older, never for a later one.
+  const nowMs = Date.now();
   // The name of the program, in parentheses, may hold spaces and parentheses.
   const ticks = Number(text?.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
   const uptimeSeconds = Number(readText('/proc/uptime')?.split(' ')[0]);
   if (!Number.isFinite(ticks) || !Number.isFinite(uptimeSeconds)) return undefined;
-  return Date.now() - uptimeSeconds * 1000 + ticks * TICK_MS;
+  return nowMs - uptimeSeconds * 1000 + ticks * TICK_MS;
 }

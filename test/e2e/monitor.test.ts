@@ -160,7 +160,7 @@ describe.if(hasTmux())('on a terminal', () => {
     await terminal.until(/^end$/m);
     expect(terminal.screen()).toContain('status=0');
     expect(readFileSync(join(dir, 'after'), 'utf8')).toBe(readFileSync(join(dir, 'before'), 'utf8'));
-  }, 120_000);
+  }, 240_000);
 
   test('figures are those of the log, and follow it through a rotation', async () => {
     await startMonitor('--since 2h');
@@ -185,7 +185,7 @@ describe.if(hasTmux())('on a terminal', () => {
     });
     terminal.press('q');
     await terminal.until(isPrompt);
-  }, 60_000);
+  }, 240_000);
 
   test('a compiler whose wrapper was killed is not shown as running', async () => {
     const third = lab.write('third', {
@@ -205,7 +205,7 @@ describe.if(hasTmux())('on a terminal', () => {
     await terminal.until((screen) => screen.includes('third (debug)') && !screen.includes('running'));
     terminal.press('q');
     await terminal.until(isPrompt);
-  }, 60_000);
+  }, 240_000);
 
   test('a signal ends it with the terminal as it was', async () => {
     terminal.press('C-l');
@@ -221,7 +221,7 @@ describe.if(hasTmux())('on a terminal', () => {
     terminal.type('TERM=dumb $KACHE monitor; echo dumb=$?');
     terminal.press('Enter');
     expect(await terminal.until(/^dumb=2$/m)).toContain('Cannot show "kache monitor"');
-  }, 60_000);
+  }, 240_000);
 
   test('colour, and with NO_COLOR none', async () => {
     const colour = /\[(?:\d+;)*3[1-6]m/;
@@ -240,5 +240,5 @@ describe.if(hasTmux())('on a terminal', () => {
     expect(plain).toContain('[1 Build]');
     terminal.press('C-c');
     await terminal.until(isPrompt);
-  }, 60_000);
+  }, 240_000);
 });

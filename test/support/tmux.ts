@@ -68,7 +68,7 @@ export class Tmux implements Disposable {
   }
 
   /** The screen once it matches; an error with the last one when it does not in time. */
-  async until(pattern: RegExp | ((screen: string) => boolean), withinMs = 20_000): Promise<string> {
+  async until(pattern: RegExp | ((screen: string) => boolean), withinMs = 60_000): Promise<string> {
     const deadline = performance.now() + withinMs;
     for (;;) {
       const screen = this.screen();
