@@ -42,16 +42,24 @@ if (isCallOfStandIn(first) && isSupported) {
   };
   void import('./script/run.ts').then(({ runBuildScript }) => runBuildScript(input)).catch(cannotRun);
 } else if (isCompiler) {
-  const ended = isSupported
-    ? runWrapper({
-        argv,
-        env: process.env,
-        cwd: currentDir(),
-        caller: { pid: process.pid, parentPid: process.ppid },
-        askedAt: /^(.+)\/kache-launcher$/.exec(process.argv0)?.[1],
-        self: process.execPath,
-      })
-    : passThrough(argv);
+  const input = {
+    argv,
+    env: process.env,
+    cwd: currentDir(),
+    caller: { pid: process.pid, parentPid: process.ppid },
+    askedAt: /^(.+)\/kache-launcher$/.exec(process.argv0)?.[1],
+    self: process.execPath,
+  };
+  // What Cargo asks first where a target folder is new; only behind a launcher are its calls foreseen.
+  const isFirst = input.askedAt !== undefined && argv[argv.length - 1] === '-vV';
+  const filled = isFirst
+    ? import('./fingerprints/fill.ts').then(({ fillTarget }) => fillTarget(input))
+    : undefined;
+  const ended = !isSupported
+    ? passThrough(argv)
+    : filled === undefined
+      ? runWrapper(input)
+      : filled.then(() => runWrapper(input));
   ended.catch(cannotRun);
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));

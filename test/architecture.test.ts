@@ -15,17 +15,30 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   remote: ['core', 'sys', 'store'],
   daemon: ['core', 'sys', 'store', 'remote'],
   script: ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
+  fingerprints: ['core', 'sys', 'rustc', 'store', 'compile', 'daemon', 'script', 'answer.ts'],
   launcher: [],
-  cli: ['core', 'sys', 'rustc', 'store', 'daemon', 'remote', 'tui', 'launcher', 'script', 'answer.ts'],
+  cli: [
+    'core',
+    'sys',
+    'rustc',
+    'store',
+    'daemon',
+    'remote',
+    'tui',
+    'launcher',
+    'script',
+    'fingerprints',
+    'answer.ts',
+  ],
   tui: ['core', 'sys', 'store', 'cli'],
   'wrapper.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
   'answer.ts': ['core', 'sys', 'rustc', 'store', 'compile', 'daemon'],
-  'main.ts': ['wrapper.ts', 'sys', 'cli', 'script', 'compile'],
+  'main.ts': ['wrapper.ts', 'sys', 'cli', 'script', 'compile', 'fingerprints'],
 };
 
 /** Files no compiler call may load. */
 const isCold = (file: string): boolean =>
-  /^(cli|script|tui|remote|launcher)\//.test(file) ||
+  /^(cli|script|fingerprints|tui|remote|launcher)\//.test(file) ||
   /^store\/(budget|eviction-plan|verify|index|inventory|event-log|transfer-log|log-tail|builds|targets|target-removal)\.ts$/.test(
     file,
   ) ||
@@ -39,6 +52,11 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'compile daemon': (file) => !isCold(file),
   'script store': (file) => !isCold(file),
   'script daemon': (file) => file === 'daemon/protocol.ts',
+  'cli fingerprints': (file) => file === 'fingerprints/keep.ts',
+  'main.ts fingerprints': (file) => file === 'fingerprints/fill.ts',
+  'fingerprints script': (file) => file === 'script/answer.ts',
+  'fingerprints compile': (file) => /^compile\/(call|stand-in)\.ts$/.test(file),
+  'fingerprints daemon': (file) => /^daemon\/(protocol|start|builds|build-identity)\.ts$/.test(file),
   'cli script': (file) => file === 'script/answer.ts',
   'script compile': (file) => /^compile\/(call|identify|share|stand-in|write-event)\.ts$/.test(file),
   'main.ts compile': (file) => file === 'compile/stand-in.ts',

@@ -16,6 +16,7 @@ import {
 } from '../daemon/server.ts';
 import { serviceFor, uninstallService } from '../daemon/service.ts';
 import type { SessionStatus } from '../daemon/session.ts';
+import { FingerprintKeeper } from '../fingerprints/keep.ts';
 import { answerRun, isRunCall } from '../script/answer.ts';
 import type { Store } from '../store/store.ts';
 import { tryLock } from '../sys/lock.ts';
@@ -48,6 +49,7 @@ export async function daemonRun(options: { background?: boolean }): Promise<numb
       socket: hitSocketPath(store.layout.root, settings),
       answer: (call) =>
         isRunCall(call) ? answerRun(call, process.execPath) : answer(call, process.execPath),
+      onlooker: new FingerprintKeeper(),
     },
   };
   let ended = await runDaemon(daemon);

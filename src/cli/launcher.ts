@@ -29,6 +29,8 @@ export interface Launcher {
   readonly kache: string;
   /** Where it asks. */
   readonly socket: string;
+  /** Where the store keeps plans of builds. */
+  readonly plans: string;
   /** Tells one source, one binary and one socket from another. */
   readonly build: string;
 }
@@ -44,13 +46,14 @@ export function launcherFor(
 ): Launcher | undefined {
   const { settings } = loadSettings(env, '/');
   if (!isLinux || settings.cacheDir === undefined) return undefined;
-  const socket = hitSocketPath(new StoreLayout(settings.cacheDir).root, settings);
-  const build = sha256(JSON.stringify([SOURCES, kache, socket])).slice(0, 16);
-  return { path: join(folder, LAUNCHER_NAME), kache, socket, build };
+  const layout = new StoreLayout(settings.cacheDir);
+  const [socket, plans] = [hitSocketPath(layout.root, settings), dirname(layout.memo('fingerprints', ''))];
+  const build = sha256(JSON.stringify([SOURCES, kache, socket, plans])).slice(0, 16);
+  return { path: join(folder, LAUNCHER_NAME), kache, socket, plans, build };
 }
 
 /** What the launcher at `path` says of itself; undefined when there is none that answers. */
-export function launcherAt(path: string): Launcher | undefined {
+export function launcherAt(path: string): Omit<Launcher, 'plans'> | undefined {
   const said = existsSync(path) ? outputOf([path]) : undefined;
   const value = (name: string): string | undefined => new RegExp(`^${name} (.+)$`, 'm').exec(said ?? '')?.[1];
   const [build, kache, socket] = [value(LAUNCHER_NAME), value('kache'), value('socket')];
@@ -88,7 +91,7 @@ export function buildLauncher(launcher: Launcher): string | undefined {
 function runRustc(
   rustc: string,
   made: string,
-  { kache, socket, build }: Launcher,
+  { kache, socket, plans, build }: Launcher,
   more: readonly string[],
 ): string | undefined {
   const flags = ['--edition=2021', '-Copt-level=s', '-Cpanic=abort', '-Cstrip=symbols', ...more];
@@ -98,6 +101,7 @@ function runRustc(
       ...process.env,
       KACHE_LAUNCHER_KACHE: kache,
       KACHE_LAUNCHER_SOCKET: socket,
+      KACHE_LAUNCHER_PLANS: plans,
       KACHE_LAUNCHER_BUILD: build,
     },
   });

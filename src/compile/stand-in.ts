@@ -47,7 +47,9 @@ export interface StandIn {
 
 /** The stand-in for the program `blob` of this call; undefined where the program stays in its place. */
 export function standInFor(call: Call, blob: BlobId): StandIn | undefined {
-  if (!isKeptScript(call) || whyNotWorth(call.store, blob) !== undefined) return undefined;
+  if (!isKeptScript(call)) return undefined;
+  const why = whyNotWorth(call.store, blob);
+  if (why !== undefined && !(why === QUICK && call.settings.cacheFingerprints)) return undefined;
   const program = standInOf(call);
   const sizeBytes = stat(program)?.size ?? 0;
   return sizeBytes === 0 ? undefined : { program, sizeBytes, script: scriptBehind(call) };
@@ -115,6 +117,9 @@ export function putStandIn(call: Call, outputs: readonly { kind: string; blob: B
     rename(aside, path);
   });
 }
+
+/** Why runs that take no time are not kept: where Cargo's records are kept, they are. */
+export const QUICK = 'quick';
 
 const worthMemo = (script: BlobId): string => `runs of ${script}`;
 

@@ -26,6 +26,8 @@ export interface Settings {
   readonly disabled: boolean;
   readonly cacheExecutables: boolean;
   readonly cacheBuildScripts: BuildScriptMode;
+  /** Whether the first build in a new target folder finds dependencies fresh. */
+  readonly cacheFingerprints: boolean;
   readonly localOnly: boolean;
   readonly remoteReadonly: boolean;
   readonly keySalt: string;
@@ -95,6 +97,13 @@ export const SETTINGS = [
     kind: 'build-script-mode',
     default: 'off',
     summary: 'keep runs of build scripts, with cache_executables: off, dependencies or all',
+  },
+  {
+    key: 'cache.cache_fingerprints',
+    variable: 'KACHE_CACHE_FINGERPRINTS',
+    kind: 'boolean',
+    default: 'false',
+    summary: "bring Cargo's own records of dependencies back with them, so that it asks for none",
   },
   {
     key: 'cache.local_only',
@@ -296,6 +305,7 @@ function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settin
     disabled: flag('KACHE_DISABLED'),
     cacheExecutables: flag('KACHE_CACHE_EXECUTABLES'),
     cacheBuildScripts: (string('KACHE_CACHE_BUILD_SCRIPTS') ?? 'off') as BuildScriptMode,
+    cacheFingerprints: flag('KACHE_CACHE_FINGERPRINTS'),
     localOnly: flag('KACHE_LOCAL_ONLY'),
     remoteReadonly: flag('KACHE_REMOTE_READONLY'),
     keySalt: string('KACHE_KEY_SALT') ?? '',

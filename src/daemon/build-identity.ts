@@ -55,7 +55,7 @@ export function buildIds(root: string, profile: string, manifestKey?: string): B
 }
 
 /** The packages of a lockfile that come from no registry: the workspace's own and its path dependencies. */
-function members(lock: string): string[] {
+export function members(lock: string): string[] {
   return lock
     .split('[[package]]')
     .slice(1)

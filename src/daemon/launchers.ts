@@ -11,7 +11,7 @@ import {
   parsePlaced,
   placeSeenFromHere,
 } from './launcher-calls.ts';
-import type { Answerer, CompileAnswer, Decision, HitAnswer } from './protocol.ts';
+import type { Answerer, CompileAnswer, Decision, HitAnswer, LaunchedCall } from './protocol.ts';
 
 /** What is longer than this is for the wrapper. */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
@@ -41,7 +41,7 @@ export interface LauncherServerOptions {
   readonly answer: Answerer;
   /** False when this program is not to answer any more: a newer one is there. */
   readonly isCurrent: () => boolean;
-  readonly onRequest: () => void;
+  readonly onRequest: (call: LaunchedCall) => void;
   readonly onAnswered: (kind: 'hit' | 'compile') => void;
   readonly log: (line: string) => void;
 }
@@ -141,11 +141,11 @@ export class LauncherServer implements Disposable {
       end(peer, ['no']);
       return;
     }
-    this.#options.onRequest();
+    this.#options.onRequest(call);
     const { cwd } = call;
     const answer = this.#inFolder(cwd, () => this.#options.answer(call)) ?? 'none';
     if (answer === 'none' || answer.kind !== 'later') {
-      this.#decided(peer, answer, cwd);
+      this.#decided(peer, answer, call);
       return;
     }
     // Nothing is to be said meanwhile, however long it takes.
@@ -153,7 +153,7 @@ export class LauncherServer implements Disposable {
     peer.data.next = () => peer.terminate();
     send(peer, ['wait', `${answer.withinMs + DECIDED_WITHIN_MS}`]);
     const decided = (decision: Decision): void => {
-      if (this.#peers.has(peer)) this.#decided(peer, decision, cwd);
+      if (this.#peers.has(peer)) this.#decided(peer, decision, call);
     };
     answer
       .answer((step) => this.#inFolder(cwd, step))
@@ -163,7 +163,7 @@ export class LauncherServer implements Disposable {
       });
   }
 
-  #decided(peer: Peer, answer: Decision, cwd: string): void {
+  #decided(peer: Peer, answer: Decision, call: LaunchedCall): void {
     if (answer === 'none' || !isSendable(answer)) {
       end(peer, ['no']);
       return;
@@ -172,23 +172,23 @@ export class LauncherServer implements Disposable {
     peer.timeout(0);
     peer.data.proof = answer.proof;
     if (answer.kind === 'hit') {
-      peer.data.next = (placed) => this.#settle(peer, { answer, cwd }, placed);
+      peer.data.next = (placed) => this.#settle(peer, { answer, call }, placed);
       send(peer, ['place', answer.proof, ...answer.files.flatMap(fieldsOf)]);
       return;
     }
     peer.data.compile = answer;
-    peer.data.next = () => this.#begin(peer, { answer, cwd });
+    peer.data.next = () => this.#begin(peer, { answer, call });
     send(peer, ['compile', answer.proof, answer.lock ?? '']);
   }
 
   /** The second frame of a hit. */
-  #settle(peer: Peer, { answer, cwd }: Carried<HitAnswer>, frame: Buffer): void {
+  #settle(peer: Peer, { answer, call }: Carried<HitAnswer>, frame: Buffer): void {
     const placed = parsePlaced(frame);
     const settled =
       isProven(peer) &&
       placed !== undefined &&
       placed.ways.length === answer.files.length &&
-      this.#inFolder(cwd, () => {
+      this.#inFolder(call.cwd, () => {
         // A launcher that has waited in vain is no more, and what came after it is not ours to remember.
         if (!answer.files.every(({ target }, at) => isContentOf(placed.states[at], target))) return false;
         answer.settle(placed.ways, placed.states);
@@ -200,13 +200,13 @@ export class LauncherServer implements Disposable {
     }
     this.#options.onAnswered('hit');
     end(peer, ['done', answer.stdout, answer.stderr]);
-    this.#inFolder(cwd, () => answer.note());
+    this.#inFolder(call.cwd, () => answer.note());
   }
 
   /** The second frame of a compile: the launcher can write to the store, has the lock, and is about to start the compiler. */
   #begin(peer: Peer, compile: Carried<CompileAnswer>): void {
-    const { answer, cwd } = compile;
-    const begun = isProven(peer) ? this.#inFolder(cwd, () => answer.begin()) : undefined;
+    const { answer, call } = compile;
+    const begun = isProven(peer) ? this.#inFolder(call.cwd, () => answer.begin()) : undefined;
     if (begun === undefined || [...begun.argv, ...begun.outputs].some(holdsNul)) {
       end(peer, ['no']);
       this.#letGo(peer);
@@ -220,12 +220,12 @@ export class LauncherServer implements Disposable {
   /** Every further frame: what the compiler printed, and how it ended. */
   #follow(
     peer: Peer,
-    { answer, cwd, outputs }: Carried<CompileAnswer> & { readonly outputs: number },
+    { answer, call, outputs }: Carried<CompileAnswer> & { readonly outputs: number },
     frame: Buffer,
   ): void {
     const line = parseLine(frame, outputs);
     if (line !== undefined) {
-      const printed = this.#inFolder(cwd, () => answer.receive(line));
+      const printed = this.#inFolder(call.cwd, () => answer.receive(line));
       // Without an answer the launcher prints what it has, and does without us from there on.
       if (printed === undefined) peer.terminate();
       else sendBytes(peer, printed);
@@ -233,7 +233,7 @@ export class LauncherServer implements Disposable {
     }
     const ended = parseEnded(frame);
     if (ended !== undefined) {
-      this.#inFolder(cwd, () => answer.end(ended.status, ended.states));
+      this.#inFolder(call.cwd, () => answer.end(ended.status, ended.states));
       this.#options.onAnswered('compile');
     }
     end(peer, [ended === undefined ? 'no' : 'done']);
@@ -266,10 +266,10 @@ export class LauncherServer implements Disposable {
   }
 }
 
-/** An answer on its way, and the folder its call runs in. */
+/** An answer on its way, and the call it is for. */
 interface Carried<A> {
   readonly answer: A;
-  readonly cwd: string;
+  readonly call: LaunchedCall;
 }
 
 /** No field may hold what ends one. */

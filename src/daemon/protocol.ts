@@ -171,3 +171,13 @@ export interface LaterAnswer {
 
 export type Answer = Decision | LaterAnswer;
 export type Answerer = (call: LaunchedCall) => Answer;
+
+/** Who looks on at the calls of launchers, and does something when their build has ended. */
+export interface Onlooker {
+  /** A call begins. */
+  asked(call: LaunchedCall): void;
+  /** Called once or twice a second, and at the end. */
+  tick(): void;
+  /** Whether a build goes on. */
+  readonly isBusy: boolean;
+}

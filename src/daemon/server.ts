@@ -26,6 +26,7 @@ import {
   type BuildInfo,
   configHash,
   daemonFolder,
+  type Onlooker,
   PROTOCOL_VERSION,
   pauseFile,
   queueFolder,
@@ -42,8 +43,10 @@ export interface DaemonOptions {
   readonly version: string;
   /** The remote of its own settings, when they name one. */
   readonly config: RemoteConfig | undefined;
-  /** Where launchers ask, and who decides. */
-  readonly launchers: { readonly socket: string; readonly answer: Answerer } | undefined;
+  /** Where launchers ask, who decides, and who looks on. */
+  readonly launchers:
+    | { readonly socket: string; readonly answer: Answerer; readonly onlooker: Onlooker }
+    | undefined;
 }
 
 export interface DaemonStatus {
@@ -111,7 +114,7 @@ class Daemon {
   }
 
   async run(): Promise<void> {
-    const { socket, store, config, version } = this.#options;
+    const { socket, store, config, version, launchers } = this.#options;
     makeDirectory(dirname(socket), 0o700);
     if (!isPrivateFolder(dirname(socket))) {
       throw new KacheError('socket-open', `Cannot listen on "${socket}": others can write to its folder.`, {
@@ -148,6 +151,7 @@ class Daemon {
     // First the name: whoever comes now starts another one.
     removeFile(socket);
     this.#launchers?.[Symbol.dispose]();
+    this.#lookOn(() => launchers?.onlooker.tick());
     // The answer that ends us has to be on its way.
     await Bun.sleep(10);
     listener.stop(true);
@@ -183,8 +187,9 @@ class Daemon {
         if (!isCurrent) this.#ended.resolve();
         return isCurrent;
       },
-      onRequest: () => {
+      onRequest: (call) => {
         this.#activeMs = Date.now();
+        this.#lookOn(() => launchers.onlooker.asked(call));
       },
       onAnswered: (kind) => {
         this.#answered[kind]++;
@@ -312,16 +317,19 @@ class Daemon {
   }
 
   #work(): void {
+    const { launchers, idleMs } = this.#options;
     // Of several configurations of one place the one used last uploads.
     const uploader = new Map<string, Session>();
     for (const session of this.#sessions.values()) {
       if (session.config.readonly) continue;
       if ((uploader.get(session.place)?.usedMs ?? 0) <= session.usedMs) uploader.set(session.place, session);
     }
+    this.#lookOn(() => launchers?.onlooker.tick());
     for (const session of this.#sessions.values()) session.tick(uploader.get(session.place) === session);
-    const { idleMs } = this.#options;
     const isBusy =
-      this.#launchers?.isBusy === true || [...this.#sessions.values()].some((session) => session.isBusy);
+      this.#launchers?.isBusy === true ||
+      launchers?.onlooker.isBusy === true ||
+      [...this.#sessions.values()].some((session) => session.isBusy);
     if (isBusy) this.#activeMs = Date.now();
     if (idleMs !== undefined && Date.now() - this.#activeMs > idleMs) {
       this.#log('ending: idle');
@@ -331,8 +339,17 @@ class Daemon {
     if (stat(this.#options.socket) === undefined) this.#ended.resolve();
     else if (this.#launchers?.isReachable === false) {
       // A launcher has waited in vain, and took it for dead.
-      const launchers = this.#launchers;
-      this.#orLog(() => launchers.listenAgain());
+      const served = this.#launchers;
+      this.#orLog(() => served.listenAgain());
+    }
+  }
+
+  /** No call, and no tick, fails for what only looks on. */
+  #lookOn(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#log(`failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
     }
   }
 

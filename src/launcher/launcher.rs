@@ -22,6 +22,8 @@ mod paths;
 
 const KACHE: &str = env!("KACHE_LAUNCHER_KACHE");
 const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
+/// Where the store keeps what builds asked for: there is nothing to fill a new target folder with without it.
+const PLANS: &str = env!("KACHE_LAUNCHER_PLANS");
 /// Tells one launcher from the next: the hash of this source and of the paths above.
 const BUILD: &str = env!("KACHE_LAUNCHER_BUILD");
 const PROTOCOL: &str = "kache-launcher-2";
@@ -50,7 +52,7 @@ fn main() {
                 exit(0);
             }
         }
-    } else if is_question(&args) && Path::new(SOCKET).exists() {
+    } else if is_question(&args) && Path::new(SOCKET).exists() && !(is_first(&args) && Path::new(PLANS).exists()) {
         become_compiler(&args);
     }
     // Its first argument tells kache who asked, and where: it starts a daemon where there is none.
@@ -66,6 +68,11 @@ fn may_compile(args: &[OsString]) -> bool {
 /// Whether Cargo only asks the compiler something.
 fn is_question(args: &[OsString]) -> bool {
     args.iter().any(|arg| arg == "-vV" || arg.as_bytes().starts_with(b"--print"))
+}
+
+/// Whether it is what Cargo asks before anything else, where a target folder is new to it.
+fn is_first(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg == "-vV")
 }
 
 /// Whether the stand-in of a build script calls: with the script in the place of a compiler, its own path, and arguments.

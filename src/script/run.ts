@@ -1,7 +1,7 @@
 // One run of a build script from top to bottom: called by the stand-in that is in its place (compile/stand-in.ts). A run
 // that was seen before is put back; else the script runs, watched, and what it made is kept for the next target folder.
 // Whatever cannot be told for certain, the script just runs.
-import { noteNotWorth } from '../compile/stand-in.ts';
+import { noteNotWorth, QUICK } from '../compile/stand-in.ts';
 import { type EventBody, writeEvent } from '../compile/write-event.ts';
 import { SCRIPT_RUN } from '../core/events.ts';
 import type { BlobId, CacheKey } from '../core/ids.ts';
@@ -237,7 +237,8 @@ type Kept = { readonly cache_key: CacheKey; readonly size_bytes: number; readonl
 
 function keep(run: Run, watched: Watched): Kept | { readonly why: string } {
   const { store, map, places, settings, unit } = run;
-  if (watched.tookMs < WORTH_MS) return { why: 'quick' };
+  // Cargo asks for whatever is built on a run that is not put back.
+  if (watched.tookMs < WORTH_MS && !settings.cacheFingerprints) return { why: QUICK };
   const inputs = inputsOf(watched.log, places);
   if ('why' in inputs) return inputs;
   const moved = firstMoved(run, inputs, watched.startedAt);

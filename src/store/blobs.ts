@@ -185,7 +185,8 @@ export function strategies(store: Store, options: PlaceOptions): LinkKind[] {
 /** Errors after which the next strategy is tried: another file system, no such ability, too many links, protected links. */
 const NEXT_STRATEGY = [...CANNOT_REFLINK, 'EMLINK', 'EACCES'];
 
-function bring(source: string, target: string, order: readonly LinkKind[], mode: number): LinkKind {
+/** Makes the new file `target` of `source` by the first of some ways that can be had here. */
+export function bring(source: string, target: string, order: readonly LinkKind[], mode: number): LinkKind {
   for (const kind of order) {
     try {
       if (kind === 'hardlinked') link(source, target);

@@ -60,7 +60,7 @@ export class StoreLayout {
   }
 }
 
-/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders · unstored: inputs of compiles without an entry · withheld: variables whose values outputs may hold. */
+/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders · unstored: inputs of compiles without an entry · withheld: variables whose values outputs may hold · fingerprints: what a build asked for, and Cargo's records of it. */
 export const MEMO_KINDS = [
   'toolchain',
   'sources',
@@ -69,5 +69,6 @@ export const MEMO_KINDS = [
   'trees',
   'unstored',
   'withheld',
+  'fingerprints',
 ] as const;
 export type MemoKind = (typeof MEMO_KINDS)[number];

@@ -18,6 +18,7 @@ import {
 } from '../sys/files.ts';
 import { libc, O } from '../sys/libc.ts';
 import type { Pace } from '../sys/pace.ts';
+import { dirname } from '../sys/paths.ts';
 import { occupiedBytes } from './inventory.ts';
 import { isTargetDirectory, lockFiles, REMOVED } from './targets.ts';
 
@@ -32,13 +33,18 @@ export interface Removal {
 const LOCK_EX_NB = 2 | 4;
 
 /** Cargo's locks on every profile, held to the end of the scope; undefined when a build holds one. */
-function lockProfiles(target: string): Disposable | undefined {
+export const lockProfiles = (target: string): Disposable | undefined =>
+  lockAll(lockFiles(target), { create: false });
+
+/** Locks as Cargo takes them, held to the end of the scope; undefined when somebody holds one. */
+export function lockAll(paths: readonly string[], { create }: { create: boolean }): Disposable | undefined {
   const held: OpenFile[] = [];
   const release = (): void => {
     for (const file of held) file[Symbol.dispose]();
   };
-  for (const path of lockFiles(target)) {
-    const file = openFile(path, O.RDWR);
+  for (const path of paths) {
+    if (create) makeDirectory(dirname(path));
+    const file = openFile(path, O.RDWR | (create ? O.CREAT : 0));
     held.push(file);
     if (libc.flock(file.fd, LOCK_EX_NB) !== 0) {
       release();

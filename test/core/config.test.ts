@@ -112,6 +112,7 @@ test('every kind becomes what the settings hold', () => {
     disabled: false,
     cacheExecutables: true,
     cacheBuildScripts: 'off',
+    cacheFingerprints: false,
     localOnly: true,
     remoteReadonly: true,
     keySalt: '7',

@@ -1,6 +1,6 @@
 // The launcher of src/launcher, compiled for a store and a binary of a test as `kache init` compiles it.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buildLauncher, type Launcher } from '../../src/cli/launcher.ts';
 import { hitSocketPath } from '../../src/daemon/protocol.ts';
 
@@ -9,7 +9,8 @@ export const hitSocketOf = (store: string): string => hitSocketPath(store, { soc
 
 /** Compiles one to `dir` and returns its path: Cargo and kache know it by its name. */
 export function compileLauncher(dir: string, made: Pick<Launcher, 'kache' | 'socket'>): string {
-  const launcher: Launcher = { path: join(dir, 'kache-launcher'), build: 'of-tests', ...made };
+  const plans = join(dirname(dirname(made.socket)), 'hashes', 'fingerprints');
+  const launcher: Launcher = { path: join(dir, 'kache-launcher'), build: 'of-tests', plans, ...made };
   const problem = buildLauncher(launcher);
   if (problem !== undefined) throw new Error(`Cannot compile the launcher to "${dir}": ${problem}.`);
   return launcher.path;

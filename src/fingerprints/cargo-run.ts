@@ -1,0 +1,105 @@
+// One run of Cargo as others see it: what it was asked for, and where it builds. Two runs with the same id ask for the same
+// units, as far as their sources are the same; in any checkout.
+import { readFileSync, readlinkSync } from 'node:fs';
+import type { Environment } from '../core/config.ts';
+import { folderOf, members, workspaceRoot } from '../daemon/build-identity.ts';
+import { cargoHome } from '../rustc/roots.ts';
+import { readText, stat } from '../sys/files.ts';
+import { sha256 } from '../sys/hash.ts';
+import { basename, dirname, isWithin } from '../sys/paths.ts';
+
+export interface CargoRun {
+  readonly pid: number;
+  /** What it was started with: what it gives its compilers differs from that by what it says of a package. */
+  readonly env: Environment;
+  /** The folder of the lockfile. */
+  readonly root: string;
+  readonly targetDir: string;
+  readonly id: string;
+}
+
+/** Arguments that lead to another target folder, workspace or configuration than the one that is looked for here. */
+const LEADS_ELSEWHERE =
+  /^(--(target-dir|config|manifest-path|artifact-dir|out-dir|lockfile-path|build-plan)\b|-[CZ]|\+)/;
+
+/** Variables and settings that do. */
+const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR'];
+const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b/;
+
+/** What Cargo says and how is the same build; so is how many compilers run at once. */
+const OF_NO_EFFECT = /^(-v+|-q|--verbose|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
+
+/** Whether a process is a run of Cargo still: it may have become the program that it was to run. */
+export const isCargo = (pid: number): boolean => basename(linkOf(`/proc/${pid}/exe`) ?? '') === 'cargo';
+
+/** The run of Cargo that is the process `pid` and asks `compiler`; undefined where it builds in a place of its own. */
+export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
+  const [exe, cwd] = [linkOf(`/proc/${pid}/exe`), folderOf(pid)];
+  const argv = fieldsOf(pid, 'cmdline')?.slice(1);
+  const env = environmentOf(fieldsOf(pid, 'environ'));
+  if (exe === undefined || !isCargo(pid) || cwd === undefined) return undefined;
+  if (argv === undefined || argv.some((arg) => LEADS_ELSEWHERE.test(arg))) return undefined;
+  if (env === undefined || PLACES.some((name) => (env[name] ?? '') !== '')) return undefined;
+  const root = workspaceRoot([cwd]);
+  const configs = configsAbove(cwd, cargoHome({ env }));
+  if (root === undefined || configs.some(([, text]) => PLACED_BY_CONFIG.test(text))) return undefined;
+  const id = sha256(
+    JSON.stringify([
+      compiler,
+      [exe, stat(exe)?.size],
+      argv.filter((arg) => !OF_NO_EFFECT.test(arg)),
+      cwd.slice(root.length),
+      members(readFileSync(`${root}/Cargo.lock`, 'utf8')),
+      configs.map(([path, text]) => [isWithin(path, root) ? path.slice(root.length) : path, text]),
+      cargoHome({ env }),
+      Object.entries(env)
+        .filter(([name]) => /^(CARGO|RUST)/.test(name))
+        // Of a Cargo that is started by another one's program: it was told of a package of this checkout.
+        .map(([name, value]) => [name, value?.replaceAll(root, '')])
+        .sort(),
+    ]),
+  );
+  return { pid, env, root, targetDir: `${root}/target`, id };
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
+  }
+}
+
+/** The fields of a file of /proc that ends each with a zero byte; undefined when one is no UTF-8. */
+function fieldsOf(pid: number, name: 'cmdline' | 'environ'): string[] | undefined {
+  const text = readText(`/proc/${pid}/${name}`);
+  return text === undefined || text.includes('\uFFFD') ? undefined : text.split('\0').slice(0, -1);
+}
+
+/** Undefined where a name is there twice: what that means is not for us to guess. */
+function environmentOf(lines: readonly string[] | undefined): Environment | undefined {
+  if (lines === undefined) return undefined;
+  const env: Record<string, string> = Object.create(null);
+  for (const line of lines) {
+    const at = line.indexOf('=');
+    if (at <= 0 || line.slice(0, at) in env) return undefined;
+    env[line.slice(0, at)] = line.slice(at + 1);
+  }
+  return env;
+}
+
+/** The files from which Cargo reads its configuration: each with its text. */
+function configsAbove(cwd: string, home: string | undefined): [path: string, text: string][] {
+  const folders = home === undefined ? [] : [home];
+  for (let dir = cwd; ; dir = dirname(dir)) {
+    folders.push(`${dir === '/' ? '' : dir}/.cargo`);
+    if (dir === '/') break;
+  }
+  return [...new Set(folders)]
+    .flatMap((folder) => [`${folder}/config.toml`, `${folder}/config`])
+    .flatMap((path): [string, string][] => {
+      const text = readText(path);
+      return text === undefined ? [] : [[path, text]];
+    });
+}
