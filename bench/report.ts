@@ -93,6 +93,19 @@ function applicationSection(results: Results, application: Application): string 
   ].join('\n');
 }
 
+/** What each further setting does, in words that follow "the same, ". */
+const MORE = new Map([
+  ['kache+exe', 'executables cached'],
+  ['kache+runs', 'runs of build scripts kept too'],
+  ['kache+fresh', "Cargo's records kept too"],
+]);
+
+/** The words of a row: those of the first of its kind, or "the same". */
+const titleOf = (tool: string, first?: string): string =>
+  first !== undefined && (tool === 'kache' || first.includes(MORE.get(tool) ?? ''))
+    ? first
+    : `the same, ${MORE.get(tool)}`;
+
 interface Target {
   readonly what: string;
   readonly target: string;
@@ -138,19 +151,14 @@ function targets(results: Results): Target[] {
     };
   };
   return [
-    ratios('cold build / plain cargo without incremental', {
-      a: 'kache',
-      b: 'plain',
-      phase: 'cold',
-      limit: 1.03,
-    }),
-    ratios('the same, executables cached', { a: 'kache+exe', b: 'plain', phase: 'cold', limit: 1.03 }),
-    ratios('the same, runs of build scripts kept too', {
-      a: 'kache+runs',
-      b: 'plain',
-      phase: 'cold',
-      limit: 1.03,
-    }),
+    ...['kache', ...MORE.keys()].map((tool) =>
+      ratios(titleOf(tool, 'cold build / plain cargo without incremental'), {
+        a: tool,
+        b: 'plain',
+        phase: 'cold',
+        limit: 1.03,
+      }),
+    ),
     {
       what: 'CPU of one hit, launcher and daemon',
       target: '≤ 4 ms where an empty program takes 2',
@@ -169,25 +177,17 @@ function targets(results: Results): Target[] {
       phase: 'elsewhere',
       limit: 2,
     }),
-    ratios('the same, executables cached', { a: 'kache+exe', b: 'floor+exe', phase: 'elsewhere', limit: 2 }),
-    ratios('the same, runs of build scripts kept too', {
-      a: 'kache+runs',
-      b: 'floor+exe',
-      phase: 'elsewhere',
-      limit: 2,
-    }),
-    ratios('warm in a second directory, executables cached / the Rust tool', {
-      a: 'kache+exe',
-      b: 'rust-kache',
-      phase: 'elsewhere',
-      limit: 0.8,
-    }),
-    ratios('the same, runs of build scripts kept too', {
-      a: 'kache+runs',
-      b: 'rust-kache',
-      phase: 'elsewhere',
-      limit: 0.8,
-    }),
+    ...[...MORE.keys()].map((tool) =>
+      ratios(titleOf(tool), { a: tool, b: 'floor+exe', phase: 'elsewhere', limit: 2 }),
+    ),
+    ...[...MORE.keys()].map((tool) =>
+      ratios(titleOf(tool, 'warm in a second directory, executables cached / the Rust tool'), {
+        a: tool,
+        b: 'rust-kache',
+        phase: 'elsewhere',
+        limit: 0.8,
+      }),
+    ),
     { what: 'units touched by further builds', target: '0', measured: String(again), met: again === 0 },
     disk('ext4', 30),
     disk('xfs', 2),
@@ -214,10 +214,11 @@ ${results.date}, in one run on ${cpuModel()}, ${navigator.hardwareConcurrency} c
 Tools: ${results.tools.map(({ name, version }) => `${name} (${version})`).join(', ')}.${results.missing.length === 0 ? '' : ` Not installed, not run: ${results.missing.join(', ')}.`}
 
 *plain* is cargo with CARGO_INCREMENTAL=0; *kache* has its default settings: libraries are cached, linked outputs
-(binaries, build scripts, proc macros) are compiled each time; *kache+exe* caches those too, and *kache+runs* keeps what build scripts of dependencies made. *rust-kache* is the public tool of that name, which caches
-linked outputs, and brings Cargo's own records of finished units back into an empty target folder: Cargo then takes nearly all of them for fresh, starts a
+(binaries, build scripts, proc macros) are compiled each time; *kache+exe* caches those too, and *kache+runs* keeps what build scripts of dependencies made,
+*kache+fresh* also Cargo's own records of units of dependencies, which it puts into an empty target folder when it has looked each of them up. *rust-kache* is the public tool of that name, which caches
+linked outputs, and brings Cargo's own records back too: Cargo then takes nearly all units for fresh, starts a
 compiler or a wrapper for a few, and runs no build script. *floor* is a wrapper that links recorded libraries and checks nothing, *floor+exe* one that copies recorded
-linked outputs too: the same work with no question asked. Build scripts run under all of them but kache+runs and rust-kache. kache runs behind its launcher, as
+linked outputs too: the same work with no question asked. Build scripts run under all of them but kache+runs, kache+fresh and rust-kache. kache runs behind its launcher, as
 \`kache init\` sets it up on Linux; its daemon is started by the build and stays for the next ones. CPU is that of the whole machine during a build, servers and daemons included.
 "Again" is \`cargo build\` in the second directory, in the first, and in the second: nothing may be compiled.
 

@@ -114,6 +114,11 @@ export function findTools(workDir: string, peersDir: string): { tools: Tool[]; m
       KACHE_CACHE_EXECUTABLES: '1',
       KACHE_CACHE_BUILD_SCRIPTS: 'dependencies',
     }),
+    ownTool('kache+fresh', 'KACHE_CACHE_FINGERPRINTS=1 too', {
+      KACHE_CACHE_EXECUTABLES: '1',
+      KACHE_CACHE_BUILD_SCRIPTS: 'dependencies',
+      KACHE_CACHE_FINGERPRINTS: '1',
+    }),
     ...floors(workDir),
   ];
   const missing: string[] = [];

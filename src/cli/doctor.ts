@@ -5,6 +5,7 @@ import { buildScripts } from './checks/build-scripts.ts';
 import { CARGO_CHECKS } from './checks/cargo.ts';
 import { type Check, type Context, contextHere, type Finding, fail, type State } from './checks/check.ts';
 import { ENVIRONMENT_CHECKS } from './checks/environment.ts';
+import { fingerprints } from './checks/fingerprints.ts';
 import { HISTORY_CHECKS } from './checks/history.ts';
 import { checkIntegrity } from './checks/integrity.ts';
 import { probe } from './checks/probe.ts';
@@ -28,6 +29,7 @@ export const CHECKS: readonly Check[] = [
   ...CARGO_CHECKS,
   ...ENVIRONMENT_CHECKS,
   buildScripts,
+  fingerprints,
   ...STORE_CHECKS,
   ...HISTORY_CHECKS,
   ...REMOTE_CHECKS,

@@ -81,7 +81,7 @@ test('the list is data, and the schema is stable', () => {
   }
   // What does not arise here is left out, nothing else.
   const shown = new Set(report.checks.map(({ id }: Line) => id));
-  expect(ids.filter((id) => !shown.has(id))).toEqual(['package-settings', 'build-scripts']);
+  expect(ids.filter((id) => !shown.has(id))).toEqual(['package-settings', 'build-scripts', 'fingerprints']);
 });
 
 test('as text: a sentence, what was seen, what to do, and a count', () => {
@@ -149,6 +149,25 @@ test.if(process.platform === 'linux')('the wrapper: a launcher, what it starts, 
   expect(found()).toMatchObject([{ state: 'fail', detail: `${from} names ${path}, which is not there` }]);
   const fixed = doctor(['--fix'], { RUSTC_WRAPPER: undefined });
   expect(fixed.of('wrapper')).toMatchObject([{ state: 'ok', detail: `${from} = ${KACHE}` }]);
+});
+
+test.if(process.platform === 'linux')('what it takes for dependencies to be fresh in a new target folder', () => {
+  const launcher = join(lab.write('launchers', { 'kache-launcher': '' }), 'kache-launcher');
+  const on = { KACHE_CACHE_FINGERPRINTS: '1', RUSTC_WRAPPER: launcher };
+  const more = { ...on, KACHE_CACHE_EXECUTABLES: '1', KACHE_CACHE_BUILD_SCRIPTS: 'dependencies' };
+  const found = (env: Env) => doctor([], env).of('fingerprints');
+  expect(found({ RUSTC_WRAPPER: launcher })).toEqual([]);
+  expect(found(more)).toMatchObject([{ state: 'ok' }]);
+  expect(found(on)).toMatchObject([
+    {
+      state: 'look',
+      remedy: 'Set cache.cache_executables = true and cache.cache_build_scripts = "dependencies".',
+    },
+  ]);
+  expect(found({ ...more, RUSTC_WRAPPER: KACHE })).toMatchObject([
+    { state: 'look', remedy: 'Run `kache init`.' },
+  ]);
+  expect(found({ ...more, KACHE_VERIFY_RESTORES: 'always' })[0]?.detail).toContain('nothing is filled');
 });
 
 test('the wrapper: a link to this binary is it, a script and another kache are not', () => {
