@@ -151,24 +151,27 @@ test.if(process.platform === 'linux')('the wrapper: a launcher, what it starts, 
   expect(fixed.of('wrapper')).toMatchObject([{ state: 'ok', detail: `${from} = ${KACHE}` }]);
 });
 
-test.if(process.platform === 'linux')('what it takes for dependencies to be fresh in a new target folder', () => {
-  const launcher = join(lab.write('launchers', { 'kache-launcher': '' }), 'kache-launcher');
-  const on = { KACHE_CACHE_FINGERPRINTS: '1', RUSTC_WRAPPER: launcher };
-  const more = { ...on, KACHE_CACHE_EXECUTABLES: '1', KACHE_CACHE_BUILD_SCRIPTS: 'dependencies' };
-  const found = (env: Env) => doctor([], env).of('fingerprints');
-  expect(found({ RUSTC_WRAPPER: launcher })).toEqual([]);
-  expect(found(more)).toMatchObject([{ state: 'ok' }]);
-  expect(found(on)).toMatchObject([
-    {
-      state: 'look',
-      remedy: 'Set cache.cache_executables = true and cache.cache_build_scripts = "dependencies".',
-    },
-  ]);
-  expect(found({ ...more, RUSTC_WRAPPER: KACHE })).toMatchObject([
-    { state: 'look', remedy: 'Run `kache init`.' },
-  ]);
-  expect(found({ ...more, KACHE_VERIFY_RESTORES: 'always' })[0]?.detail).toContain('nothing is filled');
-});
+test.if(process.platform === 'linux')(
+  'what it takes for dependencies to be fresh in a new target folder',
+  () => {
+    const launcher = join(lab.write('launchers', { 'kache-launcher': '' }), 'kache-launcher');
+    const on = { KACHE_CACHE_FINGERPRINTS: '1', RUSTC_WRAPPER: launcher };
+    const more = { ...on, KACHE_CACHE_EXECUTABLES: '1', KACHE_CACHE_BUILD_SCRIPTS: 'dependencies' };
+    const found = (env: Env) => doctor([], env).of('fingerprints');
+    expect(found({ RUSTC_WRAPPER: launcher })).toEqual([]);
+    expect(found(more)).toMatchObject([{ state: 'ok' }]);
+    expect(found({ ...on, KACHE_CACHE_EXECUTABLES: '0' })).toMatchObject([
+      {
+        state: 'look',
+        remedy: 'Set cache.cache_executables = true and cache.cache_build_scripts = "dependencies".',
+      },
+    ]);
+    expect(found({ ...more, RUSTC_WRAPPER: KACHE })).toMatchObject([
+      { state: 'look', remedy: 'Run `kache init`.' },
+    ]);
+    expect(found({ ...more, KACHE_VERIFY_RESTORES: 'always' })[0]?.detail).toContain('nothing is filled');
+  },
+);
 
 test('the wrapper: a link to this binary is it, a script and another kache are not', () => {
   mkdirSync(lab.path('bin'), { recursive: true });
