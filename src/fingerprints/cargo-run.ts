@@ -27,7 +27,8 @@ const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD
 const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b/;
 
 /** What Cargo says and how is the same build; so is how many compilers run at once. */
-const OF_NO_EFFECT = /^(-v+|-q|--verbose|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
+const OF_NO_EFFECT =
+  /^(-v+|-q|--verbose|--quiet|--offline|--locked|--frozen|--keep-going|-j\d+|--(jobs|color|message-format)=.*)$/;
 
 /** Whether a process is a run of Cargo still: it may have become the program that it was to run. */
 export const isCargo = (pid: number): boolean => basename(linkOf(`/proc/${pid}/exe`) ?? '') === 'cargo';

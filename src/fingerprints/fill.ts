@@ -93,7 +93,7 @@ function fill(run: CargoRun, plan: Plan, asked: Asked): void {
     for (const unit of plan.units) {
       // Cargo takes nothing for fresh that is built on something that is not.
       const isOfUse = locked.has(unit.crate.join(' ')) && unitsNamed(unit).every((hash) => placed.has(hash));
-      if (isOfUse && placeUnit(unit, run, asked)) placed.add(hashOf(unit));
+      if (isOfUse && isPlaced(unit, run, asked)) placed.add(hashOf(unit));
     }
   } finally {
     process.chdir(asked.cwd);
@@ -119,6 +119,17 @@ function packagesOf(lockfile: string): Set<string> {
     new RegExp(`^${name} = "([^"]+)"`, 'm').exec(section)?.[1] ?? '';
   const sections = lockfile.split('[[package]]').slice(1);
   return new Set(sections.map((section) => `${value(section, 'name')} ${value(section, 'version')}`));
+}
+
+/** Whether a unit could be put in place. What a file system refuses, Cargo asks for. */
+function isPlaced(unit: PlannedUnit, run: CargoRun, asked: Asked): boolean {
+  try {
+    return placeUnit(unit, run, asked);
+  } catch (error) {
+    // The folder of a package that Cargo has yet to unpack, say.
+    if (isOsError(error) || (error instanceof Error && 'code' in error)) return false;
+    throw error;
+  }
 }
 
 /** Puts a unit and its record in place, if it is a hit. */

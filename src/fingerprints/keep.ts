@@ -9,7 +9,7 @@ import { isFromRegistry, packageOrigin } from '../rustc/roots.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { lockProfiles } from '../store/target-removal.ts';
 import { lockFiles } from '../store/targets.ts';
-import { listDirectory, readFile, readText } from '../sys/files.ts';
+import { listDirectory, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
@@ -21,7 +21,13 @@ interface Watched {
   readonly run: CargoRun;
   readonly store: Store;
   /** In the order in which they began: whoever uses the metadata of a library begins behind it, and may end before it. */
-  readonly calls: LaunchedCall[];
+  readonly calls: WatchedCall[];
+}
+
+interface WatchedCall {
+  readonly call: LaunchedCall;
+  /** When Cargo made it, in milliseconds since the epoch. */
+  readonly askedMs: number;
 }
 
 /** More units than this are no build of which anything is kept. */
@@ -36,7 +42,7 @@ export class FingerprintKeeper implements Onlooker {
   asked(call: LaunchedCall): void {
     const pid = call.caller.parentPid;
     if (!this.#builds.has(pid)) this.#builds.set(pid, watched(call));
-    this.#builds.get(pid)?.calls.push(call);
+    this.#builds.get(pid)?.calls.push({ call, askedMs: Date.now() });
   }
 
   /** Keeps the records of builds that have ended since. */
@@ -68,10 +74,31 @@ function keep({ run, store, calls }: Watched): void {
   using lock = lockProfiles(run.targetDir);
   if (lock === undefined) return;
   const places = placesOf(run);
-  const units = calls.flatMap((call) => plannedUnit(call, run, places) ?? []);
+  const units = calls
+    .filter((one) => !isOutdated(one, calls))
+    .flatMap(({ call }) => plannedUnit(call, run, places) ?? []);
   const before = readPlan(store, run);
   const plan = merged(before, { ...layoutOf(run.targetDir, units), units });
   if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
+}
+
+/**
+ * Whether a script on which a call depends has run again since, in a build that has ended before anybody looked: what it
+ * printed, which is read now, is not what the call was made with.
+ */
+function isOutdated({ call, askedMs }: WatchedCall, calls: readonly WatchedCall[]): boolean {
+  const { env, argv } = call;
+  const hasRunSince = (outDir: string | undefined): boolean => {
+    const output = outDir === undefined ? undefined : stat(`${dirname(outDir)}/output`);
+    return output !== undefined && output.mtimeSec * 1000 + Math.floor(output.mtimeNsec / 1e6) > askedMs;
+  };
+  if (!isCallOfStandIn(argv[0])) return hasRunSince(env['OUT_DIR']);
+  // What scripts hand on to scripts goes by the name of a library (`links`).
+  const links = calls.filter(({ call: { env: other } }) => {
+    const name = other['CARGO_MANIFEST_LINKS']?.toUpperCase().replaceAll('-', '_');
+    return name !== undefined && Object.keys(env).some((variable) => variable.startsWith(`DEP_${name}_`));
+  });
+  return links.some(({ call: other }) => hasRunSince(other.env['OUT_DIR']));
 }
 
 /** What Cargo makes for these units before it builds. */
