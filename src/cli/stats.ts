@@ -1,5 +1,5 @@
 // `stats`: one snapshot of what kache is worth: rates, time saved, and the store.
-import type { CompileEvent } from '../core/events.ts';
+import { type CompileEvent, isScriptRun } from '../core/events.ts';
 import { timeOf } from '../core/transfers.ts';
 import { newestBuild } from '../store/builds.ts';
 import { readEvents } from '../store/event-log.ts';
@@ -112,8 +112,13 @@ function rateRows(summary: Summary, events: readonly CompileEvent[]): string[][]
   const gap = gapOf(summary);
   const restored = storageOf(events);
   const runs = describeRuns(summary);
+  const foreseen = events.filter((event) => event.foreseen === true && !isScriptRun(event)).length;
   return [
-    ['  hit rate', `${summary.hit_rate_pct} %`, `${hits} of ${plural(summary.total_crates, 'crate')}`],
+    [
+      '  hit rate',
+      `${summary.hit_rate_pct} %`,
+      `${hits} of ${plural(summary.total_crates, 'crate')}${foreseen === 0 ? '' : `, ${foreseen} before Cargo asked`}`,
+    ],
     ['  by compile time', `${summary.weighted_hit_rate_pct} %`, gap ?? ''],
     ['  time saved', formatMs(summary.time_saved_ms), 'of compiling, less what the hits took'],
     ['  compiled', `${summary.misses + summary.dups}`, `${summary.dups} of them made nothing new`],

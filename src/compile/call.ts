@@ -11,6 +11,8 @@ import type { Store } from '../store/store.ts';
 export interface Caller {
   readonly pid: number;
   readonly parentPid: number;
+  /** Set where it is not called yet, but will be: see src/fingerprints. */
+  readonly foreseen?: true;
 }
 
 export interface Call {

@@ -15,8 +15,9 @@ export type Whose = Pick<Call, 'store' | 'startedMs' | 'caller'>;
 /** Appends an event. */
 export function writeEvent({ store, startedMs, caller }: Whose, body: EventBody): void {
   const ts = Date.now();
-  const { pid, parentPid: build_pid } = caller;
-  append(store, { ts, ...body, elapsed_ms: ts - startedMs, build_pid, pid });
+  const { pid, parentPid: build_pid, foreseen } = caller;
+  const early = foreseen === true ? { foreseen } : {};
+  append(store, { ts, ...body, ...early, elapsed_ms: ts - startedMs, build_pid, pid });
 }
 
 /** Says that the compiler is about to run for this call, so that it can be watched. */

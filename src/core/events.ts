@@ -71,6 +71,8 @@ export interface CompileEvent {
   out_dir?: string;
   /** Crates a linked output was given, by name; for others the store knows. */
   externs?: readonly string[];
+  /** A hit that was put in place before Cargo asked (cache.cache_fingerprints). */
+  foreseen?: boolean;
   /** Whether the call went to the fallback wrapper. */
   fallback?: boolean;
 }

@@ -100,7 +100,7 @@ export interface LaunchedCall {
   readonly argv: readonly string[];
   readonly env: Environment;
   readonly cwd: string;
-  readonly caller: { readonly pid: number; readonly parentPid: number };
+  readonly caller: { readonly pid: number; readonly parentPid: number; readonly foreseen?: true };
 }
 
 /** A file that a launcher puts in place: it makes it aside, and renames it when all are there. */

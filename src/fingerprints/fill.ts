@@ -173,7 +173,7 @@ function callHere(
     argv: argv.map((arg) => places.detokenize(arg)),
     env: own,
     cwd: places.detokenize(cwd),
-    caller: { pid, parentPid: run.pid },
+    caller: { pid, parentPid: run.pid, foreseen: true },
   };
 }
 

@@ -54,7 +54,8 @@ export function groupsOf(events: readonly CompileEvent[]): Build[] {
       all.push(build);
     }
     build.events.push(event);
-    if (unit !== undefined) build.units.add(unit);
+    // What was put in place before it asked, it may ask for all the same.
+    if (unit !== undefined && event.foreseen !== true) build.units.add(unit);
     build.endedMs = Math.max(build.endedMs, event.ts);
   }
   return all.filter(({ events: calls }) => calls.some(({ out_dir }) => out_dir !== undefined)).map(closed);

@@ -40,6 +40,7 @@ function eventLines(event: CompileEvent, detail: EventDetail | undefined, width:
     ['outcome', `${outcomeOf(event)}${reasonOf(event) === '' ? '' : `: ${reasonOf(event)}`}`],
     ['ended', moment(event.ts)],
     ['took', `${formatMs(event.elapsed_ms)}${phasesOf(event)}`],
+    ...optional('asked', event.foreseen, () => 'not yet: put in place before Cargo could'),
     ...optional(isScriptRun(event) ? 'run' : 'compile', event.compile_ms, (ms) => compileOf(event, ms)),
     ...optional('saved', savedMs(event), formatMs),
     ...optional('outputs', event.size_bytes, (bytes) => outputsOf(event, bytes)),
