@@ -23,8 +23,15 @@ import { loadSettings } from './sys/settings.ts';
 /** One process answers all calls in turn: what takes it longer than some milliseconds is for one of many. */
 const MAX_PROVEN_HERE_BYTES = 8 * 1024 * 1024;
 
-/** What a wrapper would do for this call now; `self` is this program. */
-export function answer({ argv, env, cwd, caller }: LaunchedCall, self: string): Answer {
+/**
+ * What a wrapper would do for this call now; `self` is this program. Blobs of more than `maxProvenBytes` that have to be
+ * proven by their bytes are for whoever calls.
+ */
+export function answer(
+  { argv, env, cwd, caller }: LaunchedCall,
+  self: string,
+  maxProvenBytes = MAX_PROVEN_HERE_BYTES,
+): Answer {
   const startedMs = Date.now();
   const invocation = parseInvocation(argv, env, cwd);
   if ('reason' in invocation) return 'none';
@@ -42,27 +49,30 @@ export function answer({ argv, env, cwd, caller }: LaunchedCall, self: string): 
   if (base === undefined || 'why' in base) return 'none';
   const found = timed(call.phases, 'lookup', () => lookUp(call, base));
   const remote = remoteOf(settings);
-  if (found.kind === 'found' || remote === undefined) return decide(call, base, found);
+  const decide = (what: LookUp): HitAnswer | CompileAnswer | 'none' =>
+    what.kind === 'found' ? hit(call, base, { found: what, maxProvenBytes }) : miss(call, base, what);
+  if (found.kind === 'found' || remote === undefined) return decide(found);
   return {
     kind: 'later',
     withinMs: settings.remoteWaitSecs * 1000,
     answer: async (inFolder) => {
       const look = (): LookUp => inFolder(() => lookUp(call, base)) ?? found;
       const brought = await lookUpRemotely(call, base, { first: found, remote, look });
-      return inFolder(() => decide(call, base, brought)) ?? 'none';
+      return inFolder(() => decide(brought)) ?? 'none';
     },
   };
 }
 
-const decide = (call: Call, base: KeyBase, found: LookUp): HitAnswer | CompileAnswer | 'none' =>
-  found.kind === 'found' ? hit(call, base, found) : miss(call, base, found);
+interface Found {
+  readonly found: Extract<LookUp, { kind: 'found' }>;
+  readonly maxProvenBytes: number;
+}
 
-function hit(call: Call, base: KeyBase, found: Extract<LookUp, { kind: 'found' }>): HitAnswer | 'none' {
+function hit(call: Call, base: KeyBase, { found, maxProvenBytes }: Found): HitAnswer | 'none' {
   const { store } = call;
   const { entry } = found;
   if (lacksStandIn(call)) return 'none';
-  if (sizeOf(entry) > MAX_PROVEN_HERE_BYTES && bytesToProve(call, entry) > MAX_PROVEN_HERE_BYTES)
-    return 'none';
+  if (sizeOf(entry) > maxProvenBytes && bytesToProve(call, entry) > maxProvenBytes) return 'none';
   const plan = timed(call.phases, 'restore', () => planRestore(call, found));
   if (plan.kind !== 'planned') return 'none';
   let bytes = { reflinked: 0, hardlinked: 0, copied: 0 };

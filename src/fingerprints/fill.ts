@@ -141,7 +141,8 @@ function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): b
   process.chdir(call.cwd);
   // A script finds its folder there, and empty.
   if (isRun) makeDirectory(outDir, FOLDER_MODE);
-  const hit = isRun ? answerRun(call, self) : answer(call, self);
+  // Nobody else waits for this process.
+  const hit = (isRun ? answerRun : answer)(call, self, Number.POSITIVE_INFINITY);
   if (hit === 'none' || hit.kind !== 'hit') return false;
   // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
   if (isRun && sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;

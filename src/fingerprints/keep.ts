@@ -74,13 +74,51 @@ function keep({ run, store, calls }: Watched): void {
   using lock = lockProfiles(run.targetDir);
   if (lock === undefined) return;
   const places = placesOf(run);
-  const units = calls
-    .filter((one) => !isOutdated(one, calls))
-    .flatMap(({ call }) => plannedUnit(call, run, places) ?? []);
+  const asked = calls.flatMap((one) => {
+    const found = recordOf(one.call, run);
+    return found === undefined ? [] : [{ ...one, found }];
+  });
+  const units = asked.flatMap(({ call, askedMs, found }) =>
+    isOutdated({ call, askedMs }, calls) ? [] : (plannedUnit(call, found, { run, places }) ?? []),
+  );
   const before = readPlan(store, run);
-  const plan = merged(before, { ...layoutOf(run.targetDir, units), units });
+  const all = inOrder([...stillTrue(before?.units ?? [], { run, asked }), ...units]).slice(-MAX_UNITS);
+  const plan = { ...layoutOf(run.targetDir, all), units: all };
   if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
 }
+
+/**
+ * What Cargo had no need to ask for. Not what is gone from its folder, of an earlier lockfile or compiler; nor what is built
+ * on something it has asked for: that it must have built again, and nobody has seen how.
+ */
+function stillTrue(
+  units: readonly PlannedUnit[],
+  { run, asked }: { run: CargoRun; asked: readonly { call: LaunchedCall; found: CargoRecord }[] },
+): PlannedUnit[] {
+  const past = new Set(asked.map(({ found }) => found.folder.slice(-16)));
+  const links = new Set(asked.flatMap(({ call }) => linksOf(call.env) ?? []));
+  return units.filter((unit) => {
+    const isThere = stat(`${run.targetDir}/${unit.folder}`) !== undefined;
+    const isPast =
+      !isThere ||
+      past.has(hashOf(unit)) ||
+      unitsNamed(unit).some((hash) => past.has(hash)) ||
+      [...links].some((name) => hearsOf(unit.env, name));
+    if (isPast) {
+      past.add(hashOf(unit));
+      const own = linksOf(unit.env);
+      if (own !== undefined) links.add(own);
+    }
+    return !isPast;
+  });
+}
+
+/** The name by which scripts of other packages hear of one (`links`), as it stands in variables. */
+const linksOf = (env: PlannedUnit['env'] | Environment): string | undefined =>
+  env['CARGO_MANIFEST_LINKS']?.toUpperCase().replaceAll('-', '_');
+
+const hearsOf = (env: PlannedUnit['env'] | Environment, links: string): boolean =>
+  Object.keys(env).some((variable) => variable.startsWith(`DEP_${links}_`));
 
 /**
  * Whether a script on which a call depends has run again since, in a build that has ended before anybody looked: what it
@@ -93,12 +131,10 @@ function isOutdated({ call, askedMs }: WatchedCall, calls: readonly WatchedCall[
     return output !== undefined && output.mtimeSec * 1000 + Math.floor(output.mtimeNsec / 1e6) > askedMs;
   };
   if (!isCallOfStandIn(argv[0])) return hasRunSince(env['OUT_DIR']);
-  // What scripts hand on to scripts goes by the name of a library (`links`).
-  const links = calls.filter(({ call: { env: other } }) => {
-    const name = other['CARGO_MANIFEST_LINKS']?.toUpperCase().replaceAll('-', '_');
-    return name !== undefined && Object.keys(env).some((variable) => variable.startsWith(`DEP_${name}_`));
+  return calls.some(({ call: other }) => {
+    const links = linksOf(other.env);
+    return links !== undefined && hearsOf(env, links) && hasRunSince(other.env['OUT_DIR']);
   });
-  return links.some(({ call: other }) => hasRunSince(other.env['OUT_DIR']));
 }
 
 /** What Cargo makes for these units before it builds. */
@@ -112,12 +148,6 @@ function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 
   );
   const below = (path: string): string => path.slice(targetDir.length + 1);
   return { locks: locks.map(below).sort(), folders: folders.map(below).sort() };
-}
-
-/** What was built now takes the place of what was known of it; what Cargo had no need to ask for stays. */
-function merged(before: Plan | undefined, now: Plan): Plan {
-  const units = new Map([...(before?.units ?? []), ...now.units].map((unit) => [unit.folder, unit]));
-  return { ...now, units: inOrder([...units.values()]).slice(-MAX_UNITS) };
 }
 
 /** Every unit behind those it is built on: a call that nobody saw at first comes late. */
@@ -138,24 +168,36 @@ function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
   return [...ordered];
 }
 
-/** A call as a plan has it; undefined for one that is not to be foreseen: of a package that may change, say. */
-function plannedUnit(call: LaunchedCall, run: CargoRun, places: PathMap): PlannedUnit | undefined {
-  const unit = isCallOfStandIn(call.argv[0]) ? runOf(call, run) : compileOf(call);
-  const { env, argv, cwd } = call;
-  const [name, version] = [env['CARGO_PKG_NAME'], env['CARGO_PKG_VERSION']];
-  if (unit === undefined || !isWithin(unit.folder, run.targetDir)) return undefined;
-  if (name === undefined || version === undefined) return undefined;
-  const record = recordIn(unit.folder);
+/** Where Cargo keeps its record of a unit; of a run, also what its script printed. */
+interface CargoRecord {
+  readonly folder: string;
+  readonly stdout?: string;
+}
+
+/** Undefined for a call that is not to be foreseen: of a package that may change, say. */
+function recordOf(call: LaunchedCall, run: CargoRun): CargoRecord | undefined {
+  const found = isCallOfStandIn(call.argv[0]) ? runOf(call, run) : compileOf(call);
+  return found === undefined || !isWithin(found.folder, run.targetDir) ? undefined : found;
+}
+
+/** A call as a plan has it; undefined where its unit failed, or names a place. */
+function plannedUnit(
+  { env, argv, cwd }: LaunchedCall,
+  { folder, stdout }: CargoRecord,
+  { run, places }: { run: CargoRun; places: PathMap },
+): PlannedUnit | undefined {
+  const [name, version, record] = [env['CARGO_PKG_NAME'], env['CARGO_PKG_VERSION'], recordIn(folder)];
+  if (name === undefined || version === undefined || record === undefined) return undefined;
   const planned = {
     crate: [name, version] as const,
     argv: argv.map((arg) => places.tokenize(arg)),
     cwd: places.tokenize(cwd),
     env: differences(env, run.env, places),
-    folder: unit.folder.slice(run.targetDir.length + 1),
-    record: record ?? [],
-    ...(unit.stdout === undefined ? {} : { printed: sha256(places.tokenize(unit.stdout)) }),
+    folder: folder.slice(run.targetDir.length + 1),
+    record,
+    ...(stdout === undefined ? {} : { printed: sha256(places.tokenize(stdout)) }),
   };
-  return record === undefined || holdsPlace(planned, places) ? undefined : planned;
+  return holdsPlace(planned, places) ? undefined : planned;
 }
 
 /** Whether a place of this checkout stands in it other than as a token: it would be wrong in another one. */
@@ -166,7 +208,7 @@ function holdsPlace({ argv, cwd, env, record }: PlannedUnit, places: PathMap): b
 }
 
 /** Where Cargo keeps its record of a compile. */
-function compileOf({ argv, env, cwd }: LaunchedCall): { folder: string; stdout?: string } | undefined {
+function compileOf({ argv, env, cwd }: LaunchedCall): CargoRecord | undefined {
   const invocation = parseInvocation(argv, env, cwd);
   // Of any other package Cargo's record names the place, too.
   if ('reason' in invocation || packageOrigin(invocation) !== 'registry') return undefined;
@@ -184,10 +226,7 @@ function recordFolder({ outDir, env, parsed }: Invocation): string | undefined {
 }
 
 /** Where Cargo keeps its record of a run of a build script, and what that printed. */
-function runOf(
-  { env }: LaunchedCall,
-  { targetDir }: CargoRun,
-): { folder: string; stdout: string } | undefined {
+function runOf({ env }: LaunchedCall, { targetDir }: CargoRun): CargoRecord | undefined {
   const [outDir, packageDir] = [env['OUT_DIR'] ?? '', env['CARGO_MANIFEST_DIR'] ?? ''];
   const own = dirname(outDir);
   if (!isWithin(outDir, targetDir) || !isFromRegistry(packageDir, { env })) return undefined;

@@ -36,20 +36,23 @@ export interface Plan {
 export const hashOf = ({ folder }: PlannedUnit): string => folder.slice(-16);
 
 const FILE_OF_UNIT = /-([0-9a-f]{16})\.(?:rlib|rmeta|so)$/;
-const FOLDER_OF_UNIT = /-([0-9a-f]{16})\/[^/]*$/;
+const FOLDER_OF_SCRIPT = /-([0-9a-f]{16})\/[^/]*$/;
+const FOLDER_OF_RUN = /\/build\/[^/]+-([0-9a-f]{16})\/out(?![^/])/;
 
-/** The units a call is built on: its externs; the run of its build script; the script that a run is of. */
+/** The units a call is built on: its externs; runs of build scripts, by their folders; the script that a run is of. */
 export function unitsNamed({ argv, env }: PlannedUnit): string[] {
   const hashIn = (text: string, pattern: RegExp): string[] => {
     const hash = pattern.exec(text)?.[1];
     return hash === undefined ? [] : [hash];
   };
   const [first = ''] = argv;
-  if (isCallOfStandIn(first)) return hashIn(first, FOLDER_OF_UNIT);
-  const externs = argv.flatMap((arg, at) =>
-    argv[at - 1] === '--extern' || arg.startsWith('--extern=') ? hashIn(arg, FILE_OF_UNIT) : [],
+  if (isCallOfStandIn(first)) return hashIn(first, FOLDER_OF_SCRIPT);
+  const named = argv.flatMap((arg, at) =>
+    argv[at - 1] === '--extern' || arg.startsWith('--extern=')
+      ? hashIn(arg, FILE_OF_UNIT)
+      : hashIn(arg, FOLDER_OF_RUN),
   );
-  return [...externs, ...hashIn(env['OUT_DIR'] ?? '', FOLDER_OF_UNIT)];
+  return [...named, ...hashIn(env['OUT_DIR'] ?? '', FOLDER_OF_RUN)];
 }
 
 const memoOf = ({ id }: CargoRun): string => `fingerprints of ${id}`;

@@ -19,7 +19,11 @@ const MAX_PROVEN_HERE_BYTES = 8 * 1024 * 1024;
 export const isRunCall = ({ argv }: Pick<LaunchedCall, 'argv'>): boolean => isCallOfStandIn(argv[0]);
 
 /** The run to put back for a stand-in's call; starts no program, writes to no output folder, takes no lock. */
-export function answerRun({ argv, env, cwd, caller }: LaunchedCall, self: string): HitAnswer | 'none' {
+export function answerRun(
+  { argv, env, cwd, caller }: LaunchedCall,
+  self: string,
+  maxProvenBytes = MAX_PROVEN_HERE_BYTES,
+): HitAnswer | 'none' {
   const [script = '', standIn = '', ...args] = argv;
   const run = prepare({ standIn, script, args, env, cwd, self, caller }, () => undefined);
   if (
@@ -32,7 +36,7 @@ export function answerRun({ argv, env, cwd, caller }: LaunchedCall, self: string
   const { outputs } = found.entry;
   let toProve = 0;
   for (const { blob, sizeBytes } of outputs) if (!isSealed(run.store, blob)) toProve += sizeBytes;
-  if (toProve > MAX_PROVEN_HERE_BYTES) return 'none';
+  if (toProve > maxProvenBytes) return 'none';
   const files = placements(run, outputs);
   if (files === undefined) return 'none';
   return {
