@@ -24,10 +24,16 @@ const LEADS_ELSEWHERE =
 
 /** Variables and settings that do. */
 const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR'];
-const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b/;
+const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|\\[ux]/i;
 
-/** What Cargo says and how is the same build; so is how many compilers run at once. */
-const OF_NO_EFFECT = /^(-v+|-q|--verbose|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
+/** What Cargo says and how is the same build. Where it is to say more, compilers do too: that is in its records. */
+const OF_NO_EFFECT = /^(-q|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
+
+/**
+ * Variables that Cargo heeds, or gives to compilers and scripts itself, whatever it was given or instead of that: what its
+ * calls have of them does not follow from what they had in another environment.
+ */
+const HEEDED = /^(CARGO|RUST|DEP_|SSL_CERT_|(LD_LIBRARY_PATH|OUT_DIR|TARGET|HOST|PROFILE|OPT_LEVEL|DEBUG)$)/;
 
 /** Whether a process is a run of Cargo still: it may have become the program that it was to run. */
 export const isCargo = (pid: number): boolean => basename(linkOf(`/proc/${pid}/exe`) ?? '') === 'cargo';
@@ -53,7 +59,8 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
       configs.map(([path, text]) => [isWithin(path, root) ? path.slice(root.length) : path, text]),
       cargoHome({ env }),
       Object.entries(env)
-        .filter(([name]) => /^(CARGO|RUST)/.test(name))
+        // What a configuration sets depends on whether it was set.
+        .filter(([name]) => HEEDED.test(name) || configs.some(([, text]) => text.includes(name)))
         // Of a Cargo that is started by another one's program: it was told of a package of this checkout.
         .map(([name, value]) => [name, value?.replaceAll(root, '')])
         .sort(),

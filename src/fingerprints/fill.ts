@@ -4,10 +4,10 @@
 // Nothing is believed that would not be for a call: each unit is looked up under the call that Cargo would make, with the
 // environment as it is now. That Cargo would make it is what its record says, for Cargo compares that before it uses it.
 import { answer } from '../answer.ts';
-import { isCallOfStandIn } from '../compile/stand-in.ts';
+import { calledName, isCallOfStandIn } from '../compile/stand-in.ts';
 import type { HitAnswer, LaunchedCall } from '../daemon/protocol.ts';
 import { startAnswering } from '../daemon/start.ts';
-import { isRustcName } from '../rustc/invocation.ts';
+import { isRustcName, parseInvocation } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { answerRun } from '../script/answer.ts';
 import { bring } from '../store/blobs.ts';
@@ -214,11 +214,12 @@ function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: str
 }
 
 /** The name by which Cargo calls a build script is a second one of what the compiler made. */
-function linkScript({ argv }: LaunchedCall, { files }: HitAnswer): void {
-  const crate = argv[argv.indexOf('--crate-name') + 1] ?? '';
-  if (!crate.startsWith('build_script_')) return;
-  const program = files.find(({ target }) => new RegExp(`^${crate}-[0-9a-f]+$`).test(basename(target)));
-  if (program !== undefined) link(program.target, `${dirname(program.target)}/${crate.replaceAll('_', '-')}`);
+function linkScript({ argv, env, cwd }: LaunchedCall, { files }: HitAnswer): void {
+  const invocation = parseInvocation(argv, env, cwd);
+  if ('reason' in invocation || !invocation.crateName.startsWith('build_script_')) return;
+  const { crateName, source } = invocation;
+  const program = files.find(({ target }) => new RegExp(`^${crateName}-[0-9a-f]+$`).test(basename(target)));
+  if (program !== undefined) link(program.target, `${dirname(program.target)}/${calledName(source)}`);
 }
 
 /** Writes the record of a unit whose outputs are there. The hash by which Cargo takes it for fresh comes last. */
