@@ -31,7 +31,15 @@ import { sha256 } from '../sys/hash.ts';
 import { basename, dirname } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun } from './cargo-run.ts';
-import { hashOf, type Plan, type PlannedUnit, placesOf, readPlan, unitsNamed } from './plan.ts';
+import {
+  builtOn,
+  fingerprintOf,
+  isFingerprint,
+  type Plan,
+  type PlannedUnit,
+  placesOf,
+  readPlan,
+} from './plan.ts';
 
 /** As Cargo makes folders: what is left of it is for the user to say. */
 const FOLDER_MODE = 0o777;
@@ -92,8 +100,9 @@ function fill(run: CargoRun, plan: Plan, asked: Asked): void {
   try {
     for (const unit of plan.units) {
       // Cargo takes nothing for fresh that is built on something that is not.
-      const isOfUse = locked.has(unit.crate.join(' ')) && unitsNamed(unit).every((hash) => placed.has(hash));
-      if (isOfUse && placeUnit(unit, run, asked)) placed.add(hashOf(unit));
+      const isOfUse =
+        locked.has(unit.crate.join(' ')) && builtOn(unit)?.every((one) => placed.has(one)) === true;
+      if (isOfUse && placeUnit(unit, run, asked)) placed.add(fingerprintOf(unit));
     }
   } finally {
     process.chdir(asked.cwd);
@@ -225,7 +234,7 @@ function linkScript({ argv, env, cwd }: LaunchedCall, { files }: HitAnswer): voi
 /** Writes the record of a unit whose outputs are there. The hash by which Cargo takes it for fresh comes last. */
 function writeRecord(folder: string, record: PlannedUnit['record']): void {
   makeDirectory(folder, FOLDER_MODE);
-  const isHash = ([, bytes]: readonly [string, string]): boolean => /^[0-9a-f]{16}$/.test(bytes);
-  for (const [name, bytes] of [...record.filter((file) => !isHash(file)), ...record.filter(isHash)])
+  const others = record.filter((file) => !isFingerprint(file));
+  for (const [name, bytes] of [...others, ...record.filter(isFingerprint)])
     createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'));
 }

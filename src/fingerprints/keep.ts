@@ -14,7 +14,16 @@ import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun, isCargo } from './cargo-run.ts';
-import { hashOf, type Plan, type PlannedUnit, placesOf, readPlan, unitsNamed, writePlan } from './plan.ts';
+import {
+  builtOn,
+  fingerprintOf,
+  isFingerprint,
+  type Plan,
+  type PlannedUnit,
+  placesOf,
+  readPlan,
+  writePlan,
+} from './plan.ts';
 
 /** A build under way. */
 interface Watched {
@@ -89,21 +98,35 @@ function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 
 
 /** What was built now takes the place of what was known of it; what Cargo had no need to ask for stays. */
 function merged(before: Plan | undefined, now: Plan): Plan {
-  const units = new Map([...(before?.units ?? []), ...now.units].map((unit) => [unit.folder, unit]));
+  const known = withoutOutdated(before?.units ?? [], now.units);
+  const units = new Map([...known, ...now.units].map((unit) => [unit.folder, unit]));
   return { ...now, units: inOrder([...units.values()]).slice(-MAX_UNITS) };
+}
+
+/** What is built on a script that prints something else now was called otherwise, whether that call was seen or not. */
+function withoutOutdated(before: readonly PlannedUnit[], now: readonly PlannedUnit[]): PlannedUnit[] {
+  const printed = new Map(now.map((unit) => [unit.folder, unit.printed]));
+  const outdated = new Set<string>();
+  // Every unit stands behind those it is built on.
+  return before.filter((unit) => {
+    const isOtherRun = printed.has(unit.folder) && printed.get(unit.folder) !== unit.printed;
+    const isOutdated = isOtherRun || builtOn(unit)?.some((one) => outdated.has(one)) !== false;
+    if (isOutdated) outdated.add(fingerprintOf(unit));
+    return !isOutdated;
+  });
 }
 
 /** Every unit behind those it is built on: a call that nobody saw at first comes late. */
 function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
-  const byHash = new Map(units.map((unit) => [hashOf(unit), unit]));
+  const known = new Map(units.map((unit) => [fingerprintOf(unit), unit]));
   const ordered = new Set<PlannedUnit>();
   const seen = new Set<PlannedUnit>();
   const add = (unit: PlannedUnit): void => {
     if (seen.has(unit)) return;
     seen.add(unit);
-    for (const hash of unitsNamed(unit)) {
-      const named = byHash.get(hash);
-      if (named !== undefined) add(named);
+    for (const one of builtOn(unit) ?? []) {
+      const below = known.get(one);
+      if (below !== undefined) add(below);
     }
     ordered.add(unit);
   };
@@ -176,9 +199,9 @@ function recordIn(folder: string): [name: string, bytes: string][] | undefined {
     return bytes === undefined ? [] : [[name, Buffer.from(bytes).toString('latin1')]];
   });
   const isFinished = files.some(
-    ([name, bytes]) => /^[0-9a-f]{16}$/.test(bytes) && files.some(([other]) => other === `${name}.json`),
+    (file) => isFingerprint(file) && files.some(([other]) => other === `${file[0]}.json`),
   );
-  return isFinished ? files.sort() : undefined;
+  return isFinished && builtOn({ record: files }) !== undefined ? files.sort() : undefined;
 }
 
 /** What a call was given that Cargo was not, and the other way round. */
