@@ -10,6 +10,7 @@ import { startAnswering } from '../daemon/start.ts';
 import { isRustcName, parseInvocation } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { answerRun } from '../script/answer.ts';
+import { noteFilled } from '../script/filled.ts';
 import { bring } from '../store/blobs.ts';
 import { signatureNow } from '../store/hashes.ts';
 import { openStore } from '../store/store.ts';
@@ -143,6 +144,7 @@ function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): b
   if (hit === 'none' || hit.kind !== 'hit') return false;
   // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
   if (isRun && sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;
+  if (isRun) noteFilled(outDir, run.pid);
   const ways = putInPlace(hit);
   if (ways === undefined) return false;
   hit.settle(
