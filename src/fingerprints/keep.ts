@@ -63,7 +63,8 @@ export class FingerprintKeeper implements Onlooker {
 }
 
 function watched({ argv, env, caller }: LaunchedCall): Watched | undefined {
-  const compiler = argv.find(isRustcName);
+  // A script is told which one it is.
+  const compiler = isCallOfStandIn(argv[0]) ? env['RUSTC'] : argv.find(isRustcName);
   const { settings } = loadSettings(env, folderOf(caller.parentPid) ?? '/');
   if (!settings.cacheFingerprints || compiler === undefined) return undefined;
   const store = openStore(settings.cacheDir);
