@@ -9,7 +9,7 @@ import { isFromRegistry, packageOrigin } from '../rustc/roots.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { lockProfiles } from '../store/target-removal.ts';
 import { lockFiles } from '../store/targets.ts';
-import { listDirectory, readFile, readText } from '../sys/files.ts';
+import { listDirectory, readFile, readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
@@ -30,7 +30,7 @@ interface Watched {
   readonly run: CargoRun;
   readonly store: Store;
   /** In the order in which they began: whoever uses the metadata of a library begins behind it, and may end before it. */
-  readonly calls: LaunchedCall[];
+  readonly calls: { readonly call: LaunchedCall; readonly atMs: number }[];
 }
 
 /** More units than this are no build of which anything is kept. */
@@ -45,7 +45,7 @@ export class FingerprintKeeper implements Onlooker {
   asked(call: LaunchedCall): void {
     const pid = call.caller.parentPid;
     if (!this.#builds.has(pid)) this.#builds.set(pid, watched(call));
-    this.#builds.get(pid)?.calls.push(call);
+    this.#builds.get(pid)?.calls.push({ call, atMs: Date.now() });
   }
 
   /** Keeps the records of builds that have ended since. */
@@ -78,9 +78,17 @@ function keep({ run, store, calls }: Watched): void {
   using lock = lockProfiles(run.targetDir);
   if (lock === undefined) return;
   const places = placesOf(run);
-  const units = calls.flatMap((call) => plannedUnit(call, run, places) ?? []);
+  const units: PlannedUnit[] = [];
+  for (const { call, atMs } of calls) {
+    const unit = unitOf(call, run);
+    // Somebody else has built there meanwhile: these are no records of what was asked for.
+    if (unit !== undefined && isBegunAfter(unit, atMs)) return;
+    const planned = unit === undefined ? undefined : plannedUnit(call, unit, { run, places });
+    if (planned !== undefined) units.push(planned);
+  }
   const before = readPlan(store, run);
-  const plan = merged(before, { ...layoutOf(run.targetDir, units), units });
+  const known = (before?.units ?? []).filter(isAsPrinted(run.targetDir, places));
+  const plan = { ...layoutOf(run.targetDir, units), units: merged(known, units) };
   if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
 }
 
@@ -98,24 +106,32 @@ function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 
 }
 
 /** What was built now takes the place of what was known of it; what Cargo had no need to ask for stays. */
-function merged(before: Plan | undefined, now: Plan): Plan {
-  const known = withoutOutdated(before?.units ?? [], now.units);
-  const units = new Map([...known, ...now.units].map((unit) => [unit.folder, unit]));
-  return { ...now, units: inOrder([...units.values()]).slice(-MAX_UNITS) };
+function merged(before: readonly PlannedUnit[], now: readonly PlannedUnit[]): PlannedUnit[] {
+  const units = new Map([...before, ...now].map((unit) => [unit.folder, unit]));
+  return inOrder([...units.values()]).slice(-MAX_UNITS);
 }
 
-/** What is built on a script that prints something else now was called otherwise, whether that call was seen or not. */
-function withoutOutdated(before: readonly PlannedUnit[], now: readonly PlannedUnit[]): PlannedUnit[] {
-  const printed = new Map(now.map((unit) => [unit.folder, unit.printed]));
+/**
+ * Whether what was known of a unit still goes with what is in this target folder. What is built on a script that prints
+ * something else was called otherwise, whether that call was seen or not. Asked of every unit behind those it is built on.
+ */
+function isAsPrinted(targetDir: string, places: PathMap): (unit: PlannedUnit) => boolean {
   const outdated = new Set<string>();
-  // Every unit stands behind those it is built on.
-  return before.filter((unit) => {
-    const isOtherRun = printed.has(unit.folder) && printed.get(unit.folder) !== unit.printed;
-    const isOutdated = isOtherRun || builtOn(unit)?.some((one) => outdated.has(one)) !== false;
+  return (unit) => {
+    const stdout =
+      unit.printed === undefined ? undefined : readText(`${targetDir}/${runFolder(unit)}/output`);
+    const isOther = stdout !== undefined && digestOf(stdout, places) !== unit.printed;
+    const isOutdated = isOther || builtOn(unit)?.some((one) => outdated.has(one)) !== false;
     if (isOutdated) outdated.add(fingerprintOf(unit));
     return !isOutdated;
-  });
+  };
 }
+
+/** Where Cargo keeps what a run of a script has printed. */
+const runFolder = ({ folder }: { readonly folder: string }): string =>
+  `${dirname(dirname(folder))}/build/${basename(folder)}`;
+
+const digestOf = (stdout: string, places: PathMap): string => sha256(places.tokenize(stdout));
 
 /** Every unit behind those it is built on: a call that nobody saw at first comes late. */
 function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
@@ -135,24 +151,45 @@ function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
   return [...ordered];
 }
 
-/** A call as a plan has it; undefined for one that is not to be foreseen: of a package that may change, say. */
-function plannedUnit(call: LaunchedCall, run: CargoRun, places: PathMap): PlannedUnit | undefined {
-  const unit = isCallOfStandIn(call.argv[0]) ? runOf(call, run) : compileOf(call);
-  const { env, argv, cwd } = call;
+/** A unit by where Cargo keeps its record. */
+interface Unit {
+  readonly folder: string;
+  /** What a script has printed. */
+  readonly stdout?: string;
+}
+
+/** The unit of a call; undefined for one that is not to be foreseen: of a package that may change, say. */
+function unitOf(call: LaunchedCall, { targetDir }: CargoRun): Unit | undefined {
+  const unit = isCallOfStandIn(call.argv[0]) ? runOf(call, targetDir) : compileOf(call);
+  return unit !== undefined && isWithin(unit.folder, targetDir) ? unit : undefined;
+}
+
+/** Whether somebody has begun with a unit after it was asked for: Cargo notes when it does. */
+function isBegunAfter(unit: Unit, atMs: number): boolean {
+  const folder = unit.stdout === undefined ? unit.folder : runFolder(unit);
+  const begun = stat(`${folder}/invoked.timestamp`);
+  return begun !== undefined && begun.mtimeSec * 1000 + begun.mtimeNsec / 1e6 > atMs;
+}
+
+/** A call as a plan has it; undefined for one that cannot be made elsewhere. */
+function plannedUnit(
+  { argv, cwd, env }: LaunchedCall,
+  unit: Unit,
+  { run, places }: { run: CargoRun; places: PathMap },
+): PlannedUnit | undefined {
   const [name, version] = [env['CARGO_PKG_NAME'], env['CARGO_PKG_VERSION']];
-  if (unit === undefined || !isWithin(unit.folder, run.targetDir)) return undefined;
-  if (name === undefined || version === undefined) return undefined;
   const record = recordIn(unit.folder);
+  if (name === undefined || version === undefined || record === undefined) return undefined;
   const planned = {
     crate: [name, version] as const,
     argv: argv.map((arg) => places.tokenize(arg)),
     cwd: places.tokenize(cwd),
     env: differences(env, run.env, places),
     folder: unit.folder.slice(run.targetDir.length + 1),
-    record: record ?? [],
-    ...(unit.stdout === undefined ? {} : { printed: sha256(places.tokenize(unit.stdout)) }),
+    record,
+    ...(unit.stdout === undefined ? {} : { printed: digestOf(unit.stdout, places) }),
   };
-  return record === undefined || holdsPlace(planned, places) ? undefined : planned;
+  return holdsPlace(planned, places) ? undefined : planned;
 }
 
 /** Whether a place of this checkout stands in it other than as a token: it would be wrong in another one. */
@@ -163,7 +200,7 @@ function holdsPlace({ argv, cwd, env, record }: PlannedUnit, places: PathMap): b
 }
 
 /** Where Cargo keeps its record of a compile. */
-function compileOf({ argv, env, cwd }: LaunchedCall): { folder: string; stdout?: string } | undefined {
+function compileOf({ argv, env, cwd }: LaunchedCall): Unit | undefined {
   const invocation = parseInvocation(argv, env, cwd);
   // Of any other package Cargo's record names the place, too.
   if ('reason' in invocation || packageOrigin(invocation) !== 'registry') return undefined;
@@ -181,10 +218,7 @@ function recordFolder({ outDir, env, parsed }: Invocation): string | undefined {
 }
 
 /** Where Cargo keeps its record of a run of a build script, and what that printed. */
-function runOf(
-  { env }: LaunchedCall,
-  { targetDir }: CargoRun,
-): { folder: string; stdout: string } | undefined {
+function runOf({ env }: LaunchedCall, targetDir: string): Unit | undefined {
   const [outDir, packageDir] = [env['OUT_DIR'] ?? '', env['CARGO_MANIFEST_DIR'] ?? ''];
   const own = dirname(outDir);
   if (!isWithin(outDir, targetDir) || !isFromRegistry(packageDir, { env })) return undefined;
