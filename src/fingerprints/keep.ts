@@ -239,11 +239,16 @@ function recordIn(folder: string): [name: string, bytes: string][] | undefined {
   return isFinished && builtOn({ record: files }) !== undefined ? files.sort() : undefined;
 }
 
-/** What a call was given that Cargo was not, and the other way round. */
+/** What a call was given that Cargo was not, and the other way round; and what a script gives it in any case. */
 function differences(env: Environment, own: Environment, places: PathMap): PlannedUnit['env'] {
   const found: Record<string, string | null> = {};
+  const given = namesGiven(readText(`${dirname(env['OUT_DIR'] ?? '/')}/output`) ?? '');
   for (const [name, value] of Object.entries(env))
-    if (value !== undefined && value !== own[name]) found[name] = places.tokenize(value);
+    if (value !== undefined && (value !== own[name] || given.has(name))) found[name] = places.tokenize(value);
   for (const name of Object.keys(own)) if (env[name] === undefined) found[name] = null;
   return found;
 }
+
+/** The variables that a script sets, by what it has printed. */
+const namesGiven = (stdout: string): Set<string> =>
+  new Set([...stdout.matchAll(/^cargo::?rustc-env=([^=\n]+)=/gm)].map(([, name]) => name ?? ''));
