@@ -251,4 +251,4 @@ function differences(env: Environment, own: Environment, places: PathMap): Plann
 
 /** The variables that a script sets, by what it has printed. */
 const namesGiven = (stdout: string): Set<string> =>
-  new Set([...stdout.matchAll(/^cargo::?rustc-env=([^=\n]+)=/gm)].map(([, name]) => name ?? ''));
+  new Set([...stdout.matchAll(/^[^\S\n]*cargo::?rustc-env=([^=\n]+)=/gm)].map(([, name]) => name ?? ''));
