@@ -2,11 +2,12 @@
 // units, as far as their sources are the same; in any checkout.
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { Environment } from '../core/config.ts';
-import { folderOf, members, workspaceRoot } from '../daemon/build-identity.ts';
+import { folderOf, members } from '../daemon/build-identity.ts';
 import { cargoHome } from '../rustc/roots.ts';
 import { readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
+import { certainRoot } from './workspace.ts';
 
 export interface CargoRun {
   readonly pid: number;
@@ -46,7 +47,7 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
   if (exe === undefined || !isCargo(pid) || cwd === undefined) return undefined;
   if (argv === undefined || argv.some((arg) => LEADS_ELSEWHERE.test(arg))) return undefined;
   if (env === undefined || PLACES.some((name) => (env[name] ?? '') !== '')) return undefined;
-  const root = workspaceRoot([cwd]);
+  const root = certainRoot(cwd);
   const configs = configsAbove(cwd, cargoHome({ env }));
   if (root === undefined || configs.some(([, text]) => PLACED_BY_CONFIG.test(text))) return undefined;
   const id = sha256(
