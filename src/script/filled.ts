@@ -1,6 +1,6 @@
 // Runs that were put in place before Cargo asked for them. Where Cargo asks all the same, its target folder is new to the
 // script: it finds an empty OUT_DIR, as it would without us.
-import { createFile, readText, removeFile, utf8 } from '../sys/files.ts';
+import { createFile, lstat, readText, removeFile, utf8 } from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
 import { startOf } from '../sys/process-table.ts';
 import { emptyTree } from './outputs.ts';
@@ -14,9 +14,12 @@ const named = (pid: number): string => `${pid} ${startOf(pid)}`;
 export const noteFilled = (outDir: string, cargo: number): void =>
   createFile(noteIn(outDir), utf8(named(cargo)));
 
-/** Empties an OUT_DIR that was filled for the Cargo that asks for the run now. */
+/** Empties an OUT_DIR that was filled for the Cargo that asks for the run now, or only in part. */
 export function emptyFilled(outDir: string | undefined, cargo: number): void {
-  if (!outDir?.startsWith('/') || readText(noteIn(outDir)) !== named(cargo)) return;
+  const note = outDir?.startsWith('/') === true ? readText(noteIn(outDir)) : undefined;
+  if (outDir === undefined || note === undefined) return;
+  const isWhole = lstat(`${dirname(outDir)}/output`) !== undefined;
+  if (isWhole && note !== named(cargo)) return;
   emptyTree(outDir);
   removeFile(noteIn(outDir));
 }
