@@ -54,7 +54,7 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'script daemon': (file) => file === 'daemon/protocol.ts',
   'cli fingerprints': (file) => file === 'fingerprints/keep.ts',
   'main.ts fingerprints': (file) => file === 'fingerprints/fill.ts',
-  'fingerprints script': (file) => file === 'script/answer.ts',
+  'fingerprints script': (file) => /^script\/(answer|filled)\.ts$/.test(file),
   'fingerprints compile': (file) => /^compile\/(call|stand-in)\.ts$/.test(file),
   'fingerprints daemon': (file) => /^daemon\/(protocol|start|builds|build-identity)\.ts$/.test(file),
   'cli script': (file) => file === 'script/answer.ts',

@@ -16,9 +16,12 @@ import source from './stand-in.rs' with { type: 'text' };
 
 const ENDING = '.script';
 
-/** Where a build script lies behind its stand-in, which Cargo calls after its crate. The stand-in looks there: never rename. */
-const scriptBehind = ({ invocation: { outDir, crateName } }: Pick<Call, 'invocation'>): string =>
-  `${outDir}/${crateName.replaceAll('_', '-')}${ENDING}`;
+/** The name by which Cargo calls a build script: it is after the file, which may have underscores. */
+export const calledName = (source: string): string => `build-script-${basename(source).replace(/\.rs$/, '')}`;
+
+/** Where a build script lies behind its stand-in, which looks there: never rename. */
+const scriptBehind = ({ invocation: { outDir, source } }: Pick<Call, 'invocation'>): string =>
+  `${outDir}/${calledName(source)}${ENDING}`;
 
 /** The output that a script behind a stand-in is, as the compiler calls it: its folder ends in the same digits. */
 export function outputBehind(script: string): string {

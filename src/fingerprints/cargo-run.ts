@@ -2,11 +2,12 @@
 // units, as far as their sources are the same; in any checkout.
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { Environment } from '../core/config.ts';
-import { folderOf, members, workspaceRoot } from '../daemon/build-identity.ts';
+import { folderOf, members } from '../daemon/build-identity.ts';
 import { cargoHome } from '../rustc/roots.ts';
 import { readText, stat } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
+import { certainRoot } from './workspace.ts';
 
 export interface CargoRun {
   readonly pid: number;
@@ -24,11 +25,16 @@ const LEADS_ELSEWHERE =
 
 /** Variables and settings that do. */
 const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR'];
-const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b/;
+const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|\\[ux]/i;
 
-/** What Cargo says and how is the same build; so is how many compilers run at once. */
-const OF_NO_EFFECT =
-  /^(-v+|-q|--verbose|--quiet|--offline|--locked|--frozen|--keep-going|-j\d+|--(jobs|color|message-format)=.*)$/;
+/** What Cargo says and how is the same build. Where it is to say more, compilers do too: that is in its records. */
+const OF_NO_EFFECT = /^(-q|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
+
+/**
+ * Variables that Cargo heeds, or gives to compilers and scripts itself, whatever it was given or instead of that: what its
+ * calls have of them does not follow from what they had in another environment.
+ */
+const HEEDED = /^(CARGO|RUST|DEP_|SSL_CERT_|(LD_LIBRARY_PATH|OUT_DIR|TARGET|HOST|PROFILE|OPT_LEVEL|DEBUG)$)/;
 
 /** Whether a process is a run of Cargo still: it may have become the program that it was to run. */
 export const isCargo = (pid: number): boolean => basename(linkOf(`/proc/${pid}/exe`) ?? '') === 'cargo';
@@ -41,7 +47,7 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
   if (exe === undefined || !isCargo(pid) || cwd === undefined) return undefined;
   if (argv === undefined || argv.some((arg) => LEADS_ELSEWHERE.test(arg))) return undefined;
   if (env === undefined || PLACES.some((name) => (env[name] ?? '') !== '')) return undefined;
-  const root = workspaceRoot([cwd]);
+  const root = certainRoot(cwd);
   const configs = configsAbove(cwd, cargoHome({ env }));
   if (root === undefined || configs.some(([, text]) => PLACED_BY_CONFIG.test(text))) return undefined;
   const id = sha256(
@@ -54,7 +60,8 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
       configs.map(([path, text]) => [isWithin(path, root) ? path.slice(root.length) : path, text]),
       cargoHome({ env }),
       Object.entries(env)
-        .filter(([name]) => /^(CARGO|RUST)/.test(name))
+        // What a configuration sets depends on whether it was set.
+        .filter(([name]) => HEEDED.test(name) || configs.some(([, text]) => text.includes(name)))
         // Of a Cargo that is started by another one's program: it was told of a package of this checkout.
         .map(([name, value]) => [name, value?.replaceAll(root, '')])
         .sort(),

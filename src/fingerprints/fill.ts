@@ -4,12 +4,13 @@
 // Nothing is believed that would not be for a call: each unit is looked up under the call that Cargo would make, with the
 // environment as it is now. That Cargo would make it is what its record says, for Cargo compares that before it uses it.
 import { answer } from '../answer.ts';
-import { isCallOfStandIn } from '../compile/stand-in.ts';
+import { calledName, isCallOfStandIn } from '../compile/stand-in.ts';
 import type { HitAnswer, LaunchedCall } from '../daemon/protocol.ts';
 import { startAnswering } from '../daemon/start.ts';
-import { isRustcName } from '../rustc/invocation.ts';
+import { isRustcName, parseInvocation } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { answerRun } from '../script/answer.ts';
+import { noteFilled } from '../script/filled.ts';
 import { bring } from '../store/blobs.ts';
 import { signatureNow } from '../store/hashes.ts';
 import { openStore } from '../store/store.ts';
@@ -31,7 +32,15 @@ import { sha256 } from '../sys/hash.ts';
 import { basename, dirname } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun } from './cargo-run.ts';
-import { hashOf, type Plan, type PlannedUnit, placesOf, readPlan, unitsNamed } from './plan.ts';
+import {
+  builtOn,
+  fingerprintOf,
+  isFingerprint,
+  type Plan,
+  type PlannedUnit,
+  placesOf,
+  readPlan,
+} from './plan.ts';
 
 /** As Cargo makes folders: what is left of it is for the user to say. */
 const FOLDER_MODE = 0o777;
@@ -92,8 +101,9 @@ function fill(run: CargoRun, plan: Plan, asked: Asked): void {
   try {
     for (const unit of plan.units) {
       // Cargo takes nothing for fresh that is built on something that is not.
-      const isOfUse = locked.has(unit.crate.join(' ')) && unitsNamed(unit).every((hash) => placed.has(hash));
-      if (isOfUse && isPlaced(unit, run, asked)) placed.add(hashOf(unit));
+      const isOfUse =
+        locked.has(unit.crate.join(' ')) && builtOn(unit)?.every((one) => placed.has(one)) === true;
+      if (isOfUse && isPlaced(unit, run, asked)) placed.add(fingerprintOf(unit));
     }
   } finally {
     process.chdir(asked.cwd);
@@ -141,11 +151,11 @@ function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): b
   process.chdir(call.cwd);
   // A script finds its folder there, and empty.
   if (isRun) makeDirectory(outDir, FOLDER_MODE);
-  // Nobody else waits for this process.
-  const hit = (isRun ? answerRun : answer)(call, self, Number.POSITIVE_INFINITY);
+  const hit = isRun ? answerRun(call, self) : answer(call, self);
   if (hit === 'none' || hit.kind !== 'hit') return false;
   // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
   if (isRun && sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;
+  if (isRun) noteFilled(outDir, run.pid);
   const ways = putInPlace(hit);
   if (ways === undefined) return false;
   hit.settle(
@@ -226,17 +236,18 @@ function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: str
 }
 
 /** The name by which Cargo calls a build script is a second one of what the compiler made. */
-function linkScript({ argv }: LaunchedCall, { files }: HitAnswer): void {
-  const crate = argv[argv.indexOf('--crate-name') + 1] ?? '';
-  if (!crate.startsWith('build_script_')) return;
-  const program = files.find(({ target }) => new RegExp(`^${crate}-[0-9a-f]+$`).test(basename(target)));
-  if (program !== undefined) link(program.target, `${dirname(program.target)}/${crate.replaceAll('_', '-')}`);
+function linkScript({ argv, env, cwd }: LaunchedCall, { files }: HitAnswer): void {
+  const invocation = parseInvocation(argv, env, cwd);
+  if ('reason' in invocation || !invocation.crateName.startsWith('build_script_')) return;
+  const { crateName, source } = invocation;
+  const program = files.find(({ target }) => new RegExp(`^${crateName}-[0-9a-f]+$`).test(basename(target)));
+  if (program !== undefined) link(program.target, `${dirname(program.target)}/${calledName(source)}`);
 }
 
 /** Writes the record of a unit whose outputs are there. The hash by which Cargo takes it for fresh comes last. */
 function writeRecord(folder: string, record: PlannedUnit['record']): void {
   makeDirectory(folder, FOLDER_MODE);
-  const isHash = ([, bytes]: readonly [string, string]): boolean => /^[0-9a-f]{16}$/.test(bytes);
-  for (const [name, bytes] of [...record.filter((file) => !isHash(file)), ...record.filter(isHash)])
+  const others = record.filter((file) => !isFingerprint(file));
+  for (const [name, bytes] of [...others, ...record.filter(isFingerprint)])
     createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'));
 }

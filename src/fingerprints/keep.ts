@@ -14,20 +14,23 @@ import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun, isCargo } from './cargo-run.ts';
-import { hashOf, type Plan, type PlannedUnit, placesOf, readPlan, unitsNamed, writePlan } from './plan.ts';
+import {
+  builtOn,
+  fingerprintOf,
+  isFingerprint,
+  type Plan,
+  type PlannedUnit,
+  placesOf,
+  readPlan,
+  writePlan,
+} from './plan.ts';
 
 /** A build under way. */
 interface Watched {
   readonly run: CargoRun;
   readonly store: Store;
   /** In the order in which they began: whoever uses the metadata of a library begins behind it, and may end before it. */
-  readonly calls: WatchedCall[];
-}
-
-interface WatchedCall {
-  readonly call: LaunchedCall;
-  /** When Cargo made it, in milliseconds since the epoch. */
-  readonly askedMs: number;
+  readonly calls: { readonly call: LaunchedCall; readonly atMs: number }[];
 }
 
 /** More units than this are no build of which anything is kept. */
@@ -42,7 +45,7 @@ export class FingerprintKeeper implements Onlooker {
   asked(call: LaunchedCall): void {
     const pid = call.caller.parentPid;
     if (!this.#builds.has(pid)) this.#builds.set(pid, watched(call));
-    this.#builds.get(pid)?.calls.push({ call, askedMs: Date.now() });
+    this.#builds.get(pid)?.calls.push({ call, atMs: Date.now() });
   }
 
   /** Keeps the records of builds that have ended since. */
@@ -60,7 +63,8 @@ export class FingerprintKeeper implements Onlooker {
 }
 
 function watched({ argv, env, caller }: LaunchedCall): Watched | undefined {
-  const compiler = argv.find(isRustcName);
+  // A script is told which one it is.
+  const compiler = isCallOfStandIn(argv[0]) ? env['RUSTC'] : argv.find(isRustcName);
   const { settings } = loadSettings(env, folderOf(caller.parentPid) ?? '/');
   if (!settings.cacheFingerprints || compiler === undefined) return undefined;
   const store = openStore(settings.cacheDir);
@@ -74,67 +78,22 @@ function keep({ run, store, calls }: Watched): void {
   using lock = lockProfiles(run.targetDir);
   if (lock === undefined) return;
   const places = placesOf(run);
-  const asked = calls.flatMap((one) => {
-    const found = recordOf(one.call, run);
-    return found === undefined ? [] : [{ ...one, found }];
-  });
-  const units = asked.flatMap(({ call, askedMs, found }) =>
-    isOutdated({ call, askedMs }, calls) ? [] : (plannedUnit(call, found, { run, places }) ?? []),
-  );
+  const units: PlannedUnit[] = [];
+  for (const { call, atMs } of calls) {
+    const unit = unitOf(call, run);
+    // Somebody else has built there meanwhile: these are no records of what was asked for.
+    if (unit !== undefined && isBegunAfter(unit, atMs)) return;
+    const planned = unit === undefined ? undefined : plannedUnit(call, unit, { run, places });
+    if (planned !== undefined) units.push(planned);
+  }
   const before = readPlan(store, run);
-  const all = inOrder([...stillTrue(before?.units ?? [], { run, asked }), ...units]).slice(-MAX_UNITS);
+  // What Cargo had no need to ask for stays; what is not in its folder is of another lockfile or compiler.
+  const known = (before?.units ?? [])
+    .filter(({ folder }) => stat(`${run.targetDir}/${folder}`) !== undefined)
+    .filter(isAsPrinted(run.targetDir, places));
+  const all = merged(known, units);
   const plan = { ...layoutOf(run.targetDir, all), units: all };
   if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
-}
-
-/**
- * What Cargo had no need to ask for. Not what is gone from its folder, of an earlier lockfile or compiler; nor what is built
- * on something it has asked for: that it must have built again, and nobody has seen how.
- */
-function stillTrue(
-  units: readonly PlannedUnit[],
-  { run, asked }: { run: CargoRun; asked: readonly { call: LaunchedCall; found: CargoRecord }[] },
-): PlannedUnit[] {
-  const past = new Set(asked.map(({ found }) => found.folder.slice(-16)));
-  const links = new Set(asked.flatMap(({ call }) => linksOf(call.env) ?? []));
-  return units.filter((unit) => {
-    const isThere = stat(`${run.targetDir}/${unit.folder}`) !== undefined;
-    const isPast =
-      !isThere ||
-      past.has(hashOf(unit)) ||
-      unitsNamed(unit).some((hash) => past.has(hash)) ||
-      [...links].some((name) => hearsOf(unit.env, name));
-    if (isPast) {
-      past.add(hashOf(unit));
-      const own = linksOf(unit.env);
-      if (own !== undefined) links.add(own);
-    }
-    return !isPast;
-  });
-}
-
-/** The name by which scripts of other packages hear of one (`links`), as it stands in variables. */
-const linksOf = (env: PlannedUnit['env'] | Environment): string | undefined =>
-  env['CARGO_MANIFEST_LINKS']?.toUpperCase().replaceAll('-', '_');
-
-const hearsOf = (env: PlannedUnit['env'] | Environment, links: string): boolean =>
-  Object.keys(env).some((variable) => variable.startsWith(`DEP_${links}_`));
-
-/**
- * Whether a script on which a call depends has run again since, in a build that has ended before anybody looked: what it
- * printed, which is read now, is not what the call was made with.
- */
-function isOutdated({ call, askedMs }: WatchedCall, calls: readonly WatchedCall[]): boolean {
-  const { env, argv } = call;
-  const hasRunSince = (outDir: string | undefined): boolean => {
-    const output = outDir === undefined ? undefined : stat(`${dirname(outDir)}/output`);
-    return output !== undefined && output.mtimeSec * 1000 + Math.floor(output.mtimeNsec / 1e6) > askedMs;
-  };
-  if (!isCallOfStandIn(argv[0])) return hasRunSince(env['OUT_DIR']);
-  return calls.some(({ call: other }) => {
-    const links = linksOf(other.env);
-    return links !== undefined && hearsOf(env, links) && hasRunSince(other.env['OUT_DIR']);
-  });
 }
 
 /** What Cargo makes for these units before it builds. */
@@ -150,17 +109,45 @@ function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 
   return { locks: locks.map(below).sort(), folders: folders.map(below).sort() };
 }
 
+/** What was built now takes the place of what was known of it. */
+function merged(before: readonly PlannedUnit[], now: readonly PlannedUnit[]): PlannedUnit[] {
+  const units = new Map([...before, ...now].map((unit) => [unit.folder, unit]));
+  return inOrder([...units.values()]).slice(-MAX_UNITS);
+}
+
+/**
+ * Whether what was known of a unit still goes with what is in this target folder. What is built on a script that prints
+ * something else was called otherwise, whether that call was seen or not. Asked of every unit behind those it is built on.
+ */
+function isAsPrinted(targetDir: string, places: PathMap): (unit: PlannedUnit) => boolean {
+  const outdated = new Set<string>();
+  return (unit) => {
+    const stdout =
+      unit.printed === undefined ? undefined : readText(`${targetDir}/${runFolder(unit)}/output`);
+    const isOther = stdout !== undefined && digestOf(stdout, places) !== unit.printed;
+    const isOutdated = isOther || builtOn(unit)?.some((one) => outdated.has(one)) !== false;
+    if (isOutdated) outdated.add(fingerprintOf(unit));
+    return !isOutdated;
+  };
+}
+
+/** Where Cargo keeps what a run of a script has printed. */
+const runFolder = ({ folder }: { readonly folder: string }): string =>
+  `${dirname(dirname(folder))}/build/${basename(folder)}`;
+
+const digestOf = (stdout: string, places: PathMap): string => sha256(places.tokenize(stdout));
+
 /** Every unit behind those it is built on: a call that nobody saw at first comes late. */
 function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
-  const byHash = new Map(units.map((unit) => [hashOf(unit), unit]));
+  const known = new Map(units.map((unit) => [fingerprintOf(unit), unit]));
   const ordered = new Set<PlannedUnit>();
   const seen = new Set<PlannedUnit>();
   const add = (unit: PlannedUnit): void => {
     if (seen.has(unit)) return;
     seen.add(unit);
-    for (const hash of unitsNamed(unit)) {
-      const named = byHash.get(hash);
-      if (named !== undefined) add(named);
+    for (const one of builtOn(unit) ?? []) {
+      const below = known.get(one);
+      if (below !== undefined) add(below);
     }
     ordered.add(unit);
   };
@@ -168,34 +155,43 @@ function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
   return [...ordered];
 }
 
-/** Where Cargo keeps its record of a unit; of a run, also what its script printed. */
-interface CargoRecord {
+/** A unit by where Cargo keeps its record. */
+interface Unit {
   readonly folder: string;
+  /** What a script has printed. */
   readonly stdout?: string;
 }
 
-/** Undefined for a call that is not to be foreseen: of a package that may change, say. */
-function recordOf(call: LaunchedCall, run: CargoRun): CargoRecord | undefined {
-  const found = isCallOfStandIn(call.argv[0]) ? runOf(call, run) : compileOf(call);
-  return found === undefined || !isWithin(found.folder, run.targetDir) ? undefined : found;
+/** The unit of a call; undefined for one that is not to be foreseen: of a package that may change, say. */
+function unitOf(call: LaunchedCall, { targetDir }: CargoRun): Unit | undefined {
+  const unit = isCallOfStandIn(call.argv[0]) ? runOf(call, targetDir) : compileOf(call);
+  return unit !== undefined && isWithin(unit.folder, targetDir) ? unit : undefined;
 }
 
-/** A call as a plan has it; undefined where its unit failed, or names a place. */
+/** Whether somebody has begun with a unit after it was asked for: Cargo notes when it does. */
+function isBegunAfter(unit: Unit, atMs: number): boolean {
+  const folder = unit.stdout === undefined ? unit.folder : runFolder(unit);
+  const begun = stat(`${folder}/invoked.timestamp`);
+  return begun !== undefined && begun.mtimeSec * 1000 + Math.floor(begun.mtimeNsec / 1e6) > atMs;
+}
+
+/** A call as a plan has it; undefined for one that cannot be made elsewhere. */
 function plannedUnit(
-  { env, argv, cwd }: LaunchedCall,
-  { folder, stdout }: CargoRecord,
+  { argv, cwd, env }: LaunchedCall,
+  unit: Unit,
   { run, places }: { run: CargoRun; places: PathMap },
 ): PlannedUnit | undefined {
-  const [name, version, record] = [env['CARGO_PKG_NAME'], env['CARGO_PKG_VERSION'], recordIn(folder)];
+  const [name, version] = [env['CARGO_PKG_NAME'], env['CARGO_PKG_VERSION']];
+  const record = recordIn(unit.folder);
   if (name === undefined || version === undefined || record === undefined) return undefined;
   const planned = {
     crate: [name, version] as const,
     argv: argv.map((arg) => places.tokenize(arg)),
     cwd: places.tokenize(cwd),
     env: differences(env, run.env, places),
-    folder: folder.slice(run.targetDir.length + 1),
+    folder: unit.folder.slice(run.targetDir.length + 1),
     record,
-    ...(stdout === undefined ? {} : { printed: sha256(places.tokenize(stdout)) }),
+    ...(unit.stdout === undefined ? {} : { printed: digestOf(unit.stdout, places) }),
   };
   return holdsPlace(planned, places) ? undefined : planned;
 }
@@ -208,7 +204,7 @@ function holdsPlace({ argv, cwd, env, record }: PlannedUnit, places: PathMap): b
 }
 
 /** Where Cargo keeps its record of a compile. */
-function compileOf({ argv, env, cwd }: LaunchedCall): CargoRecord | undefined {
+function compileOf({ argv, env, cwd }: LaunchedCall): Unit | undefined {
   const invocation = parseInvocation(argv, env, cwd);
   // Of any other package Cargo's record names the place, too.
   if ('reason' in invocation || packageOrigin(invocation) !== 'registry') return undefined;
@@ -226,7 +222,7 @@ function recordFolder({ outDir, env, parsed }: Invocation): string | undefined {
 }
 
 /** Where Cargo keeps its record of a run of a build script, and what that printed. */
-function runOf({ env }: LaunchedCall, { targetDir }: CargoRun): CargoRecord | undefined {
+function runOf({ env }: LaunchedCall, targetDir: string): Unit | undefined {
   const [outDir, packageDir] = [env['OUT_DIR'] ?? '', env['CARGO_MANIFEST_DIR'] ?? ''];
   const own = dirname(outDir);
   if (!isWithin(outDir, targetDir) || !isFromRegistry(packageDir, { env })) return undefined;
@@ -242,16 +238,21 @@ function recordIn(folder: string): [name: string, bytes: string][] | undefined {
     return bytes === undefined ? [] : [[name, Buffer.from(bytes).toString('latin1')]];
   });
   const isFinished = files.some(
-    ([name, bytes]) => /^[0-9a-f]{16}$/.test(bytes) && files.some(([other]) => other === `${name}.json`),
+    (file) => isFingerprint(file) && files.some(([other]) => other === `${file[0]}.json`),
   );
-  return isFinished ? files.sort() : undefined;
+  return isFinished && builtOn({ record: files }) !== undefined ? files.sort() : undefined;
 }
 
-/** What a call was given that Cargo was not, and the other way round. */
+/** What a call was given that Cargo was not, and the other way round; and what a script gives it in any case. */
 function differences(env: Environment, own: Environment, places: PathMap): PlannedUnit['env'] {
   const found: Record<string, string | null> = {};
+  const given = namesGiven(readText(`${dirname(env['OUT_DIR'] ?? '/')}/output`) ?? '');
   for (const [name, value] of Object.entries(env))
-    if (value !== undefined && value !== own[name]) found[name] = places.tokenize(value);
+    if (value !== undefined && (value !== own[name] || given.has(name))) found[name] = places.tokenize(value);
   for (const name of Object.keys(own)) if (env[name] === undefined) found[name] = null;
   return found;
 }
+
+/** The variables that a script sets, by what it has printed. */
+const namesGiven = (stdout: string): Set<string> =>
+  new Set([...stdout.matchAll(/^[^\S\n]*cargo::?rustc-env=([^=\n]+)=/gm)].map(([, name]) => name ?? ''));

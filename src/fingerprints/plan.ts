@@ -1,6 +1,5 @@
 // What is kept of a build for the next target folder: of each unit that came from a package which does not change, how Cargo
 // asked for it, and Cargo's own record of it.
-import { isCallOfStandIn } from '../compile/stand-in.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
@@ -32,27 +31,27 @@ export interface Plan {
   readonly units: readonly PlannedUnit[];
 }
 
-/** The digits by which Cargo tells a unit from others: its folders and files end in them. */
-export const hashOf = ({ folder }: PlannedUnit): string => folder.slice(-16);
+/** Whether a file of a record is the hash by which Cargo takes the unit for fresh. */
+export const isFingerprint = ([, bytes]: readonly [string, string]): boolean => /^[0-9a-f]{16}$/.test(bytes);
 
-const FILE_OF_UNIT = /-([0-9a-f]{16})\.(?:rlib|rmeta|so)$/;
-const FOLDER_OF_SCRIPT = /-([0-9a-f]{16})\/[^/]*$/;
-const FOLDER_OF_RUN = /\/build\/[^/]+-([0-9a-f]{16})\/out(?![^/])/;
+/** That hash: with what a unit is built on in it, but for what a script has printed. */
+export const fingerprintOf = ({ record }: Pick<PlannedUnit, 'record'>): string =>
+  record.find(isFingerprint)?.[1] ?? '';
 
-/** The units a call is built on: its externs; runs of build scripts, by their folders; the script that a run is of. */
-export function unitsNamed({ argv, env }: PlannedUnit): string[] {
-  const hashIn = (text: string, pattern: RegExp): string[] => {
-    const hash = pattern.exec(text)?.[1];
-    return hash === undefined ? [] : [hash];
-  };
-  const [first = ''] = argv;
-  if (isCallOfStandIn(first)) return hashIn(first, FOLDER_OF_SCRIPT);
-  const named = argv.flatMap((arg, at) =>
-    argv[at - 1] === '--extern' || arg.startsWith('--extern=')
-      ? hashIn(arg, FILE_OF_UNIT)
-      : hashIn(arg, FOLDER_OF_RUN),
-  );
-  return [...named, ...hashIn(env['OUT_DIR'] ?? '', FOLDER_OF_RUN)];
+/**
+ * The fingerprints of the units that one is built on, as its record has them: numbers, whose bytes Cargo writes as names
+ * of files. A script's run is built on those that tell it something, too. Undefined where the record has them another way.
+ */
+export function builtOn({ record }: Pick<PlannedUnit, 'record'>): string[] | undefined {
+  const told = record.find(([name]) => name.endsWith('.json'))?.[1] ?? '';
+  const list = /"deps":\[((?:\[\d+,"[^"]*",(?:true|false),\d+\],?)*)\],"/.exec(told)?.[1];
+  return list?.match(/\d+(?=\](,|$))/g)?.map(asFingerprint) ?? (list === '' ? [] : undefined);
+}
+
+function asFingerprint(number: string): string {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(number));
+  return bytes.toString('hex');
 }
 
 const memoOf = ({ id }: CargoRun): string => `fingerprints of ${id}`;

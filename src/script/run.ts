@@ -21,6 +21,7 @@ import { bestEffort, isOsError, lstat, readFile, removeFile, stat, utf8, writeAl
 import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import { type ExitStatus, endLike, exec, jobserverDescriptors, outputOf, runChild } from '../sys/process.ts';
+import { emptyFilled } from './filled.ts';
 import { HOST_NAME, keyOf, type RunKey, stateOf } from './key.ts';
 import { FOUND, type Inputs, inputsOf, wasHindered } from './observation.ts';
 import {
@@ -43,6 +44,7 @@ export async function runBuildScript(input: ScriptInput): Promise<never> {
   let run: Run | undefined;
   let ended: ExitStatus | undefined;
   try {
+    emptyFilled(input.env['OUT_DIR'], input.caller.parentPid);
     run = prepare(input, outputOf);
     if (run !== undefined) ended = await cached(run);
   } catch (error) {

@@ -19,14 +19,20 @@ export function stillRuns(pid: number, notedMs: number): boolean {
   return startedMs === undefined || startedMs <= notedMs + TOLERANCE_MS;
 }
 
+/** When a process began, in ticks since the system did, as /proc has it; undefined where that does not tell. */
+export function startOf(pid: number): string | undefined {
+  const text = readText(`/proc/${pid}/stat`);
+  // The name of the program, in parentheses, may hold spaces and parentheses.
+  return text?.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+}
+
 /** Undefined where the system does not tell. */
 function processStartMs(pid: number): number | undefined {
   if (linux === undefined) return undefined;
-  const text = readText(`/proc/${pid}/stat`);
+  const started = startOf(pid);
   // The clock first: whoever is held up between the two takes the process for older, never for a later one.
   const nowMs = Date.now();
-  // The name of the program, in parentheses, may hold spaces and parentheses.
-  const ticks = Number(text?.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+  const ticks = Number(started);
   const uptimeSeconds = Number(readText('/proc/uptime')?.split(' ')[0]);
   if (!Number.isFinite(ticks) || !Number.isFinite(uptimeSeconds)) return undefined;
   return nowMs - uptimeSeconds * 1000 + ticks * TICK_MS;

@@ -5,9 +5,9 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompileEvent } from '../../src/core/events.ts';
 import { inspectStore } from './invariants.ts';
-import { type Env, type Files, freshness, Lab } from './lab.ts';
+import { type Env, type Files, freshness, KACHE, Lab } from './lab.ts';
 import { manifest } from './script-lab.ts';
-import { until } from './wrapper-call.ts';
+import { processesLeft, until } from './wrapper-call.ts';
 
 export const KEPT: Env = {
   KACHE_CACHE_EXECUTABLES: '1',
@@ -16,7 +16,7 @@ export const KEPT: Env = {
 };
 
 /** A package of the registry. */
-const given = (name: string, files: Files, rest = '', version = '0.1.0'): Files => {
+export const given = (name: string, files: Files, rest = '', version = '0.1.0'): Files => {
   const all = {
     'Cargo.toml': manifest(name, rest).replace('0.1.0', version),
     '.cargo-checksum.json': '{"files":{},"package":null}',
@@ -97,7 +97,23 @@ export interface FreshBuild {
 export interface FreshOptions {
   readonly env?: Env;
   readonly args?: readonly string[];
+  /** What is asked of Cargo; by default a build. */
+  readonly verb?: string;
+  /** Below the target folder; by default where a build puts it. */
+  readonly program?: string;
+  /** Where Cargo is called, below the checkout. */
+  readonly below?: string;
+  /** What cargo is started by. */
+  readonly through?: readonly string[];
 }
+
+const commandOf = ({ through = [], verb = 'build', args = [] }: FreshOptions): string[] => [
+  ...through,
+  'cargo',
+  verb,
+  '--offline',
+  ...args,
+];
 
 export class FreshLab implements Disposable {
   readonly lab = new Lab();
@@ -122,12 +138,21 @@ export class FreshLab implements Disposable {
     return this.lab.env({ ...KEPT, CARGO_HOME: this.home, RUSTC_WRAPPER: this.lab.launcher(), ...env });
   }
 
+  /** Builds a checkout once, for what the store gets of it. */
+  async learn(dir: string, options: FreshOptions = {}): Promise<void> {
+    const { env = {}, below = '' } = options;
+    const done = this.lab.run(commandOf(options), { cwd: join(dir, below), env: this.env(env) });
+    expect([done.status, done.stderr]).toEqual([0, expect.anything()]);
+    await this.kept();
+  }
+
   /** Builds a checkout, and compares with plain cargo: success, what the program says, and that nothing is left to do. */
-  async right(dir: string, { env = {}, args = [] }: FreshOptions = {}): Promise<FreshBuild> {
+  async right(dir: string, options: FreshOptions = {}): Promise<FreshBuild> {
+    const { env = {}, args = [], below = '' } = options;
     const before = this.lab.events().length;
     const build = (more: readonly string[], own: Record<string, string>) =>
-      Bun.spawnSync(['cargo', 'build', '--offline', ...args, ...more], {
-        cwd: dir,
+      Bun.spawnSync(commandOf({ ...options, args: [...more, ...args] }), {
+        cwd: join(dir, below),
         env: own,
         stdin: 'ignore',
       });
@@ -137,13 +162,15 @@ export class FreshLab implements Disposable {
       this.lab.env({ CARGO_HOME: this.home, ...env, CARGO_TARGET_DIR: this.lab.plainTarget(dir) }),
     );
     expect([done.exitCode, done.stderr.toString()]).toEqual([plain.exitCode, expect.anything()]);
-    const profile = args.includes('--release') ? 'release' : 'debug';
-    const says = (target: string): string => this.lab.run([join(target, profile, 'app')]).stdout;
+    const program = options.program ?? join(args.includes('--release') ? 'release' : 'debug', 'app');
+    const says = (target: string): string => {
+      const path = join(target, program);
+      return existsSync(path) ? this.lab.run([path]).stdout : 'nothing';
+    };
     if (plain.exitCode === 0) {
       expect(says(join(dir, 'target'))).toBe(says(this.lab.plainTarget(dir)));
-      expect(freshness(build(['--message-format=json'], this.env(env)).stdout.toString()).rebuilt).toEqual(
-        [],
-      );
+      const again = freshness(build(['--message-format=json'], this.env(env)).stdout.toString());
+      expect(again.rebuilt).toEqual([]);
     }
     rmSync(this.lab.plainTarget(dir), { recursive: true, force: true });
     await this.kept();
@@ -153,11 +180,10 @@ export class FreshLab implements Disposable {
     return { asked: [...new Set(asked)].sort(), events: this.lab.events().slice(before) };
   }
 
-  /** Waits until the daemon has kept what the last build asked for. */
+  /** Has the daemon keep what the last build asked for: it does so at once when it ends. Another one answers then. */
   async kept(): Promise<void> {
-    const socket = join(this.lab.store, 'daemon', 'socket');
-    if (existsSync(socket)) await Bun.sleep(1_100);
-    this.lab.settle();
+    await this.stop();
+    this.lab.run([KACHE, 'daemon', 'start']);
   }
 
   plans(): string[] {
@@ -167,8 +193,8 @@ export class FreshLab implements Disposable {
 
   /** Stops the daemon. */
   stop(): Promise<void> {
-    this.lab.run([this.lab.launcher(), 'daemon', 'stop']);
-    return until('the daemon has ended', () => !existsSync(join(this.lab.store, 'daemon', 'socket')));
+    this.lab.run([KACHE, 'daemon', 'stop']);
+    return until('the daemon has ended', () => processesLeft(this.lab.store).length === 0);
   }
 
   [Symbol.dispose](): void {
