@@ -24,12 +24,13 @@ import {
   makeDirectory,
   readText,
   removeFile,
+  removeTree,
   rename,
   stat,
   utf8,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { basename, dirname } from '../sys/paths.ts';
+import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun } from './cargo-run.ts';
 import {
@@ -42,8 +43,9 @@ import {
   readPlan,
 } from './plan.ts';
 
-/** As Cargo makes folders: what is left of it is for the user to say. */
+/** As Cargo makes folders and files: what is left of it is for the user to say. */
 const FOLDER_MODE = 0o777;
+const FILE_MODE = 0o666;
 
 export interface Asked extends LaunchedCall {
   /** Where its launcher asks. */
@@ -120,6 +122,7 @@ function makeTarget(targetDir: string): void {
         '# This file is a cache directory tag created by cargo.\n' +
         '# For information about cache directory tags see https://bford.info/cachedir/\n',
     ),
+    FILE_MODE,
   );
 }
 
@@ -146,16 +149,40 @@ function isPlaced(unit: PlannedUnit, run: CargoRun, asked: Asked): boolean {
 function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): boolean {
   const places = placesOf(run);
   const call = callHere(unit, run, { places, pid: caller.pid });
-  const isRun = isCallOfStandIn(call.argv[0]);
   const outDir = call.env['OUT_DIR'] ?? '';
+  const record = `${run.targetDir}/${unit.folder}`;
   process.chdir(call.cwd);
-  // A script finds its folder there, and empty.
-  if (isRun) makeDirectory(outDir, FOLDER_MODE);
-  const hit = isRun ? answerRun(call, self) : answer(call, self);
-  if (hit === 'none' || hit.kind !== 'hit') return false;
-  // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
-  if (isRun && sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;
-  if (isRun) noteFilled(outDir, run.pid);
+  if (!isCallOfStandIn(call.argv[0])) {
+    const hit = answer(call, self, PROVE_ALL);
+    if (hit === 'none' || hit.kind !== 'hit' || !isInPlace(hit)) return false;
+    linkScript(call, hit);
+    writeRecord(record, unit.record);
+    return true;
+  }
+  if (!isWithin(outDir, run.targetDir)) return false;
+  let isWhole = false;
+  try {
+    // A script finds its folder there, and empty.
+    makeDirectory(outDir, FOLDER_MODE);
+    const hit = answerRun(call, self, PROVE_ALL);
+    // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
+    if (hit === 'none' || sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;
+    noteFilled(outDir, run.pid);
+    if (!isInPlace(hit)) return false;
+    writePrinted(dirname(outDir), hit, outDir);
+    writeRecord(record, unit.record);
+    isWhole = true;
+    return true;
+  } finally {
+    if (!isWhole) bestEffort(() => removeTree(outDir));
+  }
+}
+
+/** Nobody else waits for this process. */
+const PROVE_ALL = Number.POSITIVE_INFINITY;
+
+/** Puts the files of a hit in place, and has the store know. */
+function isInPlace(hit: HitAnswer): boolean {
   const ways = putInPlace(hit);
   if (ways === undefined) return false;
   hit.settle(
@@ -163,9 +190,6 @@ function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): b
     hit.files.map(({ target }) => signatureNow(target) ?? ''),
   );
   hit.note();
-  if (isRun) writePrinted(dirname(outDir), hit, outDir);
-  else linkScript(call, hit);
-  writeRecord(`${run.targetDir}/${unit.folder}`, unit.record);
   return true;
 }
 
@@ -193,6 +217,7 @@ type Ways = Parameters<HitAnswer['settle']>[0];
 /** Makes every file aside, then renames them all. Undefined, and nothing left aside, where that cannot be done. */
 function putInPlace({ files }: HitAnswer): Ways | undefined {
   try {
+    for (const { target } of files) makeDirectory(dirname(target), FOLDER_MODE);
     const ways = files.map((file) =>
       makeAside(file.aside, () => {
         if (file.kind === 'blob') return bring(file.source, file.aside, file.ways, file.mode);
@@ -201,7 +226,7 @@ function putInPlace({ files }: HitAnswer): Ways | undefined {
       }),
     );
     for (const { aside, target } of files) {
-      inFolder(target, () => rename(aside, target));
+      rename(aside, target);
       // rename(2) does nothing when both names are one inode already.
       removeFile(aside);
     }
@@ -213,17 +238,6 @@ function putInPlace({ files }: HitAnswer): Ways | undefined {
   }
 }
 
-/** Runs an operation that needs the folder of `path`, and makes it when it is missing. */
-function inFolder(path: string, operation: () => void): void {
-  try {
-    operation();
-  } catch (error) {
-    if (!isOsError(error, 'ENOENT')) throw error;
-    makeDirectory(dirname(path), FOLDER_MODE);
-    operation();
-  }
-}
-
 /** What Cargo notes of a run beside its folder. */
 function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: string): void {
   const files = {
@@ -232,7 +246,7 @@ function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: str
     'root-output': outDir,
     output: stdout,
   };
-  for (const [name, text] of Object.entries(files)) createFile(`${folder}/${name}`, utf8(text));
+  for (const [name, text] of Object.entries(files)) createFile(`${folder}/${name}`, utf8(text), FILE_MODE);
 }
 
 /** The name by which Cargo calls a build script is a second one of what the compiler made. */
@@ -249,5 +263,5 @@ function writeRecord(folder: string, record: PlannedUnit['record']): void {
   makeDirectory(folder, FOLDER_MODE);
   const others = record.filter((file) => !isFingerprint(file));
   for (const [name, bytes] of [...others, ...record.filter(isFingerprint)])
-    createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'));
+    createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'), FILE_MODE);
 }

@@ -36,10 +36,15 @@ interface Watched {
 /** More units than this are no build of which anything is kept. */
 const MAX_UNITS = 4_000;
 
+/** How long a build that has ended waits for the one that has begun behind it. */
+const MAX_WAIT_MS = 10 * 60_000;
+
 /** The builds of which a daemon hears, until they have ended. */
 export class FingerprintKeeper implements Onlooker {
   /** By the process of Cargo; undefined for one of which nothing is kept. */
   readonly #builds = new Map<number, Watched | undefined>();
+  /** Those that have ended, and in whose folder somebody builds again. */
+  #ended: (Watched & { readonly untilMs: number })[] = [];
 
   /** A call begins. */
   asked(call: LaunchedCall): void {
@@ -53,12 +58,15 @@ export class FingerprintKeeper implements Onlooker {
     for (const [pid, build] of this.#builds) {
       if (isCargo(pid)) continue;
       this.#builds.delete(pid);
-      if (build !== undefined) keep(build);
+      if (build !== undefined) this.#ended.push({ ...build, untilMs: Date.now() + MAX_WAIT_MS });
     }
+    const ended = this.#ended;
+    this.#ended = [];
+    for (const build of ended) if (!keep(build) && Date.now() < build.untilMs) this.#ended.push(build);
   }
 
   get isBusy(): boolean {
-    return this.#builds.size > 0;
+    return this.#builds.size + this.#ended.length > 0;
   }
 }
 
@@ -72,17 +80,17 @@ function watched({ argv, env, caller }: LaunchedCall): Watched | undefined {
   return run === undefined || store.kind === 'problem' ? undefined : { run, store, calls: [] };
 }
 
-function keep({ run, store, calls }: Watched): void {
-  if (calls.length === 0 || calls.length > MAX_UNITS) return;
-  // Whoever builds there already is about to change what would be read.
+/** False: somebody builds there already, who is about to change what would be read. */
+function keep({ run, store, calls }: Watched): boolean {
+  if (calls.length === 0 || calls.length > MAX_UNITS) return true;
   using lock = lockProfiles(run.targetDir);
-  if (lock === undefined) return;
+  if (lock === undefined) return false;
   const places = placesOf(run);
   const units: PlannedUnit[] = [];
   for (const { call, atMs } of calls) {
     const unit = unitOf(call, run);
     // Somebody else has built there meanwhile: these are no records of what was asked for.
-    if (unit !== undefined && isBegunAfter(unit, atMs)) return;
+    if (unit !== undefined && isBegunAfter(unit, atMs)) return true;
     const planned = unit === undefined ? undefined : plannedUnit(call, unit, { run, places });
     if (planned !== undefined) units.push(planned);
   }
@@ -94,6 +102,7 @@ function keep({ run, store, calls }: Watched): void {
   const all = merged(known, units);
   const plan = { ...layoutOf(run.targetDir, all), units: all };
   if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
+  return true;
 }
 
 /** What Cargo makes for these units before it builds. */

@@ -1,18 +1,20 @@
 // Runs that were put in place before Cargo asked for them. Where Cargo asks all the same, its target folder is new to the
 // script: it finds an empty OUT_DIR, as it would without us.
+import { makeAside } from '../sys/aside.ts';
 import { createFile, lstat, readText, removeFile, utf8 } from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
 import { startOf } from '../sys/process-table.ts';
 import { emptyTree } from './outputs.ts';
 
-const noteIn = (outDir: string): string => `${dirname(outDir)}/filled`;
+/** In the hidden folder of what is kache's own. */
+const noteIn = (outDir: string): string => `${dirname(outDir)}/.kache/filled`;
 
 /** A process, and no later one of its number. */
 const named = (pid: number): string => `${pid} ${startOf(pid)}`;
 
 /** Notes, before anything is put there, for which Cargo an OUT_DIR is filled. */
 export const noteFilled = (outDir: string, cargo: number): void =>
-  createFile(noteIn(outDir), utf8(named(cargo)));
+  makeAside(noteIn(outDir), () => createFile(noteIn(outDir), utf8(named(cargo))));
 
 /** Empties an OUT_DIR that was filled for the Cargo that asks for the run now, or only in part. */
 export function emptyFilled(outDir: string | undefined, cargo: number): void {
