@@ -23,12 +23,13 @@ import {
   makeDirectory,
   readText,
   removeFile,
+  removeTree,
   rename,
   stat,
   utf8,
 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { basename, dirname } from '../sys/paths.ts';
+import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun } from './cargo-run.ts';
 import { hashOf, type Plan, type PlannedUnit, placesOf, readPlan, unitsNamed } from './plan.ts';
@@ -125,15 +126,34 @@ function packagesOf(lockfile: string): Set<string> {
 function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): boolean {
   const places = placesOf(run);
   const call = callHere(unit, run, { places, pid: caller.pid });
-  const isRun = isCallOfStandIn(call.argv[0]);
   const outDir = call.env['OUT_DIR'] ?? '';
   process.chdir(call.cwd);
-  // A script finds its folder there, and empty.
-  if (isRun) makeDirectory(outDir, FOLDER_MODE);
-  const hit = isRun ? answerRun(call, self) : answer(call, self);
-  if (hit === 'none' || hit.kind !== 'hit') return false;
-  // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
-  if (isRun && sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;
+  if (!isCallOfStandIn(call.argv[0])) {
+    const hit = answer(call, self);
+    if (hit === 'none' || hit.kind !== 'hit' || !place(hit)) return false;
+    linkScript(call, hit);
+    writeRecord(`${run.targetDir}/${unit.folder}`, unit.record);
+    return true;
+  }
+  if (!isWithin(outDir, run.targetDir)) return false;
+  let isPlaced = false;
+  try {
+    // A script finds its folder there, and empty.
+    makeDirectory(outDir, FOLDER_MODE);
+    const hit = answerRun(call, self);
+    // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
+    if (hit === 'none' || sha256(places.tokenize(hit.stdout)) !== unit.printed || !place(hit)) return false;
+    writePrinted(dirname(outDir), hit, outDir);
+    writeRecord(`${run.targetDir}/${unit.folder}`, unit.record);
+    isPlaced = true;
+    return true;
+  } finally {
+    if (!isPlaced) bestEffort(() => removeTree(outDir));
+  }
+}
+
+/** Puts the files of a hit in place, and has the store know. */
+function place(hit: HitAnswer): boolean {
   const ways = putInPlace(hit);
   if (ways === undefined) return false;
   hit.settle(
@@ -141,9 +161,6 @@ function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): b
     hit.files.map(({ target }) => signatureNow(target) ?? ''),
   );
   hit.note();
-  if (isRun) writePrinted(dirname(outDir), hit, outDir);
-  else linkScript(call, hit);
-  writeRecord(`${run.targetDir}/${unit.folder}`, unit.record);
   return true;
 }
 

@@ -1,0 +1,23 @@
+import { test } from 'bun:test';
+import { FreshFaults, modesBelow, recordsBelow, linkedBelow } from './support/fresh-faults.ts';
+test('try', async () => {
+  let t = Date.now();
+  const lap = (w: string) => { console.log(w, Date.now() - t); t = Date.now(); };
+  using place = new FreshFaults();
+  lap('new');
+  await place.fill();
+  lap('fill');
+  const a = place.checkout();
+  console.log(await place.soundly('a', a));
+  lap('a');
+  const b = place.checkout();
+  console.log(await place.faulted(b, ''));
+  lap('b');
+  console.log(place.traced().map((l) => l.replaceAll(place.lab.root, '').replace(/[0-9a-f]{16,64}/g, 'H').replace(/\d+/g,'N')).join('\n'));
+  const c = place.checkout();
+  console.log(await place.soundly('c', c, { env: { KACHE_CACHE_FINGERPRINTS: undefined } }));
+  lap('c');
+  const [A, C] = [a, c].map((d) => d + '/target');
+  const diff = (x: any, y: any) => [...new Set([...Object.keys(x), ...Object.keys(y)])].filter((k) => JSON.stringify(x[k]) !== JSON.stringify(y[k])).map((k) => [k, x[k], y[k]]);
+  console.log(diff(modesBelow(A), modesBelow(C)), diff(recordsBelow(A), recordsBelow(C)), linkedBelow(A), linkedBelow(C));
+}, 200000);
