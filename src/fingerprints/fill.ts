@@ -34,8 +34,9 @@ import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun } from './cargo-run.ts';
 import { hashOf, type Plan, type PlannedUnit, placesOf, readPlan, unitsNamed } from './plan.ts';
 
-/** As Cargo makes folders: what is left of it is for the user to say. */
+/** As Cargo makes folders and files: what is left of it is for the user to say. */
 const FOLDER_MODE = 0o777;
+const FILE_MODE = 0o666;
 
 export interface Asked extends LaunchedCall {
   /** Where its launcher asks. */
@@ -111,6 +112,7 @@ function makeTarget(targetDir: string): void {
         '# This file is a cache directory tag created by cargo.\n' +
         '# For information about cache directory tags see https://bford.info/cachedir/\n',
     ),
+    FILE_MODE,
   );
 }
 
@@ -188,6 +190,7 @@ type Ways = Parameters<HitAnswer['settle']>[0];
 /** Makes every file aside, then renames them all. Undefined, and nothing left aside, where that cannot be done. */
 function putInPlace({ files }: HitAnswer): Ways | undefined {
   try {
+    for (const { target } of files) makeDirectory(dirname(target), FOLDER_MODE);
     const ways = files.map((file) =>
       makeAside(file.aside, () => {
         if (file.kind === 'blob') return bring(file.source, file.aside, file.ways, file.mode);
@@ -196,7 +199,7 @@ function putInPlace({ files }: HitAnswer): Ways | undefined {
       }),
     );
     for (const { aside, target } of files) {
-      inFolder(target, () => rename(aside, target));
+      rename(aside, target);
       // rename(2) does nothing when both names are one inode already.
       removeFile(aside);
     }
@@ -208,17 +211,6 @@ function putInPlace({ files }: HitAnswer): Ways | undefined {
   }
 }
 
-/** Runs an operation that needs the folder of `path`, and makes it when it is missing. */
-function inFolder(path: string, operation: () => void): void {
-  try {
-    operation();
-  } catch (error) {
-    if (!isOsError(error, 'ENOENT')) throw error;
-    makeDirectory(dirname(path), FOLDER_MODE);
-    operation();
-  }
-}
-
 /** What Cargo notes of a run beside its folder. */
 function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: string): void {
   const files = {
@@ -227,7 +219,7 @@ function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: str
     'root-output': outDir,
     output: stdout,
   };
-  for (const [name, text] of Object.entries(files)) createFile(`${folder}/${name}`, utf8(text));
+  for (const [name, text] of Object.entries(files)) createFile(`${folder}/${name}`, utf8(text), FILE_MODE);
 }
 
 /** The name by which Cargo calls a build script is a second one of what the compiler made. */
@@ -243,5 +235,5 @@ function writeRecord(folder: string, record: PlannedUnit['record']): void {
   makeDirectory(folder, FOLDER_MODE);
   const isHash = ([, bytes]: readonly [string, string]): boolean => /^[0-9a-f]{16}$/.test(bytes);
   for (const [name, bytes] of [...record.filter((file) => !isHash(file)), ...record.filter(isHash)])
-    createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'));
+    createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'), FILE_MODE);
 }

@@ -22,21 +22,31 @@ interface Watched {
   readonly store: Store;
   /** In the order in which they began: whoever uses the metadata of a library begins behind it, and may end before it. */
   readonly calls: LaunchedCall[];
+  /** What runs of build scripts had printed when that was handed on to compiles: by OUT_DIR. */
+  readonly printed: Map<string, string>;
 }
 
 /** More units than this are no build of which anything is kept. */
 const MAX_UNITS = 4_000;
 
+/** How long a build that has ended waits for the one that has begun behind it. */
+const MAX_WAIT_MS = 10 * 60_000;
+
 /** The builds of which a daemon hears, until they have ended. */
 export class FingerprintKeeper implements Onlooker {
   /** By the process of Cargo; undefined for one of which nothing is kept. */
   readonly #builds = new Map<number, Watched | undefined>();
+  /** Those that have ended, and are not kept yet. */
+  readonly #ended: (Watched & { readonly untilMs: number })[] = [];
 
   /** A call begins. */
   asked(call: LaunchedCall): void {
     const pid = call.caller.parentPid;
     if (!this.#builds.has(pid)) this.#builds.set(pid, watched(call));
-    this.#builds.get(pid)?.calls.push(call);
+    const build = this.#builds.get(pid);
+    if (build === undefined) return;
+    build.calls.push(call);
+    notePrinted(build, call);
   }
 
   /** Keeps the records of builds that have ended since. */
@@ -44,12 +54,16 @@ export class FingerprintKeeper implements Onlooker {
     for (const [pid, build] of this.#builds) {
       if (isCargo(pid)) continue;
       this.#builds.delete(pid);
-      if (build !== undefined) keep(build);
+      if (build !== undefined) this.#ended.push({ ...build, untilMs: Date.now() + MAX_WAIT_MS });
+    }
+    for (let left = this.#ended.length; left > 0; left--) {
+      const build = this.#ended.shift();
+      if (build !== undefined && !keep(build) && Date.now() < build.untilMs) this.#ended.push(build);
     }
   }
 
   get isBusy(): boolean {
-    return this.#builds.size > 0;
+    return this.#builds.size + this.#ended.length > 0;
   }
 }
 
@@ -59,19 +73,35 @@ function watched({ argv, env, caller }: LaunchedCall): Watched | undefined {
   if (!settings.cacheFingerprints || compiler === undefined) return undefined;
   const store = openStore(settings.cacheDir);
   const run = store.kind === 'problem' ? undefined : cargoRun(caller.parentPid, compiler);
-  return run === undefined || store.kind === 'problem' ? undefined : { run, store, calls: [] };
+  return run === undefined || store.kind === 'problem'
+    ? undefined
+    : { run, store, calls: [], printed: new Map() };
 }
 
-function keep({ run, store, calls }: Watched): void {
-  if (calls.length === 0 || calls.length > MAX_UNITS) return;
-  // Whoever builds there already is about to change what would be read.
+/**
+ * Notes what the run of a build script printed that this compile is called with. Later somebody else may have built there,
+ * and of what a script prints Cargo's records say nothing.
+ */
+function notePrinted({ run, printed }: Watched, { argv, env }: LaunchedCall): void {
+  const outDir = env['OUT_DIR'] ?? '';
+  if (isCallOfStandIn(argv[0]) || !isWithin(outDir, run.targetDir)) return;
+  const stdout = readText(`${dirname(outDir)}/output`);
+  if (stdout !== undefined) printed.set(outDir, sha256(placesOf(run).tokenize(stdout)));
+}
+
+/** False: somebody builds there already, who is about to change what would be read. */
+function keep(build: Watched): boolean {
+  const { run, store, calls } = build;
+  if (calls.length === 0 || calls.length > MAX_UNITS) return true;
   using lock = lockProfiles(run.targetDir);
-  if (lock === undefined) return;
+  if (lock === undefined) return false;
   const places = placesOf(run);
-  const units = calls.flatMap((call) => plannedUnit(call, run, places) ?? []);
+  const units = calls.flatMap((call) => plannedUnit(call, build, places) ?? []);
   const before = readPlan(store, run);
-  const plan = merged(before, { ...layoutOf(run.targetDir, units), units });
+  const ran = calls.flatMap((call) => runOf(call, build)?.folder.slice(run.targetDir.length + 1) ?? []);
+  const plan = merged(before, { ...layoutOf(run.targetDir, units), units }, ran);
   if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
+  return true;
 }
 
 /** What Cargo makes for these units before it builds. */
@@ -87,11 +117,34 @@ function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 
   return { locks: locks.map(below).sort(), folders: folders.map(below).sort() };
 }
 
-/** What was built now takes the place of what was known of it; what Cargo had no need to ask for stays. */
-function merged(before: Plan | undefined, now: Plan): Plan {
-  const units = new Map([...(before?.units ?? []), ...now.units].map((unit) => [unit.folder, unit]));
-  return { ...now, units: inOrder([...units.values()]).slice(-MAX_UNITS) };
+/**
+ * What was built now takes the place of what was known of it; what Cargo had no need to ask for stays, but for what is built
+ * on a script that says something else now: to Cargo's records that is the same. `ran` are the records of scripts' runs.
+ */
+export function merged(before: Plan | undefined, now: Plan, ran: readonly string[]): Plan {
+  const planned = new Map(now.units.map((unit) => [unit.folder, unit]));
+  const known = new Map((before?.units ?? []).map((unit) => [unit.folder, unit]));
+  const others = new Set<string>();
+  for (const folder of ran) {
+    const printed = planned.get(folder)?.printed;
+    if (printed !== undefined && printed === known.get(folder)?.printed) continue;
+    others.add(hashOf({ folder }));
+    known.delete(folder);
+  }
+  const units = inOrder([...new Map([...known, ...planned]).values()]).filter((unit) => {
+    const isBuiltOnOther =
+      unitsNamed(unit).some((hash) => others.has(hash)) || (others.size > 0 && isHandedOn(unit));
+    if (isBuiltOnOther) others.add(hashOf(unit));
+    return !isBuiltOnOther || planned.has(unit.folder);
+  });
+  const both = (names: 'locks' | 'folders'): string[] =>
+    [...new Set([...(before?.[names] ?? []), ...now[names]])].sort();
+  return { locks: both('locks'), folders: both('folders'), units: units.slice(-MAX_UNITS) };
 }
+
+/** Whether it is a run that is told what some other one has printed. */
+const isHandedOn = ({ env }: PlannedUnit): boolean =>
+  Object.keys(env).some((name) => name.startsWith('DEP_'));
 
 /** Every unit behind those it is built on: a call that nobody saw at first comes late. */
 function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
@@ -112,12 +165,15 @@ function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
 }
 
 /** A call as a plan has it; undefined for one that is not to be foreseen: of a package that may change, say. */
-function plannedUnit(call: LaunchedCall, run: CargoRun, places: PathMap): PlannedUnit | undefined {
-  const unit = isCallOfStandIn(call.argv[0]) ? runOf(call, run) : compileOf(call);
+function plannedUnit(call: LaunchedCall, build: Watched, places: PathMap): PlannedUnit | undefined {
+  const { run } = build;
+  const unit = runOf(call, build) ?? compileOf(call);
   const { env, argv, cwd } = call;
   const [name, version] = [env['CARGO_PKG_NAME'], env['CARGO_PKG_VERSION']];
   if (unit === undefined || !isWithin(unit.folder, run.targetDir)) return undefined;
   if (name === undefined || version === undefined) return undefined;
+  // A run that nothing was built on yet: what it printed may be another one's by now.
+  if (isCallOfStandIn(argv[0]) && unit.printed === undefined) return undefined;
   const record = recordIn(unit.folder);
   const planned = {
     crate: [name, version] as const,
@@ -126,7 +182,7 @@ function plannedUnit(call: LaunchedCall, run: CargoRun, places: PathMap): Planne
     env: differences(env, run.env, places),
     folder: unit.folder.slice(run.targetDir.length + 1),
     record: record ?? [],
-    ...(unit.stdout === undefined ? {} : { printed: sha256(places.tokenize(unit.stdout)) }),
+    ...(unit.printed === undefined ? {} : { printed: unit.printed }),
   };
   return record === undefined || holdsPlace(planned, places) ? undefined : planned;
 }
@@ -139,7 +195,8 @@ function holdsPlace({ argv, cwd, env, record }: PlannedUnit, places: PathMap): b
 }
 
 /** Where Cargo keeps its record of a compile. */
-function compileOf({ argv, env, cwd }: LaunchedCall): { folder: string; stdout?: string } | undefined {
+function compileOf({ argv, env, cwd }: LaunchedCall): { folder: string; printed?: undefined } | undefined {
+  if (isCallOfStandIn(argv[0])) return undefined;
   const invocation = parseInvocation(argv, env, cwd);
   // Of any other package Cargo's record names the place, too.
   if ('reason' in invocation || packageOrigin(invocation) !== 'registry') return undefined;
@@ -156,17 +213,20 @@ function recordFolder({ outDir, env, parsed }: Invocation): string | undefined {
   return basename(above) === 'build' ? `${dirname(above)}/.fingerprint/${basename(outDir)}` : undefined;
 }
 
-/** Where Cargo keeps its record of a run of a build script, and what that printed. */
+/** Where Cargo keeps its record of a run of a build script, and what that printed, as far as that is certain. */
 function runOf(
-  { env }: LaunchedCall,
-  { targetDir }: CargoRun,
-): { folder: string; stdout: string } | undefined {
+  { argv, env }: LaunchedCall,
+  { run: { targetDir }, printed }: Watched,
+): { folder: string; printed: string | undefined } | undefined {
   const [outDir, packageDir] = [env['OUT_DIR'] ?? '', env['CARGO_MANIFEST_DIR'] ?? ''];
   const own = dirname(outDir);
-  if (!isWithin(outDir, targetDir) || !isFromRegistry(packageDir, { env })) return undefined;
-  const stdout = readText(`${own}/output`);
-  if (basename(dirname(own)) !== 'build' || stdout === undefined) return undefined;
-  return { folder: `${dirname(dirname(own))}/.fingerprint/${basename(own)}`, stdout };
+  if (!isCallOfStandIn(argv[0]) || !isWithin(outDir, targetDir) || !isFromRegistry(packageDir, { env }))
+    return undefined;
+  if (basename(dirname(own)) !== 'build') return undefined;
+  return {
+    folder: `${dirname(dirname(own))}/.fingerprint/${basename(own)}`,
+    printed: printed.get(outDir),
+  };
 }
 
 /** The files of a record; undefined where there is none, or one of a unit that failed. */

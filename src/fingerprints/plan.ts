@@ -33,7 +33,7 @@ export interface Plan {
 }
 
 /** The digits by which Cargo tells a unit from others: its folders and files end in them. */
-export const hashOf = ({ folder }: PlannedUnit): string => folder.slice(-16);
+export const hashOf = ({ folder }: Pick<PlannedUnit, 'folder'>): string => folder.slice(-16);
 
 const FILE_OF_UNIT = /-([0-9a-f]{16})\.(?:rlib|rmeta|so)$/;
 const FOLDER_OF_UNIT = /-([0-9a-f]{16})\/[^/]*$/;

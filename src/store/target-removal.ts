@@ -39,19 +39,24 @@ export const lockProfiles = (target: string): Disposable | undefined =>
 /** Locks as Cargo takes them, held to the end of the scope; undefined when somebody holds one. */
 export function lockAll(paths: readonly string[], { create }: { create: boolean }): Disposable | undefined {
   const held: OpenFile[] = [];
+  let isHeld = false;
   const release = (): void => {
     for (const file of held) file[Symbol.dispose]();
   };
-  for (const path of paths) {
-    if (create) makeDirectory(dirname(path));
-    const file = openFile(path, O.RDWR | (create ? O.CREAT : 0));
-    held.push(file);
-    if (libc.flock(file.fd, LOCK_EX_NB) !== 0) {
-      release();
-      return undefined;
+  try {
+    for (const path of paths) {
+      // With the modes that Cargo gives them.
+      if (create) makeDirectory(dirname(path), 0o777);
+      const file = openFile(path, O.RDWR | (create ? O.CREAT : 0), 0o666);
+      held.push(file);
+      if (libc.flock(file.fd, LOCK_EX_NB) !== 0) return undefined;
     }
+    isHeld = true;
+    return { [Symbol.dispose]: release };
+  } finally {
+    // One that cannot be opened is no reason to keep the others.
+    if (!isHeld) release();
   }
-  return { [Symbol.dispose]: release };
 }
 
 /** What makes a folder known as a target directory goes last: an interrupted removal is found, and finished, later. */

@@ -15,11 +15,17 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isScriptRun } from '../../src/core/events.ts';
 import { encodeRecord } from '../../src/store/records.ts';
 import { DAMAGES, damage } from '../support/fault-place.ts';
-import { FreshFaults, linkedBelow, modesBelow, recordsBelow } from '../support/fresh-faults.ts';
+import {
+  type BuildOptions,
+  FreshFaults,
+  linkedBelow,
+  modesBelow,
+  recordsBelow,
+} from '../support/fresh-faults.ts';
 import { filesBelow } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
 import { linuxOnly, openOnLinux } from '../support/linux.ts';
@@ -52,11 +58,11 @@ const plansFolder = (): string => join(place.store, 'hashes', 'fingerprints');
 const forgetPlans = (): void => rmSync(plansFolder(), { recursive: true, force: true });
 
 /** Everything stored and kept, and a daemon that listens. */
-async function filled(): Promise<void> {
-  place.startDaemon();
+async function filled(options: BuildOptions = {}): Promise<void> {
+  place.startDaemon(options.through);
   for (let round = 0; round < 3; round++) {
     const dir = checkout();
-    const { asked } = await place.soundly('prepared', dir);
+    const { asked } = await place.soundly('prepared', dir, options);
     if (asked.length === 0) return;
     await place.quiet();
   }
@@ -179,24 +185,202 @@ onLinux(
 onLinux(
   'a filled folder is as Cargo makes one, whatever the umask: names, modes, links, and what Cargo notes',
   async () => {
-    await filled();
     for (const umask of ['022', '077', '002']) {
-      const through = ['sh', '-c', `umask ${umask} && exec "$0" "$@"`];
+      const through = ['sh', '-c', `umask ${umask} && exec env -u PWD -u OLDPWD "$0" "$@"`];
+      // It is in the key of a run, and a daemon answers for its own.
+      await place.stop();
+      await filled({ through });
       const [full, hits, plain] = [checkout(), checkout(), checkout()];
       expect((await place.soundly(umask, full, { through })).asked).toEqual([]);
       const ordinary = { through, env: { KACHE_CACHE_FINGERPRINTS: undefined } };
       expect((await place.soundly(umask, hits, ordinary)).asked).toEqual(ALL);
-      await place.build(plain, { through, env: { RUSTC_WRAPPER: undefined } });
+      await place.build(plain, { through, env: { RUSTC_WRAPPER: undefined, CARGO_INCREMENTAL: '0' } });
       expect([umask, modesBelow(targetOf(full))]).toEqual([umask, modesBelow(targetOf(hits))]);
       expect([umask, recordsBelow(targetOf(full))]).toEqual([umask, recordsBelow(targetOf(hits))]);
       expect([umask, linkedBelow(targetOf(full))]).toEqual([umask, linkedBelow(targetOf(hits))]);
-      // Apart from outputs, which are as an ordinary hit leaves them.
-      const ofCargo = (dir: string): [string, string][] =>
-        Object.entries(modesBelow(targetOf(dir))).filter(
-          ([path, mode]) => mode.startsWith('4') || !/\/(deps|build)\/.*(\.(rlib|rmeta|so|d|script)|build.script.build.*)$/.test(path),
+      // Apart from outputs, which are as an ordinary hit leaves them, and the program, which has the name of its place.
+      const isOutput = /\/(deps|build)\/.*(\.(rlib|rmeta|so|d|script)|build.script.build.*)$|\/app(-|$)/;
+      const ofCargo = (dir: string) =>
+        Object.fromEntries(
+          Object.entries(modesBelow(targetOf(dir))).filter(([path]) => !isOutput.test(path)),
         );
       expect([umask, ofCargo(full)]).toEqual([umask, ofCargo(plain)]);
     }
+  },
+  TIMEOUT_MS,
+);
+
+/** Damages files of the store, if there are any, and says what a build in a new folder asks for; the next one is filled. */
+async function damaged(what: string, change: () => void): Promise<readonly string[]> {
+  await filled();
+  change();
+  const dir = checkout();
+  const { asked } = await place.soundly(what, dir);
+  expect([what, place.asides(dir)]).toEqual([what, []]);
+  return asked;
+}
+
+onLinux(
+  'a plan that is damaged, empty, of another version, or of another shape',
+  async () => {
+    const changed = (change: (text: string) => string) => (): void => {
+      for (const path of place.plans()) writeFileSync(path, change(readFileSync(path, 'utf8')));
+    };
+    const record = (kind: string, plan: (old: Plan) => unknown) =>
+      changed((text) => {
+        const [name = '', body = ''] = text.split('\n').slice(1);
+        return encodeRecord(kind, [JSON.parse(name), plan(JSON.parse(body) as Plan)]);
+      });
+    type Plan = { locks: string[]; folders: string[]; units: { record: unknown[]; argv: string[] }[] };
+    for (const how of DAMAGES) {
+      const asked = await damaged(how, () => {
+        for (const path of place.plans()) damage(path, how);
+      });
+      expect([how, asked]).toEqual([how, ALL]);
+      await place.quiet();
+      forgetPlans();
+    }
+    const shapes: Record<string, () => void> = {
+      empty: changed(() => ''),
+      'of another version': record('kache-memo-2', (plan) => plan),
+      nothing: record('kache-memo-1', () => null),
+      'without units': record('kache-memo-1', ({ locks, folders }) => ({ locks, folders })),
+      'without locks': record('kache-memo-1', ({ units, folders }) => ({ units, folders })),
+      'with units in no order': record('kache-memo-1', (plan) => ({ ...plan, units: plan.units.toReversed() })),
+      'with records of others': record('kache-memo-1', ({ units, ...rest }) => ({
+        ...rest,
+        units: units.map((unit, at) => ({ ...unit, record: units.at(at - 1)?.record })),
+      })),
+      'with calls of others': record('kache-memo-1', ({ units, ...rest }) => ({
+        ...rest,
+        units: units.map((unit, at) => ({ ...unit, argv: units.at(at - 1)?.argv })),
+      })),
+      'with units that are gone': record('kache-memo-1', ({ units, ...rest }) => ({
+        ...rest,
+        units: units.map((unit) => ({ ...unit, crate: ['gone', '1.0.0'] })),
+      })),
+    };
+    for (const [what, change] of Object.entries(shapes)) {
+      expect([what, (await damaged(what, change)).length > 0]).toEqual([what, true]);
+      await place.quiet();
+      forgetPlans();
+    }
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  'blobs and entries that are gone or damaged, evicted and purged; a tiny cap',
+  async () => {
+    for (const folder of ['blobs', 'entries', 'units', 'hashes'])
+      for (const how of folder === 'blobs' ? DAMAGES : (['deleted', 'truncated'] as const))
+        await damaged(`${folder} ${how}`, () => {
+          for (const [at, { path, name }] of filesBelow(join(place.store, folder)).entries())
+            if (at % 2 === 0 && !name.endsWith('.seal') && !path.includes('/fingerprints/')) damage(path, how);
+        });
+    for (const command of ['gc', 'purge'])
+      await damaged(command, () => {
+        expect(place.lab.run([KACHE, command]).status).toBe(0);
+      });
+    await filled();
+    const tiny = { env: { KACHE_MAX_SIZE: '100KB' } };
+    for (const round of [1, 2, 3]) await place.soundly(`tiny ${round}`, checkout(), tiny);
+    let isDone = false;
+    const purges = (async () => {
+      for (; !isDone; ) await Bun.spawn([KACHE, 'purge'], { env: place.env() }).exited;
+    })();
+    for (let round = 0; round < 6; round++) {
+      const dir = checkout();
+      const built = await place.build(dir);
+      expect([round, built.status]).toEqual([round, 0]);
+    }
+    isDone = true;
+    await purges;
+    await filled();
+  },
+  TIMEOUT_MS,
+);
+
+/** A folder in the place of a target folder, or none; plain cargo and kache must agree, and the next build be right. */
+onLinux(
+  'target folders that are a file, a link, on a full file system, and on one that cannot be written',
+  async () => {
+    await filled();
+    const places: Record<string, (target: string) => void> = {
+      file: (target) => writeFileSync(target, 'mine'),
+      'dangling link': (target) => symlinkSync('/no/such/folder', target),
+      'link in a circle': (target) => symlinkSync('target', target),
+      link: (target) => symlinkSync(mkdtemp(), target),
+      'empty folder': (target) => mkdirSync(target),
+      'folder with a file in it': (target) => {
+        mkdirSync(target);
+        writeFileSync(join(target, 'debug'), 'mine');
+      },
+      'folder in the place of the lock': (target) =>
+        mkdirSync(join(target, 'debug/.cargo-lock'), { recursive: true }),
+      'files in the places of outputs': (target) => {
+        mkdirSync(join(target, 'debug/deps'), { recursive: true });
+        for (const { path } of filesBelow(join(made[0] ?? '', 'target/debug/deps')))
+          if (/\/lib/.test(path)) writeFileSync(join(target, 'debug/deps', basename(path)), 'mine');
+      },
+      'folders in the places of outputs': (target) => {
+        for (const { path } of filesBelow(join(made[0] ?? '', 'target/debug/build')))
+          if (/\/output$/.test(path))
+            mkdirSync(join(target, path.slice(path.indexOf('/debug/'))), { recursive: true });
+      },
+    };
+    for (const [what, make] of Object.entries(places)) {
+      const [dir, beside] = [checkout(), checkout()];
+      for (const one of [dir, beside]) make(join(one, 'target'));
+      const plain = await place.build(beside, { env: { RUSTC_WRAPPER: undefined } });
+      const built = await place.build(dir);
+      expect([what, built.status, built.stderr]).toEqual([what, plain.status, expect.anything()]);
+      if (built.status !== 0) rmSync(join(dir, 'target'), { recursive: true, force: true });
+      await place.soundly(what, dir);
+    }
+    using mount = Mount.make('tmpfs', place.lab.root, 24);
+    if (mount === undefined) return notRun('filling a full disk', 'no tmpfs can be mounted');
+    const [full, closed] = [checkout(), checkout()];
+    for (const dir of [full, closed]) {
+      mkdirSync(join(mount.path, basename(dirname(dir)) + made.indexOf(dir)));
+      symlinkSync(join(mount.path, basename(dirname(dir)) + made.indexOf(dir)), join(dir, 'target'));
+    }
+    const filler = join(mount.path, 'filler');
+    Bun.spawnSync(['dd', 'if=/dev/zero', `of=${filler}`, 'bs=4k'], { stderr: 'ignore' });
+    expect((await place.build(full)).status).toBe(101);
+    expect(place.asides(full)).toEqual([]);
+    // Room for some of it.
+    writeFileSync(filler, new Uint8Array(20 * 1024 * 1024));
+    await place.build(full);
+    rmSync(filler);
+    await place.soundly('a full disk', full);
+    mount.remount('ro');
+    expect((await place.build(closed)).status).toBe(101);
+    mount.remount('rw');
+    await place.soundly('a closed disk', closed);
+  },
+  TIMEOUT_MS,
+);
+
+const mkdtemp = (): string => {
+  const dir = place.lab.path(`elsewhere-${made.length}`);
+  mkdirSync(dir);
+  return dir;
+};
+
+onLinux(
+  'a store that cannot be written',
+  async () => {
+    await filled();
+    await place.quiet();
+    await place.stop();
+    const dir = checkout();
+    using mount = Mount.bind(place.store, place.lab.path('shown'));
+    if (mount === undefined) return notRun('filling from a store that is read-only', 'nothing can be mounted');
+    const env = { KACHE_CACHE_DIR: mount.path };
+    const built = await place.build(dir, { env });
+    expect(built.status).toBe(0);
+    place.expectSound('a store that cannot be written', dir, built);
   },
   TIMEOUT_MS,
 );

@@ -15,7 +15,7 @@ import { join, relative } from 'node:path';
 import { buildFaulty } from './fault-place.ts';
 import { FreshLab } from './fresh-lab.ts';
 import { filesBelow, inspectStore, isAside } from './invariants.ts';
-import { type Env, type Files, freshness, KACHE } from './lab.ts';
+import { type Env, freshness, KACHE } from './lab.ts';
 import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
 import { until } from './wrapper-call.ts';
 
@@ -163,8 +163,8 @@ export class FreshFaults extends FreshLab {
     await this.kept();
   }
 
-  startDaemon(): void {
-    expect(this.lab.run([KACHE, 'daemon', 'start']).status).toBe(0);
+  startDaemon(through: readonly string[] = []): void {
+    expect(this.lab.run([...through, KACHE, 'daemon', 'start']).status).toBe(0);
   }
 
   daemon(): number | undefined {
@@ -199,7 +199,9 @@ export function recordsBelow(target: string): Record<string, string> {
   const found: Record<string, string> = {};
   for (const { path } of filesBelow(target))
     if (
-      /\/\.fingerprint\/|\/build\/[^/]+\/(output|root-output|stderr|invoked\.timestamp)$|\/CACHEDIR\.TAG$/.test(path)
+      /\/\.fingerprint\/|\/build\/[^/]+\/(output|root-output|stderr|invoked\.timestamp)$|\/CACHEDIR\.TAG$/.test(
+        path,
+      )
     )
       found[relative(target, path)] = readFileSync(path, 'latin1').replaceAll(target, '<target>');
   return found;
@@ -210,7 +212,8 @@ export const linkedBelow = (folder: string): string[][] => {
   const byInode = new Map<number, string[]>();
   for (const { path } of filesBelow(folder)) {
     const { ino, nlink } = statSync(path);
-    if (nlink > 1 && !isAside(path)) byInode.set(ino, [...(byInode.get(ino) ?? []), relative(folder, path)].sort());
+    if (nlink > 1 && !isAside(path))
+      byInode.set(ino, [...(byInode.get(ino) ?? []), relative(folder, path)].sort());
   }
   return [...byInode.values()].sort();
 };
