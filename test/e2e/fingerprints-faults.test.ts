@@ -3,16 +3,14 @@
 // Every build is right, whatever it was filled with, and the next one has nothing to do.
 import { afterEach, expect } from 'bun:test';
 import {
-  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
-  unlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -64,7 +62,7 @@ async function filled(options: BuildOptions = {}): Promise<void> {
     const dir = checkout();
     const { asked } = await place.soundly('prepared', dir, options);
     if (asked.length === 0) return;
-    await place.quiet();
+    await place.kept();
   }
   throw new Error('the target folder of a third build is not filled');
 }
@@ -223,22 +221,30 @@ async function damaged(what: string, change: () => void): Promise<readonly strin
 onLinux(
   'a plan that is damaged, empty, of another version, or of another shape',
   async () => {
-    const changed = (change: (text: string) => string) => (): void => {
-      for (const path of place.plans()) writeFileSync(path, change(readFileSync(path, 'utf8')));
-    };
+    const changed = (change: (text: string) => string) => (): void =>
+      writeFileSync(path, change(saved.toString()));
     const record = (kind: string, plan: (old: Plan) => unknown) =>
       changed((text) => {
         const [name = '', body = ''] = text.split('\n').slice(1);
         return encodeRecord(kind, [JSON.parse(name), plan(JSON.parse(body) as Plan)]);
       });
     type Plan = { locks: string[]; folders: string[]; units: { record: unknown[]; argv: string[] }[] };
+    await filled();
+    await place.kept();
+    const [path = ''] = place.plans();
+    const saved = readFileSync(path);
+    const askedAfter = async (what: string): Promise<readonly string[]> => {
+      const dir = checkout();
+      const { asked } = await place.soundly(what, dir);
+      expect([what, place.asides(dir)]).toEqual([what, []]);
+      if (asked.length > 0) await place.kept();
+      rmSync(path, { recursive: true, force: true });
+      writeFileSync(path, saved);
+      return asked;
+    };
     for (const how of DAMAGES) {
-      const asked = await damaged(how, () => {
-        for (const path of place.plans()) damage(path, how);
-      });
-      expect([how, asked]).toEqual([how, ALL]);
-      await place.quiet();
-      forgetPlans();
+      damage(path, how);
+      expect([how, await askedAfter(how)]).toEqual([how, ALL]);
     }
     const shapes: Record<string, () => void> = {
       empty: changed(() => ''),
@@ -246,7 +252,10 @@ onLinux(
       nothing: record('kache-memo-1', () => null),
       'without units': record('kache-memo-1', ({ locks, folders }) => ({ locks, folders })),
       'without locks': record('kache-memo-1', ({ units, folders }) => ({ units, folders })),
-      'with units in no order': record('kache-memo-1', (plan) => ({ ...plan, units: plan.units.toReversed() })),
+      'with units in no order': record('kache-memo-1', (plan) => ({
+        ...plan,
+        units: plan.units.toReversed(),
+      })),
       'with records of others': record('kache-memo-1', ({ units, ...rest }) => ({
         ...rest,
         units: units.map((unit, at) => ({ ...unit, record: units.at(at - 1)?.record })),
@@ -261,10 +270,10 @@ onLinux(
       })),
     };
     for (const [what, change] of Object.entries(shapes)) {
-      expect([what, (await damaged(what, change)).length > 0]).toEqual([what, true]);
-      await place.quiet();
-      forgetPlans();
+      change();
+      expect([what, (await askedAfter(what)).length > 0]).toEqual([what, true]);
     }
+    expect(await askedAfter('as it was')).toEqual([]);
   },
   TIMEOUT_MS,
 );
@@ -272,24 +281,29 @@ onLinux(
 onLinux(
   'blobs and entries that are gone or damaged, evicted and purged; a tiny cap',
   async () => {
+    place.isDamaged = true;
     for (const folder of ['blobs', 'entries', 'units', 'hashes'])
-      for (const how of folder === 'blobs' ? DAMAGES : (['deleted', 'truncated'] as const))
+      for (const how of folder === 'blobs' ? DAMAGES : (['truncated'] as const))
         await damaged(`${folder} ${how}`, () => {
           for (const [at, { path, name }] of filesBelow(join(place.store, folder)).entries())
-            if (at % 2 === 0 && !name.endsWith('.seal') && !path.includes('/fingerprints/')) damage(path, how);
+            if (at % 2 === 0 && !name.endsWith('.seal') && !path.includes('/fingerprints/'))
+              damage(path, how);
         });
+    for (const folder of ['blobs', 'entries', 'units'])
+      rmSync(join(place.store, folder), { recursive: true });
+    place.isDamaged = false;
     for (const command of ['gc', 'purge'])
       await damaged(command, () => {
         expect(place.lab.run([KACHE, command]).status).toBe(0);
       });
     await filled();
     const tiny = { env: { KACHE_MAX_SIZE: '100KB' } };
-    for (const round of [1, 2, 3]) await place.soundly(`tiny ${round}`, checkout(), tiny);
+    for (const round of [1, 2]) await place.soundly(`tiny ${round}`, checkout(), tiny);
     let isDone = false;
     const purges = (async () => {
       for (; !isDone; ) await Bun.spawn([KACHE, 'purge'], { env: place.env() }).exited;
     })();
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 4; round++) {
       const dir = checkout();
       const built = await place.build(dir);
       expect([round, built.status]).toEqual([round, 0]);
@@ -301,7 +315,6 @@ onLinux(
   TIMEOUT_MS,
 );
 
-/** A folder in the place of a target folder, or none; plain cargo and kache must agree, and the next build be right. */
 onLinux(
   'target folders that are a file, a link, on a full file system, and on one that cannot be written',
   async () => {
@@ -310,7 +323,7 @@ onLinux(
       file: (target) => writeFileSync(target, 'mine'),
       'dangling link': (target) => symlinkSync('/no/such/folder', target),
       'link in a circle': (target) => symlinkSync('target', target),
-      link: (target) => symlinkSync(mkdtemp(), target),
+      link: (target) => symlinkSync(mkdtempSync(place.lab.path('elsewhere-')), target),
       'empty folder': (target) => mkdirSync(target),
       'folder with a file in it': (target) => {
         mkdirSync(target);
@@ -338,7 +351,7 @@ onLinux(
       if (built.status !== 0) rmSync(join(dir, 'target'), { recursive: true, force: true });
       await place.soundly(what, dir);
     }
-    using mount = Mount.make('tmpfs', place.lab.root, 24);
+    using mount = Mount.make('tmpfs', place.lab.root, 64);
     if (mount === undefined) return notRun('filling a full disk', 'no tmpfs can be mounted');
     const [full, closed] = [checkout(), checkout()];
     for (const dir of [full, closed]) {
@@ -350,7 +363,7 @@ onLinux(
     expect((await place.build(full)).status).toBe(101);
     expect(place.asides(full)).toEqual([]);
     // Room for some of it.
-    writeFileSync(filler, new Uint8Array(20 * 1024 * 1024));
+    writeFileSync(filler, new Uint8Array(60 * 1024 * 1024));
     await place.build(full);
     rmSync(filler);
     await place.soundly('a full disk', full);
@@ -362,25 +375,177 @@ onLinux(
   TIMEOUT_MS,
 );
 
-const mkdtemp = (): string => {
-  const dir = place.lab.path(`elsewhere-${made.length}`);
-  mkdirSync(dir);
-  return dir;
-};
-
 onLinux(
   'a store that cannot be written',
   async () => {
     await filled();
-    await place.quiet();
+    await place.kept();
     await place.stop();
     const dir = checkout();
     using mount = Mount.bind(place.store, place.lab.path('shown'));
-    if (mount === undefined) return notRun('filling from a store that is read-only', 'nothing can be mounted');
+    if (mount === undefined)
+      return notRun('filling from a store that is read-only', 'nothing can be mounted');
     const env = { KACHE_CACHE_DIR: mount.path };
     const built = await place.build(dir, { env });
     expect(built.status).toBe(0);
     place.expectSound('a store that cannot be written', dir, built);
+  },
+  TIMEOUT_MS,
+);
+
+/** Waits until a folder is being filled, with so many records there. */
+const untilFilling = (dir: string, records: number): Promise<void> =>
+  until('it is filled', () => recordsIn(dir) >= records || existsSync(join(dir, 'target/debug/app')));
+const recordsIn = (dir: string): number => {
+  const folder = join(dir, 'target/debug/.fingerprint');
+  return existsSync(folder) ? readdirSync(folder).length : 0;
+};
+
+onLinux(
+  'builds that start at the same moment in one new folder',
+  async () => {
+    await filled();
+    for (const count of [2, 3, 2]) {
+      const dir = checkout();
+      const started = Array.from({ length: count }, () => place.start(dir));
+      for (const child of started) {
+        const built = await place.ended(child);
+        expect([built.status, built.stderr]).toEqual([0, expect.anything()]);
+        expect(built.asked).toEqual([]);
+      }
+      await place.soundly(`${count} builds`, dir);
+    }
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  'a build that is interrupted while its folder is filled, and begun again at once',
+  async () => {
+    await filled();
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const)
+      for (const whom of ['the group', 'Cargo'])
+        for (const records of [0, 1, 6, 11]) {
+          const at = `${signal} to ${whom} at ${records}`;
+          const dir = checkout();
+          const child = place.start(dir);
+          await untilFilling(dir, records);
+          process.kill(whom === 'Cargo' ? child.pid : -child.pid, signal);
+          await child.exited;
+          await place.soundly(at, dir);
+          rmSync(dir, { recursive: true });
+        }
+    expect((await place.soundly('afterwards', checkout())).asked).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  'a folder whose lock another process holds is not filled, and built when that lets go',
+  async () => {
+    await filled();
+    const dir = checkout();
+    const lock = join(dir, 'target/debug/.cargo-lock');
+    mkdirSync(dirname(lock), { recursive: true });
+    const holder = Bun.spawn(['flock', lock, 'sh', '-c', 'echo held; read line'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    await holder.stdout.getReader().read();
+    const child = place.start(dir);
+    await until('Cargo waits', () => existsSync(join(dir, 'Cargo.lock')) && waitersFor(lock) > 0);
+    expect(recordsIn(dir)).toBe(0);
+    holder.stdin.end();
+    await holder.exited;
+    place.expectSound('when it is let go', dir, await place.ended(child));
+  },
+  TIMEOUT_MS,
+);
+
+/** Processes that sleep until a file is unlocked. */
+const waitersFor = (path: string): number =>
+  readFileSync('/proc/locks', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('-> FLOCK') && line.includes(`:${lstatSync(path).ino} `)).length;
+
+onLinux(
+  'a daemon that is killed or stopped during a build, before it keeps, and while it keeps',
+  async () => {
+    await filled();
+    for (const [moment, signal] of [
+      ['during', 'SIGKILL'],
+      ['during', 'SIGSTOP'],
+      ['behind', 'SIGKILL'],
+      ['behind', 'SIGTERM'],
+    ] as const) {
+      const what = `${signal} ${moment} a build`;
+      forgetPlans();
+      const dir = checkout();
+      const daemon = place.daemon() ?? 0;
+      const child = place.start(dir);
+      if (moment === 'during') await untilFilling(dir, 4);
+      else await child.exited;
+      process.kill(daemon, signal);
+      place.expectSound(what, dir, await place.ended(child));
+      if (signal === 'SIGSTOP') process.kill(daemon, 'SIGCONT');
+      await place.kept();
+      await filled();
+    }
+    for (const fault of [
+      'rename 1 die /hashes/fingerprints/',
+      'lock 1 die /target/',
+      'open 5 EIO /target/.*/.fingerprint/',
+      'create every EACCES /target/debug/.cargo-lock',
+    ]) {
+      await place.stop();
+      forgetPlans();
+      place.startFaultyDaemon(fault);
+      const dir = checkout();
+      await place.soundly(fault, dir);
+      await place.kept();
+      expect([fault, place.locked(dir)]).toEqual([fault, []]);
+      if (place.daemon() !== undefined) await place.stop();
+      await filled();
+    }
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  'a second build in a folder that begins before the records of the first are kept',
+  async () => {
+    await filled();
+    forgetPlans();
+    const dir = checkout();
+    const first = await place.build(dir);
+    expect(first.asked).toEqual(ALL);
+    // It holds the locks when the first one would be kept.
+    writeFileSync(
+      join(dir, 'build.rs'),
+      'fn main() { std::thread::sleep(std::time::Duration::from_secs(2)); }',
+    );
+    expect((await place.build(dir)).asked).toEqual([]);
+    await place.kept();
+    expect((await place.soundly('kept all the same', checkout())).asked).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  'what a script said to a build that nobody saw is not taken for what it said before',
+  async () => {
+    const hearing = (what: string) => ({ env: { SCRIPT_HEARS: what } });
+    for (const word of ['one', 'two']) await place.right(checkout(), hearing(word));
+    forgetPlans();
+    const dir = checkout();
+    expect((await place.build(dir, hearing('one'))).status).toBe(0);
+    const daemon = place.daemon() ?? 0;
+    process.kill(daemon, 'SIGSTOP');
+    rmSync(join(dir, 'target'), { recursive: true });
+    const unseen = { env: { RUSTC_WRAPPER: undefined, SCRIPT_HEARS: 'two' } };
+    expect((await place.build(dir, unseen)).status).toBe(0);
+    process.kill(daemon, 'SIGCONT');
+    await place.kept();
+    for (const word of ['two', 'one']) await place.right(checkout(), hearing(word));
   },
   TIMEOUT_MS,
 );
