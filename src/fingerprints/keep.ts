@@ -119,7 +119,7 @@ function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 
 }
 
 /** What was built now takes the place of what was known of it. */
-function merged(before: readonly PlannedUnit[], now: readonly PlannedUnit[]): PlannedUnit[] {
+export function merged(before: readonly PlannedUnit[], now: readonly PlannedUnit[]): PlannedUnit[] {
   const units = new Map([...before, ...now].map((unit) => [unit.folder, unit]));
   return inOrder([...units.values()]).slice(-MAX_UNITS);
 }

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { removeTarget } from '../../src/store/target-removal.ts';
+import { lockAll, removeTarget } from '../../src/store/target-removal.ts';
 import { isTargetDirectory, REMOVED, scanTargets } from '../../src/store/targets.ts';
 import { Pace } from '../../src/sys/pace.ts';
 import { freshness, Lab } from '../support/lab.ts';
@@ -136,4 +136,21 @@ test('another file system mounted in it stays, with what is on it', async () => 
   const [moved] = readdirSync(join(target, REMOVED));
   expect(readFileSync(join(target, REMOVED, moved ?? '', 'tmpfs/precious.txt'), 'utf8')).toBe('mine');
   Bun.spawnSync(['umount', join(target, REMOVED, moved ?? '', 'tmpfs')]);
+});
+
+test('of several locks all are had or none, also where one of them cannot be opened', () => {
+  const dir = lab.write('locks', { first: '', second: '' });
+  const [first, second, missing] = ['first', 'second', 'no/such/lock'].map((name) => join(dir, name));
+  const isFree = (path = ''): boolean => {
+    using lock = lockAll([path], { create: false });
+    return lock !== undefined;
+  };
+  expect(() => lockAll([first ?? '', missing ?? ''], { create: false })).toThrow('no/such/lock');
+  expect(isFree(first)).toBe(true);
+  {
+    using _held = lockAll([second ?? ''], { create: false });
+    expect(lockAll([first ?? '', second ?? ''], { create: false })).toBeUndefined();
+    expect([isFree(first), isFree(second)]).toEqual([true, false]);
+  }
+  expect(isFree(second)).toBe(true);
 });

@@ -159,6 +159,9 @@ const DAMAGE = {
 /** The ways in which a file can be damaged. */
 export const DAMAGES = Object.keys(DAMAGE) as (keyof typeof DAMAGE)[];
 
+/** Damages a file. */
+export const damage = (path: string, how: (typeof DAMAGES)[number]): void => DAMAGE[how](path);
+
 export interface Survival {
   /** A build in the second checkout, which must be right; what the log says of it. */
   readonly build: (what: string) => Promise<string>;

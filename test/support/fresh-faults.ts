@@ -1,0 +1,215 @@
+// Target folders that are filled from the plan of an earlier build while something fails: a launcher whose kache is the test
+// build where that is wanted, and what must hold of a build whatever has happened to it.
+import { expect } from 'bun:test';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { join, relative } from 'node:path';
+import { buildFaulty } from './fault-place.ts';
+import { FreshLab } from './fresh-lab.ts';
+import { filesBelow, inspectStore, isAside } from './invariants.ts';
+import { type Env, freshness, KACHE } from './lab.ts';
+import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
+
+export interface Built {
+  readonly status: number | null;
+  readonly stderr: string;
+  /** Packages of the registry for units of which Cargo asked itself. */
+  readonly asked: readonly string[];
+}
+
+export interface BuildOptions {
+  readonly env?: Env;
+  /** What cargo is started by. */
+  readonly through?: readonly string[];
+}
+
+/** What Cargo is asked for. */
+const CARGO = ['cargo', 'build', '--offline', '--message-format=json'];
+
+export class FreshFaults extends FreshLab {
+  readonly #link = this.lab.path('bin', 'kache');
+  readonly #launcher: string;
+  readonly #faulty: string;
+  readonly #trace = this.lab.path('trace');
+  readonly says: string;
+  /** Whether a test has damaged records of the store, which stay until somebody needs them. */
+  isDamaged = false;
+
+  constructor() {
+    super();
+    mkdirSync(this.lab.path('bin'));
+    this.become(KACHE);
+    this.#launcher = compileLauncher(this.lab.path('launcher'), {
+      kache: this.#link,
+      socket: hitSocketOf(this.store),
+    });
+    this.#faulty = buildFaulty(this.lab);
+    const plain = this.checkout();
+    const target = this.lab.plainTarget(plain);
+    this.lab.run(['cargo', 'build', '--offline'], {
+      cwd: plain,
+      env: { CARGO_HOME: this.home, CARGO_TARGET_DIR: target },
+    });
+    this.says = this.lab.run([join(target, 'debug/app')]).stdout;
+    expect(this.says).toContain('word 7');
+  }
+
+  get store(): string {
+    return this.lab.store;
+  }
+
+  /** What the launcher starts from here on. */
+  private become(kache: string): void {
+    rmSync(this.#link, { force: true });
+    symlinkSync(kache, this.#link);
+  }
+
+  override env(env: Env = {}): Record<string, string> {
+    return super.env({ RUSTC_WRAPPER: this.#launcher, ...env });
+  }
+
+  /** Cargo, started in a group of processes of its own, as a shell makes one for a command. */
+  start(dir: string, { env = {}, through = [] }: BuildOptions = {}) {
+    return Bun.spawn([...through, ...CARGO], {
+      cwd: dir,
+      env: this.env(env),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+  }
+
+  async build(dir: string, options: BuildOptions = {}): Promise<Built> {
+    return this.ended(this.start(dir, options));
+  }
+
+  /** What a build that was started has come to. */
+  async ended(child: ReturnType<FreshFaults['start']>): Promise<Built> {
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    const asked = freshness(stdout).rebuilt.flatMap((id) => /^registry\+.*#([\w-]+)@/.exec(id)?.[1] ?? []);
+    return { status: await child.exited, stderr, asked: [...new Set(asked)].sort() };
+  }
+
+  /** A build whose kache processes are the test build with these faults; what it did is in {@link traced}. */
+  async faulted(dir: string, fault: string, options: BuildOptions = {}): Promise<Built> {
+    rmSync(this.#trace, { force: true });
+    this.become(this.#faulty);
+    try {
+      const env = { ...options.env, KACHE_TEST_FAULT: fault, KACHE_TEST_TRACE: this.#trace };
+      return await this.build(dir, { ...options, env });
+    } finally {
+      this.become(KACHE);
+    }
+  }
+
+  /** What processes of the test build did to files, and where they were struck. */
+  traced(): string[] {
+    return existsSync(this.#trace) ? readFileSync(this.#trace, 'utf8').trim().split('\n') : [];
+  }
+
+  /** A build that was right, and all that must hold then. */
+  expectSound(what: string, dir: string, built: Built): void {
+    expect([what, built.status, built.stderr]).toEqual([what, 0, expect.anything()]);
+    expect([what, this.lab.run([join(dir, 'target/debug/app')]).stdout]).toEqual([what, this.says]);
+    const again = this.lab.run(CARGO, { cwd: dir, env: this.env() });
+    expect([what, again.status, freshness(again.stdout).rebuilt]).toEqual([what, 0, []]);
+    expect([what, this.locked(dir)]).toEqual([what, []]);
+    this.expectStoreSound(what);
+  }
+
+  /** What does not hold of the store. A closure may outlive its entry where one is evicted; a memo that is torn is none. */
+  expectStoreSound(what: string): void {
+    const expected = this.isDamaged ? /^(a closure|torn)/ : /^(a closure|torn memo)/;
+    const wrong = inspectStore(this.store).wrong.filter((line) => !expected.test(line));
+    expect([what, wrong]).toEqual([what, []]);
+  }
+
+  /** Builds a checkout, which must be right. */
+  async soundly(what: string, dir = this.checkout(), options: BuildOptions = {}): Promise<Built> {
+    const built = await this.build(dir, options);
+    this.expectSound(what, dir, built);
+    return built;
+  }
+
+  /** Files of Cargo in a target folder that somebody has locked. */
+  locked(dir: string): string[] {
+    return filesBelow(join(dir, 'target'))
+      .filter(({ name }) => /^\.cargo.*lock$/.test(name))
+      .flatMap(({ path }) => (Bun.spawnSync(['flock', '-n', path, 'true']).exitCode === 0 ? [] : [path]));
+  }
+
+  /** What was on its way into a target folder, and was left there. */
+  asides(dir: string): string[] {
+    return filesBelow(join(dir, 'target')).flatMap(({ path }) => (isAside(path) ? [path] : []));
+  }
+
+  startDaemon(through: readonly string[] = []): void {
+    expect(this.lab.run([...through, KACHE, 'daemon', 'start']).status).toBe(0);
+  }
+
+  /** Starts one that is the test build, with these faults. */
+  startFaultyDaemon(fault: string): void {
+    const env = { KACHE_TEST_FAULT: fault };
+    expect(this.lab.run([this.#faulty, 'daemon', 'start'], { env }).status).toBe(0);
+  }
+
+  daemon(): number | undefined {
+    const { status, stdout } = this.lab.run([KACHE, 'daemon', 'status', '--json']);
+    return status === 0 ? (JSON.parse(stdout) as { pid: number }).pid : undefined;
+  }
+
+  /** Ends the daemon as a crash would. */
+  endDaemon(): void {
+    endDaemons(KACHE, [this.store]);
+  }
+
+  override [Symbol.dispose](): void {
+    for (const kache of [KACHE, this.#faulty]) endDaemons(kache, [this.store]);
+    super[Symbol.dispose]();
+  }
+}
+
+/** Every name below a folder but those of kache, with its kind and mode. */
+export function modesBelow(folder: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (/\/\.kache(\/|$)/.test(path)) continue;
+    found[relative(folder, path)] = (lstatSync(path).mode & 0o177777).toString(8);
+  }
+  return found;
+}
+
+/** What Cargo has written below a target folder about its units, by name. */
+export function recordsBelow(target: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { path } of filesBelow(target))
+    if (
+      /\/\.fingerprint\/|\/build\/[^/]+\/(output|root-output|stderr|invoked\.timestamp)$|\/CACHEDIR\.TAG$/.test(
+        path,
+      )
+    )
+      found[relative(target, path)] = readFileSync(path, 'latin1').replaceAll(target, '<target>');
+  return found;
+}
+
+/** Names of one file in a folder that are one inode, as lists. */
+export const linkedBelow = (folder: string): string[][] => {
+  const byInode = new Map<number, string[]>();
+  for (const { path } of filesBelow(folder)) {
+    const { ino, nlink } = statSync(path);
+    if (nlink > 1 && !isAside(path))
+      byInode.set(ino, [...(byInode.get(ino) ?? []), relative(folder, path)].sort());
+  }
+  return [...byInode.values()].sort();
+};
