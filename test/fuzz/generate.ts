@@ -95,8 +95,13 @@ function withScripts(random: Random, project: ProjectSpec): ProjectSpec {
 
 function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
   const packages = [...given];
+  // Where there are packages of a registry the rest is small: it is those that walks are about.
+  const isSmall = given.length > 0;
   const add = (name: string, rest: Partial<PackageSpec>, mayDepend = true): void => {
-    const earlier = packages.map((spec) => spec.name);
+    // A macro has no report: another one would have nothing of it.
+    const earlier = packages
+      .filter(({ kind, registry }) => rest.kind !== 'macro' || kind !== 'macro' || registry === undefined)
+      .map((spec) => spec.name);
     packages.push({
       name,
       kind: 'lib',
@@ -108,8 +113,8 @@ function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
       ...rest,
     });
   };
-  add('base', {}, given.length > 0);
-  if (random.chance(0.6)) {
+  add('base', {}, isSmall);
+  if (!isSmall && random.chance(0.6)) {
     const native: NativeMode = random.pick([
       'bundled',
       'bundled',
@@ -120,16 +125,17 @@ function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
     ]);
     add('sys', { kind: 'native', native, parts: random.some(['env', 'features', 'lint', 'modules'], 0.3) });
   }
-  if (random.chance(0.25)) add('ext', { outside: true });
-  if (random.chance(0.75)) {
+  if (!isSmall && random.chance(0.25)) add('ext', { outside: true });
+  if (random.chance(isSmall ? 0.3 : 0.75)) {
     add('mac', { kind: 'macro', crateTypes: ['proc-macro'], parts: [] });
-    if (random.chance(0.4)) add('facade', { kind: 'facade', deps: ['mac'], parts: random.some(PARTS, 0.2) });
+    if (!isSmall && random.chance(0.4))
+      add('facade', { kind: 'facade', deps: ['mac'], parts: random.some(PARTS, 0.2) });
   }
-  for (const name of ['mid', 'top'].slice(0, 1 + random.below(2)))
+  for (const name of isSmall ? [] : ['mid', 'top'].slice(0, 1 + random.below(2)))
     add(name, {
       crateTypes: random.pick([['lib'], ['lib'], ['rlib', 'cdylib'], ['lib', 'dylib'], ['lib', 'staticlib']]),
     });
-  if (random.chance(0.15)) add('twin', { cargoName: 'base', outside: true });
+  if (!isSmall && random.chance(0.15)) add('twin', { cargoName: 'base', outside: true });
   const linkMode: LinkMode = random.pick(['none', 'response-file', 'linker-script', 'included-script']);
   const last = packages.at(-1)?.name ?? 'base';
   const deps = packages.map(({ name }) => name).filter((name) => name === last || random.chance(0.4));
@@ -210,22 +216,22 @@ const WEIGHTS: Readonly<Record<Exclude<Op, 'write'>, number>> = {
 };
 /** What packages of a registry are built by, more than what is in the workspace; and places that are new. */
 const REGISTRY_WEIGHTS: typeof WEIGHTS = {
-  value: 20,
-  append: 3,
-  replace: 16,
-  appear: 2,
-  swap: 2,
-  move: 1,
-  copy: 1,
-  link: 1,
-  remove: 1,
-  restore: 8,
+  value: 12,
+  append: 1,
+  replace: 14,
+  appear: 1,
+  swap: 0,
+  move: 0,
+  copy: 0,
+  link: 0,
+  remove: 0,
+  restore: 10,
   sync: 6,
   relocate: 6,
-  clean: 6,
-  lose: 4,
-  env: 22,
-  lock: 16,
+  clean: 4,
+  lose: 3,
+  env: 24,
+  lock: 18,
 };
 
 const COMMANDS: Readonly<Record<Command, number>> = {
@@ -235,7 +241,7 @@ const COMMANDS: Readonly<Record<Command, number>> = {
   clippy: 6,
   test: 15,
 };
-/** For the scripts they are all one. */
+/** For scripts, and for packages of a registry, they are all one. */
 const SCRIPT_COMMANDS: typeof COMMANDS = { ...COMMANDS, 'build-all': 3, check: 4, clippy: 2, test: 4 };
 
 class Walk {
@@ -272,7 +278,8 @@ class Walk {
     if (!first) {
       for (const at of this.#upset) if (random.chance(0.7)) changes.push({ op: 'restore', at });
       for (const { at } of changes as { at: number }[]) this.#upset.delete(at);
-      for (let left = 1 + random.below(5); left > 0; left--) changes.push(this.#change());
+      const count = this.#ofRegistry.length > 0 ? random.below(3) : 1 + random.below(5);
+      for (let left = count; left > 0; left--) changes.push(this.#change());
     }
     const at = random.below(this.#checkouts);
     const builds = [this.#build(at)];
@@ -418,11 +425,12 @@ class Walk {
 
   #build(at: number): Build {
     const random = this.#random;
-    const command: Command = random.weighted(this.#ofScripts.length > 0 ? SCRIPT_COMMANDS : COMMANDS);
+    const isPlain = this.#ofScripts.length > 0 || this.#ofRegistry.length > 0;
+    const command: Command = random.weighted(isPlain ? SCRIPT_COMMANDS : COMMANDS);
     const variant = {
       release: random.chance(0.08),
       loud: random.chance(0.15),
-      rustflags: random.chance(0.15) ? random.pick(RUSTFLAGS) : '',
+      rustflags: random.chance(this.#ofRegistry.length > 0 ? 0.07 : 0.15) ? random.pick(RUSTFLAGS) : '',
     };
     const changed = JSON.stringify(variant) !== this.#last.get(at);
     this.#last.set(at, JSON.stringify(variant));

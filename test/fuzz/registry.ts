@@ -46,7 +46,7 @@ export function registryPackages(random: Random): PackageSpec[] {
     const earlier = packages.filter(
       ({ cargoName }) => cargoName !== rest.cargoName || cargoName === undefined,
     );
-    const isScripted = rest.kind !== 'macro' && random.chance(0.6);
+    const isScripted = rest.kind !== 'macro' && random.chance(0.85);
     packages.push({
       name,
       kind: 'lib',

@@ -136,7 +136,7 @@ class Walker {
       }
       const builds = round.builds.filter(({ at }) => this.checkouts[at] !== undefined);
       for (const { at, fresh } of builds)
-        if (fresh || this.#isOutdated(at)) this.#checkout(at).removeTarget();
+        if (this.#isOutdated(at) || fresh) this.#checkout(at).removeTarget();
       const runs = await Promise.all(builds.map((build) => this.#cached(build)));
       for (const [which, build] of builds.entries()) {
         const run = runs[which];
