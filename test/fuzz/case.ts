@@ -26,6 +26,7 @@ export type ScriptPart =
   | 'headers'
   | 'tree'
   | 'gives'
+  | 'prints'
   | 'takes'
   | 'beside'
   | 'place';

@@ -53,7 +53,7 @@ test('a seed makes one case with packages of a registry, and seeds make every so
   );
   expect(new Set(packages.map(({ kind }) => kind)).size).toBe(4);
   expect(new Set(packages.flatMap(({ parts }) => parts)).size).toBe(12);
-  expect(new Set(packages.flatMap(({ scripts }) => scripts ?? [])).size).toBe(9);
+  expect(new Set(packages.flatMap(({ scripts }) => scripts ?? [])).size).toBe(10);
   expect(new Set(packages.map(({ registry }) => registry?.minor)).size).toBe(2);
   const changes = cases.flatMap(({ rounds }) => rounds.flatMap((round) => round.changes));
   expect(changes.some((change) => change.op === 'lock' && change.patch > 0)).toBe(true);

@@ -35,6 +35,7 @@ const SCRIPTS: readonly (readonly [part: ScriptPart, probability: number])[] = [
   ['headers', 0.15],
   ['tree', 0.3],
   ['gives', 0.8],
+  ['prints', 0.6],
   ['takes', 0.6],
   ['place', 0.12],
 ];
