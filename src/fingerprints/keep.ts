@@ -54,7 +54,8 @@ export class FingerprintKeeper implements Onlooker {
 }
 
 function watched({ argv, env, caller }: LaunchedCall): Watched | undefined {
-  const compiler = argv.find(isRustcName);
+  // Where scripts are in place, the first call that is seen is the run of one: Cargo tells that of its compiler.
+  const compiler = isCallOfStandIn(argv[0]) ? env['RUSTC'] : argv.find(isRustcName);
   const { settings } = loadSettings(env, folderOf(caller.parentPid) ?? '/');
   if (!settings.cacheFingerprints || compiler === undefined) return undefined;
   const store = openStore(settings.cacheDir);
