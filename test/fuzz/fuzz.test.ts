@@ -110,6 +110,9 @@ for (const name of readdirSync(CASES).sort()) {
       const saved = JSON.parse(readFileSync(join(CASES, name), 'utf8')) as Case;
       const { walked, isCargos } = await check(saved, { shrinkMs: 0 });
       expect([walked.mismatch, isCargos]).toEqual([undefined, false]);
+      // Where nothing is filled nothing is judged.
+      if (saved.fingerprints && process.platform === 'linux')
+        expect(walked.newTargets.fresh).toBeGreaterThan(0);
     },
     TIMEOUT_MS,
   );
