@@ -18,12 +18,16 @@ export interface Observed {
 export interface CargoRun extends Observed {
   /** Units cargo did not find up to date. */
   readonly rebuilt: readonly string[];
+  /** Units of packages of the registry: those it did find up to date, and all. */
+  readonly registry: { readonly fresh: number; readonly all: number };
   readonly stderr: string;
 }
 
 export interface BuildSetting {
   readonly env: Record<string, string>;
   readonly target: string;
+  /** Cargo builds there if it is told nothing. */
+  readonly isDefault: boolean;
   /** The folder for programs that are made only to look at a library. */
   readonly scratch: string;
   /** False: what the programs print is known already. */
@@ -49,7 +53,7 @@ export async function cargo(checkout: Checkout, build: Build, setting: BuildSett
   ];
   const env: Env = {
     ...setting.env,
-    CARGO_TARGET_DIR: setting.target,
+    ...(setting.isDefault ? {} : { CARGO_TARGET_DIR: setting.target }),
     ...(build.rustflags === '' ? {} : { RUSTFLAGS: build.rustflags }),
   };
   const done = await spawn(['cargo', ...args], { cwd: checkout.workspace, env });
@@ -58,13 +62,15 @@ export async function cargo(checkout: Checkout, build: Build, setting: BuildSett
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line) as Artifact)
     .filter(({ reason }) => reason === 'compiler-artifact');
-  const names = namesOf(checkout, setting.target);
+  const ofRegistry = artifacts.filter((artifact) => artifact.package_id.startsWith('registry+'));
+  const names = namesOf(checkout, setting);
   return {
     status: done.status,
     stderr: done.stderr,
     diagnostics: diagnosticsOf(done.stderr, names),
     programs: done.status === 0 && setting.run ? await runAll(artifacts, { checkout, setting, names }) : {},
     rebuilt: artifacts.filter(({ fresh }) => !fresh).map(({ target }) => `${target.name} ${target.kind}`),
+    registry: { fresh: ofRegistry.filter(({ fresh }) => fresh).length, all: ofRegistry.length },
   };
 }
 
@@ -74,6 +80,7 @@ interface Artifact {
   readonly executable: string | null;
   readonly filenames: readonly string[];
   readonly manifest_path: string;
+  readonly package_id: string;
   readonly profile: { readonly test: boolean };
   readonly target: { readonly name: string; readonly kind: readonly string[] };
 }
@@ -81,19 +88,23 @@ interface Artifact {
 type Names = (text: string) => string;
 
 /** Replaces the paths of one checkout, and Cargo's hashes, by names. */
-function namesOf(checkout: Checkout, target: string): Names {
+function namesOf(checkout: Checkout, { target, env }: BuildSetting): Names {
   const escaped = (path: string): string => path.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const whole = (path: string): RegExp => new RegExp(`${escaped(path)}(?![\\w-])`, 'g');
-  const [isTarget, isReal, isCheckout] = [
+  const [isTarget, isReal, isCheckout, isHome] = [
     target,
     existsSync(target) ? realpathSync(target) : target,
     checkout.path,
-  ].map(whole) as [RegExp, RegExp, RegExp];
+    env['CARGO_HOME'] ?? target,
+  ].map(whole) as [RegExp, RegExp, RegExp, RegExp];
   return (text) =>
     text
       .replaceAll(isTarget, '<target>')
       .replaceAll(isReal, '<target>')
       .replaceAll(isCheckout, '<checkout>')
+      .replaceAll(isHome, '<cargo-home>')
+      // Where kache says that a package of a registry is: it says the same on every machine.
+      .replaceAll(/\/kache\/cargo(?=\/registry)/g, '<cargo-home>')
       .replaceAll(/-[0-9a-f]{16}\b/g, '-<hash>');
 }
 

@@ -26,6 +26,7 @@ export type ScriptPart =
   | 'headers'
   | 'tree'
   | 'gives'
+  | 'prints'
   | 'takes'
   | 'beside'
   | 'place';
@@ -51,6 +52,8 @@ export interface PackageSpec {
   readonly deps: readonly string[];
   readonly native?: NativeMode;
   readonly linkMode?: LinkMode;
+  /** Of a package of the registry: its versions, 0.`minor`.9000 and those after it. */
+  readonly registry?: { readonly minor: number; readonly patches: number };
   readonly scripts?: readonly ScriptPart[];
 }
 
@@ -77,6 +80,8 @@ export type Change =
   | { readonly op: 'relocate'; at: number; to: string }
   | { readonly op: 'clean'; at: number }
   | { readonly op: 'lose'; at: number; pick: number; what: 'output' | 'fingerprint' }
+  /** Another version of a package of the registry, by the lockfile. */
+  | { readonly op: 'lock'; at: number; name: string; minor: number; patch: number }
   | { readonly op: 'env'; name: string; value: string | null };
 
 export type Command = 'build' | 'build-all' | 'check' | 'clippy' | 'test';
@@ -103,6 +108,8 @@ export interface Case {
   readonly executables: boolean;
   /** Whether it keeps runs of build scripts, too: then it runs behind its launcher, which watches them. */
   readonly buildScripts?: boolean;
+  /** Whether it keeps Cargo's records of packages of the registry, and fills new target folders with them. */
+  readonly fingerprints?: boolean;
   /** Where the target folders are: in the workspace, or elsewhere, under their own name or behind a link in the workspace. */
   readonly targets?: TargetPlace;
   readonly project: ProjectSpec;

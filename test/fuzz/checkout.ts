@@ -21,8 +21,11 @@ type Edit = Exclude<Change, { op: 'env' }>;
 
 const NUMBER = /\b9\d{3}\b/g;
 
+const LOCKFILE = 'ws/Cargo.lock';
+
 /** What Cargo looks at by itself; after a change of anything else the sources are touched, as a person would do. */
 const WATCHED = /\.rs$|Cargo\.toml$|\/(gen|c|link)\/[^/]+$|\.(in|bin)$|\/(täxt|rooted)\.txt$/;
+const NOT_OF_SOURCES: readonly Edit['op'][] = ['clean', 'lose', 'lock'];
 const IN_PLACE: readonly Edit['op'][] = ['value', 'append', 'replace'];
 
 /** Where the target folder is: `far` where that is not inside. */
@@ -68,7 +71,7 @@ export class Checkout {
     const walk = (folder: string): void => {
       for (const entry of readdirSync(folder, { withFileTypes: true })) {
         const path = join(folder, entry.name);
-        if (path === this.target || entry.name === 'Cargo.lock') continue;
+        if (path === this.target || (entry.name === 'Cargo.lock' && !(LOCKFILE in this.#pristine))) continue;
         if (entry.isDirectory()) walk(path);
         else {
           const source = entry.isSymbolicLink() ? { link: readlinkSync(path) } : readFileSync(path, 'utf8');
@@ -88,7 +91,7 @@ export class Checkout {
       'file' in change &&
       WATCHED.test(change.file ?? '') &&
       !(change.op === 'value' && change.keepTime);
-    if (!plain && change.op !== 'clean' && change.op !== 'lose') this.touch();
+    if (!plain && !NOT_OF_SOURCES.includes(change.op)) this.touch();
   }
 
   #make(change: Edit, others: readonly Checkout[], root: string): void {
@@ -115,6 +118,9 @@ export class Checkout {
       case 'link':
         if (existsSync(this.#at(change.to)) && change.file !== change.to)
           this.#put(change.file, { link: relative(dirname(change.file), change.to) });
+        break;
+      case 'lock':
+        this.#lock(change);
         break;
       case 'remove':
         rmSync(this.#at(change.file), { recursive: true, force: true });
@@ -205,6 +211,16 @@ export class Checkout {
     mkdirSync(dirname(to), { recursive: true });
     renameSync(this.path, to);
     this.path = to;
+  }
+
+  /** Says another version of a package wherever the lockfile names it. */
+  #lock({ name, minor, patch }: { name: string; minor: number; patch: number }): void {
+    const version = `0.${minor}.${9000 + patch}`;
+    this.#edit(LOCKFILE, (text) =>
+      text
+        .replaceAll(new RegExp(`(name = "${name}"\nversion = )"0\\.${minor}\\.\\d+"`, 'g'), `$1"${version}"`)
+        .replaceAll(new RegExp(`"${name} 0\\.${minor}\\.\\d+"`, 'g'), `"${name} ${version}"`),
+    );
   }
 
   /** Deletes one output, or what Cargo knows of one unit. */

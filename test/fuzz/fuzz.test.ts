@@ -14,6 +14,8 @@ const SEEDS = [1, 2, 3, 4, 5, 6];
 const ROUNDS = 8;
 const SCRIPT_SEED = 51;
 const SCRIPT_ROUNDS = 5;
+const REGISTRY_SEED = 100;
+const REGISTRY_ROUNDS = 7;
 const CASES = join(import.meta.dir, 'cases');
 
 test('a seed makes one case, and seeds make every part and every change', () => {
@@ -40,6 +42,23 @@ test('a seed makes one case with build scripts, and seeds make every part of the
   expect(new Set(cases.map(({ targets }) => targets)).size).toBe(3);
   for (const name of ['script/maybe.txt', 'headers/first/value.h', 'shared/extra.txt'])
     for (const op of ['write', 'remove']) expect(files(op).some((file) => file.endsWith(name))).toBe(true);
+});
+
+test('a seed makes one case with packages of a registry, and seeds make every sort of these', () => {
+  const wanted = { rounds: 12, executables: true, fingerprints: true };
+  const cases = Array.from({ length: 200 }, (_, seed) => generate({ seed, ...wanted }));
+  expect(generate({ seed: 7, ...wanted })).toEqual(cases[7] as Case);
+  const packages = cases.flatMap(({ project }) =>
+    project.packages.filter(({ registry }) => registry !== undefined),
+  );
+  expect(new Set(packages.map(({ kind }) => kind)).size).toBe(4);
+  expect(new Set(packages.flatMap(({ parts }) => parts)).size).toBe(12);
+  expect(new Set(packages.flatMap(({ scripts }) => scripts ?? [])).size).toBe(10);
+  expect(new Set(packages.map(({ registry }) => registry?.minor)).size).toBe(2);
+  const changes = cases.flatMap(({ rounds }) => rounds.flatMap((round) => round.changes));
+  expect(changes.some((change) => change.op === 'lock' && change.patch > 0)).toBe(true);
+  for (const text of ['loud', 'configured', 'relative', 'rustflags', 'resolver = "1"', 'dev.package'])
+    expect(changes.some((change) => change.op === 'replace' && change.to.includes(text))).toBe(true);
 });
 
 test(
@@ -91,6 +110,9 @@ for (const name of readdirSync(CASES).sort()) {
       const saved = JSON.parse(readFileSync(join(CASES, name), 'utf8')) as Case;
       const { walked, isCargos } = await check(saved, { shrinkMs: 0 });
       expect([walked.mismatch, isCargos]).toEqual([undefined, false]);
+      // Where nothing is filled nothing is judged.
+      if (saved.fingerprints && process.platform === 'linux')
+        expect(walked.newTargets.fresh).toBeGreaterThan(0);
     },
     TIMEOUT_MS,
   );
@@ -128,6 +150,21 @@ test.if(process.platform === 'linux')(
     expect(fuzzed.finding).toBeUndefined();
     expect(fuzzed.isCargos).toBe(false);
     expect(tally.putBack).toBeGreaterThan(5);
+  },
+  TIMEOUT_MS,
+);
+
+test.if(process.platform === 'linux')(
+  'what Cargo takes for fresh in new target folders is what it would build there',
+  async () => {
+    const tally = new Tally();
+    const wanted = { seed: REGISTRY_SEED, rounds: REGISTRY_ROUNDS, executables: true, fingerprints: true };
+    const fuzzed = await fuzz(wanted, { shrinkMs: 60_000, launcher: true });
+    tally.add(fuzzed);
+    console.log(tally.text());
+    expect(fuzzed.finding).toBeUndefined();
+    expect(fuzzed.isCargos).toBe(false);
+    expect(tally.filled).toBeGreaterThan(5);
   },
   TIMEOUT_MS,
 );

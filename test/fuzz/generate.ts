@@ -14,8 +14,9 @@ import type {
   ScriptPart,
   TargetPlace,
 } from './case.ts';
-import { render } from './project.ts';
+import { cargoNameOf, render } from './project.ts';
 import { Random } from './random.ts';
+import { registryPackages } from './registry.ts';
 import { IS_OF_SCRIPT, MAY_APPEAR } from './scripts.ts';
 
 export interface Wanted {
@@ -24,6 +25,8 @@ export interface Wanted {
   readonly executables: boolean;
   /** Whether runs of build scripts are to be kept: the scripts do more, and steps often begin with an empty target folder. */
   readonly buildScripts?: boolean;
+  /** Whether new target folders are to be filled: projects have packages of a registry, and most steps begin with a new one. */
+  readonly fingerprints?: boolean;
 }
 
 const PARTS: readonly Part[] = [
@@ -42,17 +45,21 @@ const PARTS: readonly Part[] = [
   'lint',
 ];
 
-export function generate({ seed, rounds, executables, buildScripts = false }: Wanted): Case {
+export function generate(wanted: Wanted): Case {
+  const { seed, rounds, executables, buildScripts = false, fingerprints = false } = wanted;
   const random = new Random(seed);
-  const plain = projectOf(random);
+  const plain = projectOf(random, fingerprints ? registryPackages(random) : []);
   const project = buildScripts ? withScripts(random, plain) : plain;
   const checkouts = ['one', 'deeper/down/zwei é x', 'on'].slice(0, 2 + random.below(2));
-  const targets = buildScripts ? { targets: random.pick(TARGETS) } : {};
+  const places = fingerprints ? TARGETS.filter((place) => place !== 'outside') : TARGETS;
+  const targets = buildScripts || fingerprints ? { targets: random.pick(places) } : {};
   const walk = new Walk(random, project, checkouts.length);
   return {
     seed,
     executables,
-    ...(buildScripts ? { buildScripts, ...targets } : {}),
+    ...(buildScripts ? { buildScripts } : {}),
+    ...(fingerprints ? { fingerprints } : {}),
+    ...targets,
     project,
     checkouts,
     rounds: Array.from({ length: rounds }, (_, index) => walk.round(index === 0)),
@@ -77,7 +84,7 @@ const SCRIPTS: readonly (readonly [part: ScriptPart, probability: number])[] = [
 
 function withScripts(random: Random, project: ProjectSpec): ProjectSpec {
   const packages = project.packages.map((spec) => {
-    if (spec.kind === 'macro') return spec;
+    if (spec.kind === 'macro' || spec.registry !== undefined) return spec;
     return {
       ...spec,
       scripts: SCRIPTS.flatMap(([part, probability]) => (random.chance(probability) ? [part] : [])),
@@ -86,10 +93,15 @@ function withScripts(random: Random, project: ProjectSpec): ProjectSpec {
   return { ...project, packages };
 }
 
-function projectOf(random: Random): ProjectSpec {
-  const packages: PackageSpec[] = [];
+function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
+  const packages = [...given];
+  // Where there are packages of a registry the rest is small: it is those that walks are about.
+  const isSmall = given.length > 0;
   const add = (name: string, rest: Partial<PackageSpec>, mayDepend = true): void => {
-    const earlier = packages.map((spec) => spec.name);
+    // A macro has no report: another one would have nothing of it.
+    const earlier = packages
+      .filter(({ kind, registry }) => rest.kind !== 'macro' || kind !== 'macro' || registry === undefined)
+      .map((spec) => spec.name);
     packages.push({
       name,
       kind: 'lib',
@@ -101,8 +113,8 @@ function projectOf(random: Random): ProjectSpec {
       ...rest,
     });
   };
-  add('base', {}, false);
-  if (random.chance(0.6)) {
+  add('base', {}, isSmall);
+  if (!isSmall && random.chance(0.6)) {
     const native: NativeMode = random.pick([
       'bundled',
       'bundled',
@@ -113,16 +125,17 @@ function projectOf(random: Random): ProjectSpec {
     ]);
     add('sys', { kind: 'native', native, parts: random.some(['env', 'features', 'lint', 'modules'], 0.3) });
   }
-  if (random.chance(0.25)) add('ext', { outside: true });
-  if (random.chance(0.75)) {
+  if (!isSmall && random.chance(0.25)) add('ext', { outside: true });
+  if (random.chance(isSmall ? 0.3 : 0.75)) {
     add('mac', { kind: 'macro', crateTypes: ['proc-macro'], parts: [] });
-    if (random.chance(0.4)) add('facade', { kind: 'facade', deps: ['mac'], parts: random.some(PARTS, 0.2) });
+    if (!isSmall && random.chance(0.4))
+      add('facade', { kind: 'facade', deps: ['mac'], parts: random.some(PARTS, 0.2) });
   }
-  for (const name of ['mid', 'top'].slice(0, 1 + random.below(2)))
+  for (const name of isSmall ? [] : ['mid', 'top'].slice(0, 1 + random.below(2)))
     add(name, {
       crateTypes: random.pick([['lib'], ['lib'], ['rlib', 'cdylib'], ['lib', 'dylib'], ['lib', 'staticlib']]),
     });
-  if (random.chance(0.15)) add('twin', { cargoName: 'base', outside: true });
+  if (!isSmall && random.chance(0.15)) add('twin', { cargoName: 'base', outside: true });
   const linkMode: LinkMode = random.pick(['none', 'response-file', 'linker-script', 'included-script']);
   const last = packages.at(-1)?.name ?? 'base';
   const deps = packages.map(({ name }) => name).filter((name) => name === last || random.chance(0.4));
@@ -140,6 +153,19 @@ function projectOf(random: Random): ProjectSpec {
 /** Cargo itself keeps one file for all variants of a library whose name has no hash: none may be made side by side. */
 const hasOneVariant = (packages: readonly PackageSpec[]): boolean =>
   packages.some(({ crateTypes }) => crateTypes.length > 1);
+
+/** What the packages of a registry see of a workspace beside its features. */
+const REPLACED_FOR_REGISTRY: typeof REPLACED = [
+  [/^ws\/\w+\/Cargo\.toml$/, 'package = "stone" }', 'package = "stone", features = ["loud"] }'],
+  [/^ws\/\w+\/Cargo\.toml$/, 'package = "fine-sand" }', 'package = "fine-sand", features = ["loud"] }'],
+  [/^ws\/Cargo\.toml$/, 'resolver = "2"', 'resolver = "1"'],
+  [/^ws\/Cargo\.toml$/, '[profile.dev]', '[profile.dev.package."*"]\nopt-level = 1\n\n[profile.dev]'],
+  [/^ws\/Cargo\.toml$/, '[profile.dev]', '[profile.dev.build-override]\nopt-level = 1\n\n[profile.dev]'],
+  [/config\.toml$/, '[env]\n', '[build]\nrustflags = ["--cfg", "fuzz_flag"]\n[env]\n'],
+  [/config\.toml$/, '[env]\n', '[env]\nFUZZ_OPTION = "configured"\n'],
+  [/config\.toml$/, '[env]\n', '[env]\nFUZZ_BUILD = { value = "configured", force = true }\n'],
+  [/config\.toml$/, '[env]\n', '[env]\nFUZZ_NAMED = { value = "shared", relative = true }\n'],
+];
 
 const profileOf = (random: Random): string[] => [
   `debug = ${random.pick(['0', '0', '1', '2'])}`,
@@ -186,6 +212,26 @@ const WEIGHTS: Readonly<Record<Exclude<Op, 'write'>, number>> = {
   clean: 2,
   lose: 4,
   env: 12,
+  lock: 0,
+};
+/** What packages of a registry are built by, more than what is in the workspace; and places that are new. */
+const REGISTRY_WEIGHTS: typeof WEIGHTS = {
+  value: 12,
+  append: 1,
+  replace: 14,
+  appear: 1,
+  swap: 0,
+  move: 0,
+  copy: 0,
+  link: 0,
+  remove: 0,
+  restore: 10,
+  sync: 6,
+  relocate: 6,
+  clean: 4,
+  lose: 3,
+  env: 24,
+  lock: 18,
 };
 
 const COMMANDS: Readonly<Record<Command, number>> = {
@@ -195,7 +241,7 @@ const COMMANDS: Readonly<Record<Command, number>> = {
   clippy: 6,
   test: 15,
 };
-/** For the scripts they are all one. */
+/** For scripts, and for packages of a registry, they are all one. */
 const SCRIPT_COMMANDS: typeof COMMANDS = { ...COMMANDS, 'build-all': 3, check: 4, clippy: 2, test: 4 };
 
 class Walk {
@@ -206,6 +252,7 @@ class Walk {
   readonly #oneVariant: boolean;
   /** Files of build scripts whose runs are kept; none where they are not. */
   readonly #ofScripts: readonly string[];
+  readonly #ofRegistry: readonly PackageSpec[];
   readonly #last = new Map<number, string>();
   readonly #upset = new Set<number>();
 
@@ -218,7 +265,10 @@ class Walk {
       .map(([name]) => name);
     this.#checkouts = checkouts;
     this.#oneVariant = hasOneVariant(project.packages);
-    const isRich = project.packages.some(({ scripts }) => scripts !== undefined);
+    const isRich = project.packages.some(
+      ({ scripts, registry }) => scripts !== undefined && registry === undefined,
+    );
+    this.#ofRegistry = project.packages.filter(({ registry }) => registry !== undefined);
     this.#ofScripts = isRich ? this.#files.filter((name) => IS_OF_SCRIPT.test(name)) : [];
   }
 
@@ -228,7 +278,8 @@ class Walk {
     if (!first) {
       for (const at of this.#upset) if (random.chance(0.7)) changes.push({ op: 'restore', at });
       for (const { at } of changes as { at: number }[]) this.#upset.delete(at);
-      for (let left = 1 + random.below(5); left > 0; left--) changes.push(this.#change());
+      const count = this.#ofRegistry.length > 0 ? random.below(3) : 1 + random.below(5);
+      for (let left = count; left > 0; left--) changes.push(this.#change());
     }
     const at = random.below(this.#checkouts);
     const builds = [this.#build(at)];
@@ -240,7 +291,8 @@ class Walk {
     const random = this.#random;
     const at = random.below(this.#checkouts);
     const file = this.#file(this.#files);
-    const change = this.#made(random.weighted(WEIGHTS), at, file);
+    const weights = this.#ofRegistry.length > 0 ? REGISTRY_WEIGHTS : WEIGHTS;
+    const change = this.#made(random.weighted(weights), at, file);
     const breaks =
       ['move', 'remove', 'copy', 'swap', 'link', 'write'].includes(change.op) ||
       (change.op === 'append' && change.text === TEXTS[2]);
@@ -263,7 +315,9 @@ class Walk {
         return { op, at, file: random.pick(this.#code()), text: random.pick(TEXTS) };
       case 'replace': {
         const [pattern, from, to] = random.pick(
-          REPLACED.filter(([, , text]) => !(this.#oneVariant && text.includes('panic'))),
+          [...REPLACED, ...(this.#ofRegistry.length > 0 ? REPLACED_FOR_REGISTRY : [])].filter(
+            ([, , text]) => !(this.#oneVariant && text.includes('panic')),
+          ),
         );
         const files = this.#files.filter((name) => pattern.test(name));
         return { op, at, file: random.pick(files.length === 0 ? this.#files : files), from, to };
@@ -290,6 +344,11 @@ class Walk {
         return { op, at };
       case 'lose':
         return { op, at, pick: random.below(1000), what: random.pick(['output', 'fingerprint']) };
+      case 'lock': {
+        const spec = random.pick(this.#ofRegistry);
+        const { minor, patches } = spec.registry ?? { minor: 0, patches: 1 };
+        return { op, at, name: cargoNameOf(spec), minor, patch: random.below(patches) };
+      }
       case 'env':
         return {
           op,
@@ -358,13 +417,20 @@ class Walk {
     return [near, alike, ended, this.#files].find((list) => list.length > 0) ?? this.#files;
   }
 
+  /** How often a step begins with a new target folder: what is put back there is put back nowhere else. */
+  #newFolders(): number {
+    if (this.#ofRegistry.length > 0) return 0.75;
+    return this.#ofScripts.length > 0 ? 0.6 : 0.3;
+  }
+
   #build(at: number): Build {
     const random = this.#random;
-    const command: Command = random.weighted(this.#ofScripts.length > 0 ? SCRIPT_COMMANDS : COMMANDS);
+    const isPlain = this.#ofScripts.length > 0 || this.#ofRegistry.length > 0;
+    const command: Command = random.weighted(isPlain ? SCRIPT_COMMANDS : COMMANDS);
     const variant = {
       release: random.chance(0.08),
       loud: random.chance(0.15),
-      rustflags: random.chance(0.15) ? random.pick(RUSTFLAGS) : '',
+      rustflags: random.chance(this.#ofRegistry.length > 0 ? 0.07 : 0.15) ? random.pick(RUSTFLAGS) : '',
     };
     const changed = JSON.stringify(variant) !== this.#last.get(at);
     this.#last.set(at, JSON.stringify(variant));
@@ -372,7 +438,7 @@ class Walk {
       at,
       command,
       ...variant,
-      fresh: random.chance(this.#ofScripts.length > 0 ? 0.6 : 0.3) || (changed && this.#oneVariant),
+      fresh: random.chance(this.#newFolders()) || (changed && this.#oneVariant),
     };
   }
 }

@@ -84,13 +84,16 @@ const env: Piece = {
   },
 };
 
-const place: Piece = {
+const place = ({ registry }: PackageSpec): Piece => ({
   items: ['const PLACE_LENGTH: usize = env!("CARGO_MANIFEST_DIR").len();'],
   report: {
     place: 'env!("CARGO_MANIFEST_DIR")',
-    length: 'std::env::var("FUZZ_CHECKOUT").map(|checkout| PLACE_LENGTH - checkout.len())',
+    length:
+      registry === undefined
+        ? 'std::env::var("FUZZ_CHECKOUT").map(|checkout| PLACE_LENGTH - checkout.len())'
+        : 'PLACE_LENGTH',
   },
-};
+});
 
 const generated = (spec: PackageSpec): Piece => ({
   items: ['pub mod generated { include!(concat!(env!("OUT_DIR"), "/generated.rs")); }'],
@@ -183,7 +186,7 @@ export function piecesOf(spec: PackageSpec, project: ProjectSpec): Piece[] {
     'path-module': pathModule,
     includes,
     env,
-    place,
+    place: place(spec),
     generated: generated(spec),
     'build-dep': dep === undefined || !hasOut ? undefined : viaBuildDep(dep),
     'macro-files': macros === undefined ? undefined : macroFiles(spec, macros),

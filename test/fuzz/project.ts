@@ -12,11 +12,27 @@ export function render(project: ProjectSpec): Sources {
     'ws/shared/words.txt': 'words 9000\n',
     'ws/.cargo/config.toml': '[env]\nFUZZ_CONFIGURED = "9000"\n',
   };
-  for (const spec of project.packages)
+  for (const spec of project.packages.filter(({ registry }) => registry === undefined))
     for (const [name, source] of Object.entries(packageFiles(spec, project)))
       files[`${folderOf(spec)}/${name}`] = source;
   return files;
 }
+
+/** Every file of every package of the registry, by path below the folder of those. */
+export function renderRegistry(project: ProjectSpec): Sources {
+  const files: Record<string, Source> = {};
+  for (const spec of project.packages)
+    for (let patch = 0; patch < (spec.registry?.patches ?? 0); patch++) {
+      const folder = `${cargoNameOf(spec)}-0.${spec.registry?.minor}.${9000 + patch}`;
+      files[`${folder}/.cargo-checksum.json`] = '{"files":{},"package":null}';
+      for (const [name, source] of Object.entries(packageFiles(spec, project)))
+        files[`${folder}/${name}`] =
+          typeof source === 'string' ? source.replaceAll(/\b9000\b/g, String(9000 + patch)) : source;
+    }
+  return files;
+}
+
+export const cargoNameOf = ({ name, cargoName = name }: PackageSpec): string => cargoName;
 
 function workspaceManifest({ packages, profile }: ProjectSpec): string {
   const members = packages.filter(({ outside }) => !outside).map(({ name }) => JSON.stringify(name));
@@ -38,6 +54,8 @@ function manifest(spec: PackageSpec, project: ProjectSpec, rest: readonly string
   const name = spec.cargoName ?? spec.name;
   const dependency = (dep: string): string => {
     const other = project.packages.find((candidate) => candidate.name === dep);
+    if (other?.registry !== undefined)
+      return `${dep} = { version = "0.${other.registry.minor}", package = "${cargoNameOf(other)}" }`;
     const path = `${spec.outside === other?.outside ? '..' : `../../${other?.outside ? 'ext' : 'ws'}`}/${dep}`;
     const renamed = other?.cargoName === undefined ? '' : `, package = "${other.cargoName}"`;
     return `${dep} = { path = "${path}"${renamed} }`;
@@ -50,7 +68,7 @@ function manifest(spec: PackageSpec, project: ProjectSpec, rest: readonly string
   return [
     '[package]',
     `name = "${name}"`,
-    `version = "${spec.cargoName === undefined ? '0.1' : '0.2'}.9000"`,
+    `version = "0.${spec.registry?.minor ?? (spec.cargoName === undefined ? 1 : 2)}.9000"`,
     `edition = "${spec.edition}"`,
     'description = "described 9000"',
     ...(spec.native === undefined ? [] : [`links = "fuzz_${spec.name}"`]),
@@ -109,7 +127,8 @@ function crateBody(spec: PackageSpec, project: ProjectSpec, pieces: readonly Pie
 
 const isRich = ({ packages }: ProjectSpec): boolean => packages.some(({ scripts }) => scripts !== undefined);
 
-function buildScript(pieces: readonly Piece[], isRich: boolean): Sources {
+function buildScript(pieces: readonly Piece[], { scripts, registry }: PackageSpec): Sources {
+  const isRich = scripts !== undefined;
   const statements = pieces.flatMap(({ build }) => build ?? []);
   if (statements.length === 0) return {};
   return {
@@ -121,7 +140,8 @@ function buildScript(pieces: readonly Piece[], isRich: boolean): Sources {
       'fn main() {',
       'let out = env::var("OUT_DIR").unwrap();',
       ...(isRich ? ['empty(&out);'] : []),
-      'println!("cargo:rerun-if-changed=build.rs");',
+      // What does not change is not watched either, unless a part says so: Cargo notes another thing of such a script.
+      ...(registry === undefined ? ['println!("cargo:rerun-if-changed=build.rs");'] : []),
       ...statements,
       '}',
       '',
@@ -152,7 +172,7 @@ function libraryFiles(spec: PackageSpec, project: ProjectSpec): Sources {
     ]),
     'src/lib.rs': `${[...facade, ...crateBody(spec, project, pieces), ...exported].join('\n')}\n`,
     ...filesOf(pieces),
-    ...buildScript(pieces, spec.scripts !== undefined),
+    ...buildScript(pieces, spec),
   };
 }
 
@@ -268,7 +288,9 @@ function appFiles(spec: PackageSpec, project: ProjectSpec): Sources {
   const loaded = project.packages.filter(({ crateTypes }) =>
     crateTypes.some((type) => type === 'cdylib' || type === 'dylib'),
   );
-  const loads = loaded.map(({ name, cargoName }) => `load(c"lib${cargoName ?? name}.so", c"${name}_c");`);
+  const loads = loaded.map(
+    ({ name, cargoName }) => `load(c"lib${(cargoName ?? name).replaceAll('-', '_')}.so", c"${name}_c");`,
+  );
   const users = spec.deps
     .filter((dep) => project.packages.find((other) => other.name === dep)?.kind !== 'macro')
     .map((dep) => `for line in ${dep}::report() { println!("{line}"); }`)
@@ -289,7 +311,7 @@ function appFiles(spec: PackageSpec, project: ProjectSpec): Sources {
     'benches/measure.rs': `fn main() { println!("measure 9000"); ${users} }\n`,
     'tests/together.rs': `#[test] fn together() { println!("together 9000 {} {}", env!("CARGO_BIN_EXE_app"), env!("CARGO_TARGET_TMPDIR")); ${users} }\n`,
     ...filesOf(pieces),
-    ...buildScript(pieces, spec.scripts !== undefined),
+    ...buildScript(pieces, spec),
   };
 }
 

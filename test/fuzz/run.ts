@@ -1,12 +1,12 @@
 // `npm run fuzz`: random projects and random walks, as long as asked; or saved cases again.
 //   npm run fuzz -- [--seeds N] [--seed S] [--steps K] [--minutes M] [--executables 0|1] [--jobs J]
-//                   [--launcher] [--build-scripts] [--shrink-seconds T] [--save DIR] [case.json …]
+//                   [--launcher] [--build-scripts] [--fingerprints] [--shrink-seconds T] [--save DIR] [case.json …]
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Case } from './case.ts';
 import { check, type Finding, type Fuzzed, fuzz } from './fuzz.ts';
-import { Tally } from './tally.ts';
+import { filling, Tally } from './tally.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
     jobs: { type: 'string', default: '2' },
     launcher: { type: 'boolean', default: false },
     'build-scripts': { type: 'boolean', default: false },
+    fingerprints: { type: 'boolean', default: false },
     'shrink-seconds': { type: 'string', default: '300' },
     save: { type: 'string' },
   },
@@ -26,10 +27,11 @@ const { values, positionals } = parseArgs({
 
 const shrinkMs = Number(values['shrink-seconds']) * 1000;
 const untilMs = values.minutes === undefined ? undefined : Date.now() + Number(values.minutes) * 60_000;
-const { launcher } = values;
+const { fingerprints } = values;
+const launcher = values.launcher || fingerprints;
 // Only executables that are kept are asked whether a run of them is known.
 const buildScripts = values['build-scripts'];
-const executables = values.executables === '1' || buildScripts;
+const executables = values.executables === '1' || buildScripts || fingerprints;
 const tally = new Tally();
 
 function show({ case: found, mismatch, attempts }: Finding): void {
@@ -48,9 +50,10 @@ function show({ case: found, mismatch, attempts }: Finding): void {
 
 function note(name: string, fuzzed: Fuzzed): void {
   tally.add(fuzzed);
-  const { rounds, builds } = fuzzed.walked;
+  const { rounds, builds, newTargets } = fuzzed.walked;
   const verdict = fuzzed.finding !== undefined ? 'MISMATCH' : fuzzed.isCargos ? "cargo's own limit" : 'alike';
-  console.log(`${name}: ${rounds} steps, ${builds} builds, ${verdict}`);
+  const filled = newTargets.units === 0 ? '' : `, ${filling(newTargets)}`;
+  console.log(`${name}: ${rounds} steps, ${builds} builds, ${verdict}${filled}`);
   if (fuzzed.finding !== undefined) show(fuzzed.finding);
 }
 
@@ -68,7 +71,10 @@ async function explore(): Promise<void> {
       const seed = next++;
       note(
         `seed ${seed}`,
-        await fuzz({ seed, rounds: Number(values.steps), executables, buildScripts }, { shrinkMs, launcher }),
+        await fuzz(
+          { seed, rounds: Number(values.steps), executables, buildScripts, fingerprints },
+          { shrinkMs, launcher },
+        ),
       );
     }
   };

@@ -131,6 +131,23 @@ const tree: Piece = {
   ],
 };
 
+/** What Cargo hands on, to its own crate and to the scripts of dependents, by variables of which it is told and by others. */
+const prints = ({ native }: PackageSpec): Piece => ({
+  report: { printed: '(env!("FUZZ_PRINTED"), env!("FUZZ_HANDED"))', marked: 'cfg!(fuzz_marked)' },
+  build: [
+    'println!("cargo:rerun-if-env-changed=FUZZ_BUILD");',
+    'println!("cargo::rustc-check-cfg=cfg(fuzz_marked)");',
+    'println!("cargo:rustc-env=FUZZ_PRINTED={:?} {:?}", env::var("FUZZ_BUILD").ok(), env::var("FUZZ_NAMED").ok());',
+    'if env::var("FUZZ_MACRO").is_ok_and(|value| value == "first") { println!("cargo:rustc-cfg=fuzz_marked"); }',
+    'let mut handed: Vec<String> = env::vars().filter(|(name, _)| name.starts_with("DEP_") && name.ends_with("_HANDED")).map(|(_, value)| value).collect();',
+    'handed.sort();',
+    'println!("cargo:rustc-env=FUZZ_HANDED={}", handed.join(";"));',
+    ...(native === undefined
+      ? []
+      : ['println!("cargo:handed={:?} {:?}", env::var("fuzz.odd-name").ok(), env::var("FUZZ_BUILD").ok());']),
+  ],
+});
+
 /** Headers of this package in its OUT_DIR, for the scripts of dependents. */
 const gives: Piece = {
   build: [
@@ -194,6 +211,7 @@ export function scriptPiecesOf(spec: PackageSpec, { packages }: ProjectSpec): Pi
     tools,
     headers,
     tree,
+    prints: prints(spec),
     gives: spec.native === undefined ? undefined : gives,
     takes: packages.some(isGiver) ? takes : undefined,
     beside: beside(spec),

@@ -99,7 +99,9 @@ function* withoutParts(current: Case): Generator<Case> {
     if (spec.linkMode !== undefined && spec.linkMode !== 'none')
       yield replaced(index, { ...spec, linkMode: 'none' });
     if (spec.crateTypes.length > 1) yield replaced(index, { ...spec, crateTypes: ['lib'] });
-    if (spec.outside) yield replaced(index, { ...spec, outside: false });
+    if (spec.registry !== undefined && spec.registry.patches > 1)
+      yield replaced(index, { ...spec, registry: { ...spec.registry, patches: 1 } });
+    if (spec.outside && spec.registry === undefined) yield replaced(index, { ...spec, outside: false });
     if (spec.edition !== '2021') yield replaced(index, { ...spec, edition: '2021' });
   }
   if (current.targets !== undefined && current.targets !== 'inside') yield { ...current, targets: 'inside' };

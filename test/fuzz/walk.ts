@@ -1,6 +1,6 @@
 // Walks through a case: after every round, each build through kache must be the clean build without it, and a second
 // one must find nothing to do.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -10,7 +10,9 @@ import { compileLauncher, endDaemons, hitSocketOf } from '../support/launcher.ts
 import { type BuildSetting, type CargoRun, cargo, type Observed } from './builds.ts';
 import type { Build, Case } from './case.ts';
 import { Checkout } from './checkout.ts';
-import { render } from './project.ts';
+import type { Sources } from './parts.ts';
+import { render, renderRegistry } from './project.ts';
+import { hasRegistry, lockfileOf, writeCargoHome } from './registry.ts';
 
 export type MismatchKind = 'status' | 'diagnostics' | 'program' | 'second-build';
 
@@ -20,6 +22,13 @@ export interface Mismatch {
   readonly build: Build;
   readonly expected: string;
   readonly found: string;
+}
+
+export interface NewTargets {
+  readonly builds: number;
+  /** Units, and those of them that it took for fresh at once. */
+  readonly units: number;
+  readonly fresh: number;
 }
 
 /** What a walk did, and where it ended early. */
@@ -34,6 +43,8 @@ export interface Walked {
   readonly outcomes: Readonly<Record<string, number>>;
   /** What became of the runs of build scripts that were to be kept. */
   readonly scripts: Readonly<Record<string, number>>;
+  /** Builds through kache that began with a new target folder, and what Cargo did of packages of the registry there. */
+  readonly newTargets: NewTargets;
   readonly mismatch?: Mismatch;
 }
 
@@ -51,7 +62,18 @@ export interface WalkOptions {
 const HOME = process.env['HOME'] ?? '/root';
 
 /** Only on Linux, and behind the launcher, which watches them. */
-const keepsRuns = ({ buildScripts }: Case): boolean => buildScripts === true && process.platform === 'linux';
+const keepsRuns = ({ buildScripts, fingerprints }: Case): boolean =>
+  (buildScripts === true || fingerprints === true) && process.platform === 'linux';
+
+/** Variables that macros and scripts read and do not name to Cargo. */
+const UNSEEN = ['FUZZ_MACRO', 'FUZZ_NAMED', 'fuzz.odd-name'];
+
+/** The daemon notices within half a second that a build has ended, and keeps its records then. */
+const KEPT_AFTER_MS = 1_100;
+
+interface Ended extends CargoRun {
+  readonly endedMs: number;
+}
 
 class Walker {
   readonly root = mkdtempSync(join(tmpdir(), 'kache-fuzz-'));
@@ -62,11 +84,24 @@ class Walker {
   readonly #options: WalkOptions;
   readonly #isBehindLauncher: boolean;
   readonly #wrapper: string;
+  readonly #cargoHome: string;
+  /** The packages of the registry, as part of what a clean build is made from. */
+  readonly #registry: string;
+  /** By checkout: what went into its target folder that Cargo does not watch, where it cannot be told to look again. */
+  readonly #unseen = new Map<number, string>();
+  readonly #newTargets = { builds: 0, units: 0, fresh: 0 };
 
   constructor(walked: Case, options: WalkOptions) {
     this.#case = walked;
     this.#options = options;
-    const sources = render(walked.project);
+    const isOfRegistry = hasRegistry(walked.project);
+    this.#cargoHome = isOfRegistry
+      ? join(this.root, 'cargo-home')
+      : (process.env['CARGO_HOME'] ?? join(HOME, '.cargo'));
+    this.#registry = JSON.stringify(renderRegistry(walked.project));
+    mkdirSync(join(this.root, 'home'));
+    if (isOfRegistry) writeCargoHome(this.#cargoHome, walked.project);
+    const sources = this.#sources(isOfRegistry);
     this.checkouts = walked.checkouts.map(
       (name, index) =>
         new Checkout(join(this.root, name), sources, {
@@ -74,12 +109,18 @@ class Walker {
           far: join(this.root, 'targets', String(index)),
         }),
     );
-    mkdirSync(join(this.root, 'home'));
     this.#isBehindLauncher =
       (options.launcher === true || keepsRuns(walked)) && options.wrapper === undefined;
     this.#wrapper = this.#isBehindLauncher
       ? compileLauncher(join(this.root, 'bin'), { kache: KACHE, socket: hitSocketOf(this.#store) })
       : (options.wrapper ?? KACHE);
+  }
+
+  /** Where packages of a registry are named by a lockfile, that is a source as any. */
+  #sources(isOfRegistry: boolean): Sources {
+    const sources = render(this.#case.project);
+    const lockfile = isOfRegistry ? lockfileOf(sources, this.#setting({}, '').env) : undefined;
+    return lockfile === undefined ? sources : { ...sources, 'ws/Cargo.lock': lockfile };
   }
 
   get #store(): string {
@@ -94,7 +135,8 @@ class Walker {
         else this.checkouts[change.at]?.apply(change, this.checkouts, this.root);
       }
       const builds = round.builds.filter(({ at }) => this.checkouts[at] !== undefined);
-      for (const { at, fresh } of builds) if (fresh) this.#checkout(at).removeTarget();
+      for (const { at, fresh } of builds)
+        if (this.#isOutdated(at) || fresh) this.#checkout(at).removeTarget();
       const runs = await Promise.all(builds.map((build) => this.#cached(build)));
       for (const [which, build] of builds.entries()) {
         const run = runs[which];
@@ -103,6 +145,24 @@ class Walker {
       }
     }
     return undefined;
+  }
+
+  /**
+   * Whether what Cargo does not watch is another now than it was in the last build here. The sources of a workspace can be
+   * touched; packages of a registry stay what they are, and only a new target folder is right.
+   */
+  #isOutdated(at: number): boolean {
+    if (this.#registry === '{}') return false;
+    const checkout = this.#checkout(at);
+    const config = join(checkout.workspace, '.cargo', 'config.toml');
+    const now = JSON.stringify([
+      checkout.path,
+      existsSync(config) ? readFileSync(config, 'utf8') : null,
+      UNSEEN.map((name) => this.variables[name] ?? null),
+    ]);
+    const before = this.#unseen.get(at);
+    this.#unseen.set(at, now);
+    return before !== undefined && before !== now;
   }
 
   /** How calls ended, and how runs of build scripts did. */
@@ -124,6 +184,10 @@ class Walker {
     } catch {
       return [];
     }
+  }
+
+  get newTargets(): NewTargets {
+    return this.#newTargets;
   }
 
   /** Calls that the daemon answered. */
@@ -153,14 +217,13 @@ class Walker {
     for (const checkout of this.checkouts) checkout.touch();
   }
 
-  async #judge(
-    build: Build,
-    run: CargoRun,
-  ): Promise<Pick<Mismatch, 'kind' | 'expected' | 'found'> | undefined> {
+  async #judge(build: Build, run: Ended): Promise<Pick<Mismatch, 'kind' | 'expected' | 'found'> | undefined> {
     const clean = await this.#clean(build);
     if (clean.status !== 0) this.counts.failing++;
     const difference = compare(clean, run, stopsAtFirst(build));
     if (difference !== undefined || clean.status !== 0) return difference;
+    if (this.#case.fingerprints && run.registry.all > run.registry.fresh)
+      await Bun.sleep(Math.max(0, run.endedMs + KEPT_AFTER_MS - Date.now()));
     const again = await this.#cached(build, false);
     if (again.status === 0 && again.rebuilt.length === 0) return compare({ ...clean, programs: {} }, again);
     return {
@@ -170,9 +233,12 @@ class Walker {
     };
   }
 
-  async #cached(build: Build, run = true): Promise<CargoRun> {
+  async #cached(build: Build, run = true): Promise<Ended> {
     this.counts.builds++;
     const checkout = this.#checkout(build.at);
+    const { target } = checkout;
+    const isNew = !existsSync(target) || readdirSync(target).length === 0;
+    const { fingerprints, buildScripts } = this.#case;
     const own: Record<string, string> =
       this.#options.wrapper === null
         ? { CARGO_INCREMENTAL: '0' }
@@ -180,16 +246,33 @@ class Walker {
             RUSTC_WRAPPER: this.#wrapper,
             KACHE_CACHE_DIR: this.#store,
             KACHE_CACHE_EXECUTABLES: this.#case.executables ? '1' : '0',
-            KACHE_CACHE_BUILD_SCRIPTS: this.#case.buildScripts ? 'all' : 'off',
+            KACHE_CACHE_BUILD_SCRIPTS: buildScripts ? 'all' : fingerprints ? 'dependencies' : 'off',
+            KACHE_CACHE_FINGERPRINTS: fingerprints ? '1' : '0',
           };
-    return await cargo(checkout, build, { ...this.#setting(own, checkout.target), run });
+    const done = await cargo(checkout, build, { ...this.#setting(own, target), run });
+    if (isNew) {
+      this.#newTargets.builds++;
+      this.#newTargets.units += done.registry.all;
+      this.#newTargets.fresh += done.registry.fresh;
+    }
+    return { ...done, endedMs: Date.now() };
   }
 
   async #clean(build: Build): Promise<Observed> {
     const checkout = this.#checkout(build.at);
     const { command, release, loud, rustflags } = build;
     const key = new Bun.CryptoHasher('sha256')
-      .update(JSON.stringify([checkout.sources(), this.variables, command, release, loud, rustflags]))
+      .update(
+        JSON.stringify([
+          this.#registry,
+          checkout.sources(),
+          this.variables,
+          command,
+          release,
+          loud,
+          rustflags,
+        ]),
+      )
       .digest('hex');
     const known = this.#options.clean.get(key);
     if (known !== undefined) return known;
@@ -207,12 +290,20 @@ class Walker {
     const env: Record<string, string> = {
       PATH: process.env['PATH'] ?? '',
       HOME: join(this.root, 'home'),
-      CARGO_HOME: process.env['CARGO_HOME'] ?? join(HOME, '.cargo'),
+      CARGO_HOME: this.#cargoHome,
       RUSTUP_HOME: process.env['RUSTUP_HOME'] ?? join(HOME, '.rustup'),
       ...this.variables,
       ...own,
     };
-    return { env, target, run: true, scratch: join(this.root, `scratch-${target.replaceAll('/', '_')}`) };
+    // Cargo is told nothing of a folder that it would take by itself: only such a one is filled.
+    const isDefault = this.#case.fingerprints === true && target.endsWith('/ws/target');
+    return {
+      env,
+      target,
+      isDefault,
+      run: true,
+      scratch: join(this.root, `scratch-${target.replaceAll('/', '_')}`),
+    };
   }
 }
 
@@ -259,6 +350,7 @@ export async function walk(walked: Case, options: WalkOptions): Promise<Walked> 
       ...walker.counts,
       answered: walker.answered(),
       ...walker.outcomes(),
+      newTargets: walker.newTargets,
       ...(mismatch === undefined ? {} : { mismatch }),
     };
   } finally {
