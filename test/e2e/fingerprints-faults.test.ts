@@ -204,6 +204,7 @@ onLinux(
         );
       expect([umask, ofCargo(full)]).toEqual([umask, ofCargo(plain)]);
     }
+    await place.stop();
   },
   TIMEOUT_MS,
 );

@@ -141,11 +141,13 @@ export class FreshFaults extends FreshLab {
     return built;
   }
 
-  /** Files of Cargo in a target folder that somebody has locked. */
+  /** Files of Cargo in a target folder that somebody has locked for longer than it takes to read some records. */
   locked(dir: string): string[] {
     return filesBelow(join(dir, 'target'))
       .filter(({ name }) => /^\.cargo.*lock$/.test(name))
-      .flatMap(({ path }) => (Bun.spawnSync(['flock', '-n', path, 'true']).exitCode === 0 ? [] : [path]));
+      .flatMap(({ path }) =>
+        Bun.spawnSync(['flock', '-w', '20', path, 'true']).exitCode === 0 ? [] : [path],
+      );
   }
 
   /** What was on its way into a target folder, and was left there. */
