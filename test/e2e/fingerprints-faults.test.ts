@@ -2,34 +2,17 @@
 // operations of every kind, damaged plans and stores, evictions, builds beside each other, interruptions, daemons that die.
 // Every build is right, whatever it was filled with, and the next one has nothing to do.
 import { afterEach, expect } from 'bun:test';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isScriptRun } from '../../src/core/events.ts';
 import { encodeRecord } from '../../src/store/records.ts';
 import { DAMAGES, damage } from '../support/fault-place.ts';
-import {
-  type BuildOptions,
-  FreshFaults,
-  linkedBelow,
-  modesBelow,
-  recordsBelow,
-} from '../support/fresh-faults.ts';
+import { FreshFaults, linkedBelow, modesBelow, recordsBelow } from '../support/fresh-faults.ts';
 import { filesBelow } from '../support/invariants.ts';
 import { KACHE } from '../support/lab.ts';
 import { linuxOnly, openOnLinux } from '../support/linux.ts';
 import { Mount } from '../support/mounts.ts';
 import { notRun } from '../support/required.ts';
-import { until } from '../support/wrapper-call.ts';
 
 const TIMEOUT_MS = 240_000;
 const ALL = ['linked', 'mac', 'native-sys', 'scripted', 'top'];
@@ -40,33 +23,10 @@ openOnLinux(FreshFaults, (opened) => {
   place = opened;
 });
 afterEach(() => {
-  for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true });
+  place?.clear();
 }, 60_000);
 
-/** Checkouts of this test. */
-const made: string[] = [];
-function checkout(): string {
-  const dir = place.checkout();
-  made.push(dir);
-  return dir;
-}
-
 const targetOf = (dir: string): string => join(dir, 'target');
-const plansFolder = (): string => join(place.store, 'hashes', 'fingerprints');
-const forgetPlans = (): void => rmSync(plansFolder(), { recursive: true, force: true });
-
-/** Everything stored and kept, and a daemon that listens. */
-async function filled(options: BuildOptions = {}): Promise<void> {
-  place.startDaemon(options.through);
-  for (let round = 0; round < 3; round++) {
-    const dir = checkout();
-    const { asked } = await place.soundly('prepared', dir, options);
-    if (asked.length === 0) return;
-    await place.kept();
-  }
-  throw new Error('the target folder of a third build is not filled');
-}
-
 /** What an operation is, apart from which unit it is about. */
 const kindOf = (operation: string): string =>
   operation
@@ -82,8 +42,8 @@ const kindOf = (operation: string): string =>
 
 /** The first operation of each kind while a folder is filled, by number. */
 async function operations(): Promise<Map<number, string>> {
-  await filled();
-  await place.faulted(checkout(), '');
+  await place.filled();
+  await place.faulted(place.checkout(), '');
   const all = place.traced();
   const end = all.findLastIndex((line) => line.includes('/.fingerprint/'));
   const kinds = new Set<string>();
@@ -102,7 +62,7 @@ onLinux(
     let deaths = 0;
     for (const [n, operation] of await operations()) {
       const at = `${n}: ${kindOf(operation)}`;
-      const dir = checkout();
+      const dir = place.checkout();
       const died = await place.faulted(dir, `any ${n} die-midway`);
       expect([at, died.status, died.stderr]).toEqual([at, 101, expect.stringContaining('SIGKILL')]);
       place.expectStoreSound(at);
@@ -112,7 +72,7 @@ onLinux(
       deaths++;
     }
     expect(deaths).toBeGreaterThan(30);
-    expect((await place.soundly('afterwards', checkout())).asked).toEqual([]);
+    expect((await place.soundly('afterwards', place.checkout())).asked).toEqual([]);
   },
   TIMEOUT_MS,
 );
@@ -141,9 +101,9 @@ const REFUSALS = [
 onLinux(
   'a target folder and a store that refuse, while a folder is filled',
   async () => {
-    await filled();
+    await place.filled();
     for (const fault of REFUSALS) {
-      const dir = checkout();
+      const dir = place.checkout();
       const built = await place.faulted(dir, fault);
       const struck = place.traced().filter((line) => line.startsWith('!'));
       expect([fault, struck.length > 0]).toEqual([fault, true]);
@@ -151,7 +111,7 @@ onLinux(
       expect([fault, place.asides(dir)]).toEqual([fault, []]);
       rmSync(dir, { recursive: true });
     }
-    expect((await place.soundly('afterwards', checkout())).asked).toEqual([]);
+    expect((await place.soundly('afterwards', place.checkout())).asked).toEqual([]);
   },
   TIMEOUT_MS,
 );
@@ -159,13 +119,13 @@ onLinux(
 onLinux(
   'a run that is put in place in vain leaves its folder empty, as a build script expects it',
   async () => {
-    await filled();
+    await place.filled();
     for (const [fault, atLeast] of [
       ['create every ENOSPC /build/scripted-[0-9a-f]+/output$', 2],
       ['create every ENOSPC /.fingerprint/scripted-[0-9a-f]+/run-[a-z-]+$', 2],
       ['unlink every EIO /build/scripted-[0-9a-f]+/.kache/[0-9-]+$', 1],
     ] as const) {
-      const dir = checkout();
+      const dir = place.checkout();
       const before = place.lab.events().length;
       place.expectSound(fault, dir, await place.faulted(dir, fault));
       place.lab.settle();
@@ -187,8 +147,8 @@ onLinux(
       const through = ['sh', '-c', `umask ${umask} && exec env -u PWD -u OLDPWD "$0" "$@"`];
       // It is in the key of a run, and a daemon answers for its own.
       await place.stop();
-      await filled({ through });
-      const [full, hits, plain] = [checkout(), checkout(), checkout()];
+      await place.filled({ through });
+      const [full, hits, plain] = [place.checkout(), place.checkout(), place.checkout()];
       expect((await place.soundly(umask, full, { through })).asked).toEqual([]);
       const ordinary = { through, env: { KACHE_CACHE_FINGERPRINTS: undefined } };
       expect((await place.soundly(umask, hits, ordinary)).asked).toEqual(ALL);
@@ -204,15 +164,16 @@ onLinux(
         );
       expect([umask, ofCargo(full)]).toEqual([umask, ofCargo(plain)]);
     }
+    await place.stop();
   },
   TIMEOUT_MS,
 );
 
 /** Damages files of the store, if there are any, and says what a build in a new folder asks for; the next one is filled. */
 async function damaged(what: string, change: () => void): Promise<readonly string[]> {
-  await filled();
+  await place.filled();
   change();
-  const dir = checkout();
+  const dir = place.checkout();
   const { asked } = await place.soundly(what, dir);
   expect([what, place.asides(dir)]).toEqual([what, []]);
   return asked;
@@ -229,12 +190,12 @@ onLinux(
         return encodeRecord(kind, [JSON.parse(name), plan(JSON.parse(body) as Plan)]);
       });
     type Plan = { locks: string[]; folders: string[]; units: { record: unknown[]; argv: string[] }[] };
-    await filled();
+    await place.filled();
     await place.kept();
     const [path = ''] = place.plans();
     const saved = readFileSync(path);
     const askedAfter = async (what: string): Promise<readonly string[]> => {
-      const dir = checkout();
+      const dir = place.checkout();
       const { asked } = await place.soundly(what, dir);
       expect([what, place.asides(dir)]).toEqual([what, []]);
       if (asked.length > 0) await place.kept();
@@ -296,21 +257,21 @@ onLinux(
       await damaged(command, () => {
         expect(place.lab.run([KACHE, command]).status).toBe(0);
       });
-    await filled();
+    await place.filled();
     const tiny = { env: { KACHE_MAX_SIZE: '100KB' } };
-    for (const round of [1, 2]) await place.soundly(`tiny ${round}`, checkout(), tiny);
+    for (const round of [1, 2]) await place.soundly(`tiny ${round}`, place.checkout(), tiny);
     let isDone = false;
     const purges = (async () => {
       for (; !isDone; ) await Bun.spawn([KACHE, 'purge'], { env: place.env() }).exited;
     })();
     for (let round = 0; round < 4; round++) {
-      const dir = checkout();
+      const dir = place.checkout();
       const built = await place.build(dir);
       expect([round, built.status]).toEqual([round, 0]);
     }
     isDone = true;
     await purges;
-    await filled();
+    await place.filled();
   },
   TIMEOUT_MS,
 );
@@ -318,7 +279,7 @@ onLinux(
 onLinux(
   'target folders that are a file, a link, on a full file system, and on one that cannot be written',
   async () => {
-    await filled();
+    await place.filled();
     const places: Record<string, (target: string) => void> = {
       file: (target) => writeFileSync(target, 'mine'),
       'dangling link': (target) => symlinkSync('/no/such/folder', target),
@@ -333,17 +294,17 @@ onLinux(
         mkdirSync(join(target, 'debug/.cargo-lock'), { recursive: true }),
       'files in the places of outputs': (target) => {
         mkdirSync(join(target, 'debug/deps'), { recursive: true });
-        for (const { path } of filesBelow(join(made[0] ?? '', 'target/debug/deps')))
+        for (const { path } of filesBelow(join(place.made[0] ?? '', 'target/debug/deps')))
           if (/\/lib/.test(path)) writeFileSync(join(target, 'debug/deps', basename(path)), 'mine');
       },
       'folders in the places of outputs': (target) => {
-        for (const { path } of filesBelow(join(made[0] ?? '', 'target/debug/build')))
+        for (const { path } of filesBelow(join(place.made[0] ?? '', 'target/debug/build')))
           if (/\/output$/.test(path))
             mkdirSync(join(target, path.slice(path.indexOf('/debug/'))), { recursive: true });
       },
     };
     for (const [what, make] of Object.entries(places)) {
-      const [dir, beside] = [checkout(), checkout()];
+      const [dir, beside] = [place.checkout(), place.checkout()];
       for (const one of [dir, beside]) make(join(one, 'target'));
       const plain = await place.build(beside, { env: { RUSTC_WRAPPER: undefined } });
       const built = await place.build(dir);
@@ -353,10 +314,10 @@ onLinux(
     }
     using mount = Mount.make('tmpfs', place.lab.root, 64);
     if (mount === undefined) return notRun('filling a full disk', 'no tmpfs can be mounted');
-    const [full, closed] = [checkout(), checkout()];
+    const [full, closed] = [place.checkout(), place.checkout()];
     for (const dir of [full, closed]) {
-      mkdirSync(join(mount.path, basename(dirname(dir)) + made.indexOf(dir)));
-      symlinkSync(join(mount.path, basename(dirname(dir)) + made.indexOf(dir)), join(dir, 'target'));
+      mkdirSync(join(mount.path, basename(dirname(dir)) + place.made.indexOf(dir)));
+      symlinkSync(join(mount.path, basename(dirname(dir)) + place.made.indexOf(dir)), join(dir, 'target'));
     }
     const filler = join(mount.path, 'filler');
     Bun.spawnSync(['dd', 'if=/dev/zero', `of=${filler}`, 'bs=4k'], { stderr: 'ignore' });
@@ -378,10 +339,10 @@ onLinux(
 onLinux(
   'a store that cannot be written',
   async () => {
-    await filled();
+    await place.filled();
     await place.kept();
     await place.stop();
-    const dir = checkout();
+    const dir = place.checkout();
     using mount = Mount.bind(place.store, place.lab.path('shown'));
     if (mount === undefined)
       return notRun('filling from a store that is read-only', 'nothing can be mounted');
@@ -389,163 +350,6 @@ onLinux(
     const built = await place.build(dir, { env });
     expect(built.status).toBe(0);
     place.expectSound('a store that cannot be written', dir, built);
-  },
-  TIMEOUT_MS,
-);
-
-/** Waits until a folder is being filled, with so many records there. */
-const untilFilling = (dir: string, records: number): Promise<void> =>
-  until('it is filled', () => recordsIn(dir) >= records || existsSync(join(dir, 'target/debug/app')));
-const recordsIn = (dir: string): number => {
-  const folder = join(dir, 'target/debug/.fingerprint');
-  return existsSync(folder) ? readdirSync(folder).length : 0;
-};
-
-onLinux(
-  'builds that start at the same moment in one new folder',
-  async () => {
-    await filled();
-    for (const count of [2, 3, 2]) {
-      const dir = checkout();
-      const started = Array.from({ length: count }, () => place.start(dir));
-      for (const child of started) {
-        const built = await place.ended(child);
-        expect([built.status, built.stderr]).toEqual([0, expect.anything()]);
-        expect(built.asked).toEqual([]);
-      }
-      await place.soundly(`${count} builds`, dir);
-    }
-  },
-  TIMEOUT_MS,
-);
-
-onLinux(
-  'a build that is interrupted while its folder is filled, and begun again at once',
-  async () => {
-    await filled();
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const)
-      for (const whom of ['the group', 'Cargo'])
-        for (const records of [0, 1, 6, 11]) {
-          const at = `${signal} to ${whom} at ${records}`;
-          const dir = checkout();
-          const child = place.start(dir);
-          await untilFilling(dir, records);
-          process.kill(whom === 'Cargo' ? child.pid : -child.pid, signal);
-          await child.exited;
-          await place.soundly(at, dir);
-          rmSync(dir, { recursive: true });
-        }
-    expect((await place.soundly('afterwards', checkout())).asked).toEqual([]);
-  },
-  TIMEOUT_MS,
-);
-
-onLinux(
-  'a folder whose lock another process holds is not filled, and built when that lets go',
-  async () => {
-    await filled();
-    const dir = checkout();
-    const lock = join(dir, 'target/debug/.cargo-lock');
-    mkdirSync(dirname(lock), { recursive: true });
-    const holder = Bun.spawn(['flock', lock, 'sh', '-c', 'echo held; read line'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
-    await holder.stdout.getReader().read();
-    const child = place.start(dir);
-    await until('Cargo waits', () => existsSync(join(dir, 'Cargo.lock')) && waitersFor(lock) > 0);
-    expect(recordsIn(dir)).toBe(0);
-    holder.stdin.end();
-    await holder.exited;
-    place.expectSound('when it is let go', dir, await place.ended(child));
-  },
-  TIMEOUT_MS,
-);
-
-/** Processes that sleep until a file is unlocked. */
-const waitersFor = (path: string): number =>
-  readFileSync('/proc/locks', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes('-> FLOCK') && line.includes(`:${lstatSync(path).ino} `)).length;
-
-onLinux(
-  'a daemon that is killed or stopped during a build, before it keeps, and while it keeps',
-  async () => {
-    await filled();
-    for (const [moment, signal] of [
-      ['during', 'SIGKILL'],
-      ['during', 'SIGSTOP'],
-      ['behind', 'SIGKILL'],
-      ['behind', 'SIGTERM'],
-    ] as const) {
-      const what = `${signal} ${moment} a build`;
-      forgetPlans();
-      const dir = checkout();
-      const daemon = place.daemon() ?? 0;
-      const child = place.start(dir);
-      if (moment === 'during') await untilFilling(dir, 4);
-      else await child.exited;
-      process.kill(daemon, signal);
-      place.expectSound(what, dir, await place.ended(child));
-      if (signal === 'SIGSTOP') process.kill(daemon, 'SIGCONT');
-      await place.kept();
-      await filled();
-    }
-    for (const fault of [
-      'rename 1 die /hashes/fingerprints/',
-      'lock 1 die /target/',
-      'open 5 EIO /target/.*/.fingerprint/',
-      'create every EACCES /target/debug/.cargo-lock',
-    ]) {
-      await place.stop();
-      forgetPlans();
-      place.startFaultyDaemon(fault);
-      const dir = checkout();
-      await place.soundly(fault, dir);
-      await place.kept();
-      expect([fault, place.locked(dir)]).toEqual([fault, []]);
-      if (place.daemon() !== undefined) await place.stop();
-      await filled();
-    }
-  },
-  TIMEOUT_MS,
-);
-
-onLinux(
-  'a second build in a folder that begins before the records of the first are kept',
-  async () => {
-    await filled();
-    forgetPlans();
-    const dir = checkout();
-    const first = await place.build(dir);
-    expect(first.asked).toEqual(ALL);
-    // It holds the locks when the first one would be kept.
-    writeFileSync(
-      join(dir, 'build.rs'),
-      'fn main() { std::thread::sleep(std::time::Duration::from_secs(2)); }',
-    );
-    expect((await place.build(dir)).asked).toEqual([]);
-    await place.kept();
-    expect((await place.soundly('kept all the same', checkout())).asked).toEqual([]);
-  },
-  TIMEOUT_MS,
-);
-
-onLinux(
-  'what a script said to a build that nobody saw is not taken for what it said before',
-  async () => {
-    const hearing = (what: string) => ({ env: { SCRIPT_HEARS: what } });
-    for (const word of ['one', 'two']) await place.right(checkout(), hearing(word));
-    forgetPlans();
-    const dir = checkout();
-    expect((await place.build(dir, hearing('one'))).status).toBe(0);
-    const daemon = place.daemon() ?? 0;
-    process.kill(daemon, 'SIGSTOP');
-    rmSync(join(dir, 'target'), { recursive: true });
-    const unseen = { env: { RUSTC_WRAPPER: undefined, SCRIPT_HEARS: 'two' } };
-    expect((await place.build(dir, unseen)).status).toBe(0);
-    process.kill(daemon, 'SIGCONT');
-    await place.kept();
-    for (const word of ['two', 'one']) await place.right(checkout(), hearing(word));
   },
   TIMEOUT_MS,
 );

@@ -15,7 +15,7 @@ import { join, relative } from 'node:path';
 import { buildFaulty } from './fault-place.ts';
 import { FreshLab } from './fresh-lab.ts';
 import { filesBelow, inspectStore, isAside } from './invariants.ts';
-import { type Env, freshness, KACHE } from './lab.ts';
+import { type Env, type Files, freshness, KACHE } from './lab.ts';
 import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
 
 export interface Built {
@@ -60,6 +60,35 @@ export class FreshFaults extends FreshLab {
     });
     this.says = this.lab.run([join(target, 'debug/app')]).stdout;
     expect(this.says).toContain('word 7');
+  }
+
+  /** Checkouts of this test. */
+  readonly made: string[] = [];
+
+  override checkout(changes: Files = {}): string {
+    const dir = super.checkout(changes);
+    this.made.push(dir);
+    return dir;
+  }
+
+  /** Removes the checkouts of a test. */
+  clear(): void {
+    for (const dir of this.made.splice(0)) rmSync(dir, { recursive: true, force: true });
+  }
+
+  /** Everything stored and kept, and a daemon that listens. */
+  async filled(options: BuildOptions = {}): Promise<void> {
+    this.startDaemon(options.through);
+    for (let round = 0; round < 3; round++) {
+      const { asked } = await this.soundly('prepared', this.checkout(), options);
+      if (asked.length === 0) return;
+      await this.kept();
+    }
+    throw new Error('the target folder of a third build is not filled');
+  }
+
+  forgetPlans(): void {
+    rmSync(join(this.store, 'hashes', 'fingerprints'), { recursive: true, force: true });
   }
 
   get store(): string {
@@ -141,11 +170,13 @@ export class FreshFaults extends FreshLab {
     return built;
   }
 
-  /** Files of Cargo in a target folder that somebody has locked. */
+  /** Files of Cargo in a target folder that somebody has locked for longer than it takes to read some records. */
   locked(dir: string): string[] {
     return filesBelow(join(dir, 'target'))
       .filter(({ name }) => /^\.cargo.*lock$/.test(name))
-      .flatMap(({ path }) => (Bun.spawnSync(['flock', '-n', path, 'true']).exitCode === 0 ? [] : [path]));
+      .flatMap(({ path }) =>
+        Bun.spawnSync(['flock', '-w', '20', path, 'true']).exitCode === 0 ? [] : [path],
+      );
   }
 
   /** What was on its way into a target folder, and was left there. */
