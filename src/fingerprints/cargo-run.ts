@@ -36,6 +36,15 @@ const OF_NO_EFFECT = /^(-q|--quiet|--offline|--locked|--frozen|--(color|message-
  */
 const HEEDED = /^(CARGO|RUST|DEP_|SSL_CERT_|(LD_LIBRARY_PATH|OUT_DIR|TARGET|HOST|PROFILE|OPT_LEVEL|DEBUG)$)/;
 
+/** Whether Cargo shows what compilers and scripts of dependencies say: of a unit that is fresh it would not. */
+function isVeryVerbose(argv: readonly string[]): boolean {
+  const said = argv.map((arg) => {
+    if (arg === '--verbose') return 1;
+    return /^-\w+$/.test(arg) ? arg.split('v').length - 1 : 0;
+  });
+  return said.reduce((sum, count) => sum + count, 0) > 1;
+}
+
 /** Whether a process is a run of Cargo still: it may have become the program that it was to run. */
 export const isCargo = (pid: number): boolean => basename(linkOf(`/proc/${pid}/exe`) ?? '') === 'cargo';
 
@@ -46,6 +55,7 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
   const env = environmentOf(fieldsOf(pid, 'environ'));
   if (exe === undefined || !isCargo(pid) || cwd === undefined) return undefined;
   if (argv === undefined || argv.some((arg) => LEADS_ELSEWHERE.test(arg))) return undefined;
+  if (isVeryVerbose(argv)) return undefined;
   if (env === undefined || PLACES.some((name) => (env[name] ?? '') !== '')) return undefined;
   const root = certainRoot(cwd);
   const configs = configsAbove(cwd, cargoHome({ env }));
