@@ -22,6 +22,8 @@ const BESIDE = [
   'remote-faults',
   'launcher-miss-faults',
   'build-scripts-faults',
+  'fingerprints-faults',
+  'fingerprints-interrupted',
   'kill.crash',
   'refused',
   'storage-faults',

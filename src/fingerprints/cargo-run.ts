@@ -27,8 +27,8 @@ const LEADS_ELSEWHERE =
 const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR'];
 const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|\\[ux]/i;
 
-/** What Cargo says and how is the same build. Where it is to say more, compilers do too: that is in its records. */
-const OF_NO_EFFECT = /^(-q|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
+/** What Cargo says and how is the same build. */
+const OF_NO_EFFECT = /^(-v|--verbose|-q|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
 
 /**
  * Variables that Cargo heeds, or gives to compilers and scripts itself, whatever it was given or instead of that: what its

@@ -85,6 +85,7 @@ onLinux('of one that builds in a place of its own, or is no Cargo, nothing is sa
     '-Cmember',
     '-Zunstable-options',
     '+nightly',
+    '-vv',
   ])
     expect([arg, await seen({ args: ['build', arg] })]).toEqual([arg, undefined]);
   for (const name of ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR']) {
@@ -124,7 +125,7 @@ onLinux(
     expect(id).toBeDefined();
     const same: readonly Started[] = [
       { name: 'second' },
-      ...['-q', '--quiet', '--offline', '--locked', '--frozen'].map((arg) => ({
+      ...['-v', '--verbose', '-q', '--quiet', '--offline', '--locked', '--frozen'].map((arg) => ({
         args: ['build', arg],
       })),
       { args: ['--color=always', 'build', '--message-format=json'] },
@@ -146,7 +147,6 @@ onLinux(
       { name: 'first/member' },
       { args: ['build', '--release'] },
       { args: ['check'] },
-      { args: ['build', '-v'] },
       { args: ['build', '--features', 'loud'] },
       { args: ['build', '--target=x86_64-unknown-linux-musl'] },
       { args: ['build', '-p', 'given'] },
