@@ -6,6 +6,7 @@ import type { LaunchedCall, Onlooker } from '../daemon/protocol.ts';
 import { type Invocation, isRustcName, parseInvocation } from '../rustc/invocation.ts';
 import type { PathMap } from '../rustc/path-map.ts';
 import { isFromRegistry, packageOrigin } from '../rustc/roots.ts';
+import { signatureNow } from '../store/hashes.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { lockProfiles } from '../store/target-removal.ts';
 import { lockFiles } from '../store/targets.ts';
@@ -86,11 +87,13 @@ function keep({ run, store, calls }: Watched): boolean {
   using lock = lockProfiles(run.targetDir);
   if (lock === undefined) return false;
   const places = placesOf(run);
+  const found = recordsIn(run.targetDir);
   const units: PlannedUnit[] = [];
   for (const { call, atMs } of calls) {
     const unit = unitOf(call, run);
-    // Somebody else has built there meanwhile: these are no records of what was asked for.
+    // Somebody else has built there meanwhile, or deletes: these are no records of what was asked for.
     if (unit !== undefined && isBegunAfter(unit, atMs)) return true;
+    if (unit !== undefined && stat(unit.folder) === undefined) return true;
     const planned = unit === undefined ? undefined : plannedUnit(call, unit, { run, places });
     if (planned !== undefined) units.push(planned);
   }
@@ -101,9 +104,16 @@ function keep({ run, store, calls }: Watched): boolean {
     .filter(isAsPrinted(run.targetDir, places));
   const all = merged(known, units);
   const plan = { ...layoutOf(run.targetDir, all), units: all };
-  if (units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before)) writePlan(store, run, plan);
+  const isNews = units.length > 0 && JSON.stringify(plan) !== JSON.stringify(before);
+  if (isNews && recordsIn(run.targetDir) === found) writePlan(store, run, plan);
   return true;
 }
+
+/** Tells whether records have come or gone. */
+const recordsIn = (targetDir: string): string =>
+  lockFiles(targetDir)
+    .map((path) => signatureNow(`${dirname(path)}/.fingerprint`))
+    .join();
 
 /** What Cargo makes for these units before it builds. */
 function layoutOf(targetDir: string, units: readonly PlannedUnit[]): Omit<Plan, 'units'> {

@@ -87,6 +87,12 @@ export class FreshFaults extends FreshLab {
     throw new Error('the target folder of a third build is not filled');
   }
 
+  /** The daemon stays who it is: it looks twice a second. */
+  override async kept(): Promise<void> {
+    await Bun.sleep(1_100);
+    this.lab.settle();
+  }
+
   forgetPlans(): void {
     rmSync(join(this.store, 'hashes', 'fingerprints'), { recursive: true, force: true });
   }
@@ -181,7 +187,10 @@ export class FreshFaults extends FreshLab {
 
   /** What was on its way into a target folder, and was left there. */
   asides(dir: string): string[] {
-    return filesBelow(join(dir, 'target')).flatMap(({ path }) => (isAside(path) ? [path] : []));
+    // That a run was put in place is noted beside it, and stays.
+    return filesBelow(join(dir, 'target')).flatMap(({ path }) =>
+      isAside(path) && !path.endsWith('/.kache/filled') ? [path] : [],
+    );
   }
 
   startDaemon(through: readonly string[] = []): void {
