@@ -67,7 +67,8 @@ export class FingerprintKeeper implements Onlooker {
   }
 
   get isBusy(): boolean {
-    return this.#builds.size + this.#ended.length > 0;
+    for (const build of this.#builds.values()) if (build !== undefined) return true;
+    return this.#ended.length > 0;
   }
 }
 
