@@ -59,7 +59,11 @@ if (isCallOfStandIn(first) && isSupported) {
     ? passThrough(argv)
     : filled === undefined
       ? runWrapper(input)
-      : filled.then(() => runWrapper(input));
+      : // Whatever became of that, the compiler is asked.
+        filled.then(
+          () => runWrapper(input),
+          () => runWrapper(input),
+        );
   ended.catch(cannotRun);
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));
