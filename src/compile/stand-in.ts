@@ -16,8 +16,9 @@ import source from './stand-in.rs' with { type: 'text' };
 
 const ENDING = '.script';
 
-/** The name by which Cargo calls a build script: it is after the file, which may have underscores. */
-export const calledName = (source: string): string => `build-script-${basename(source).replace(/\.rs$/, '')}`;
+/** The name by which Cargo calls a build script: it is after the file without its ending, which may have underscores. */
+export const calledName = (source: string): string =>
+  `build-script-${basename(source).replace(/(?<=.)\.[^.]*$/, '')}`;
 
 /** Where a build script lies behind its stand-in, which looks there: never rename. */
 const scriptBehind = ({ invocation: { outDir, source } }: Pick<Call, 'invocation'>): string =>

@@ -23,9 +23,9 @@ export interface CargoRun {
 const LEADS_ELSEWHERE =
   /^(--(target-dir|config|manifest-path|artifact-dir|out-dir|lockfile-path|build-plan)\b|-[CZ]|\+)/;
 
-/** Variables and settings that do. */
+/** Variables that do; and what does in a configuration, or in an alias, wherever that stands. */
 const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR'];
-const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|\\[ux]/i;
+const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|--(config|manifest-path)\b|\\[ux]/i;
 
 /** What Cargo says and how is the same build. */
 const OF_NO_EFFECT = /^(-v|--verbose|-q|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
@@ -59,7 +59,8 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
   if (env === undefined || PLACES.some((name) => (env[name] ?? '') !== '')) return undefined;
   const root = certainRoot(cwd);
   const configs = configsAbove(cwd, cargoHome({ env }));
-  if (root === undefined || configs.some(([, text]) => PLACED_BY_CONFIG.test(text))) return undefined;
+  const texts = [...configs.map(([, text]) => text), ...aliasesIn(env)];
+  if (root === undefined || texts.some((text) => PLACED_BY_CONFIG.test(text))) return undefined;
   const id = sha256(
     JSON.stringify([
       compiler,
@@ -106,6 +107,10 @@ function environmentOf(lines: readonly string[] | undefined): Environment | unde
   }
   return env;
 }
+
+/** What variables make of words on Cargo's command line. */
+const aliasesIn = (env: Environment): string[] =>
+  Object.entries(env).flatMap(([name, value]) => (name.startsWith('CARGO_ALIAS_') ? [value ?? ''] : []));
 
 /** The files from which Cargo reads its configuration: each with its text. */
 function configsAbove(cwd: string, home: string | undefined): [path: string, text: string][] {

@@ -62,6 +62,14 @@ lab.write(crates, {
     },
     'build = "the_build.rs"\n',
   ),
+  ...given(
+    'odd-script',
+    {
+      'odd.script': 'fn main() { println!("cargo:rustc-env=ODD=1"); }\n',
+      'src/lib.rs': 'pub const X: &str = env!("ODD");\n',
+    },
+    'build = "odd.script"\n',
+  ),
   ...scripted(
     'library-path',
     'println!("cargo:rustc-env=HEARD={}", std::env::var("LD_LIBRARY_PATH").unwrap().contains("/special"));',
@@ -117,6 +125,14 @@ const changed = (files: Files, first: Env, second: Env): Case => ({
   second: [files, { env: second }],
 });
 const CONFIGURED = config('[env]\nSCRIPT_HEARS = "config"\n');
+/** Builds by an alias that adds a file to the configuration, of which nothing is seen elsewhere; it says something else then. */
+const configured = (text: string, env: Env): Case => {
+  const saying = (heard: string): Build => [
+    { ...config(text), 'other.toml': `[env]\nSCRIPT_HEARS = "${heard}"\n` },
+    { verb: 'own', env },
+  ];
+  return { first: saying('one'), second: saying('two') };
+};
 const ALL = ['linked', 'mac', 'native-sys', 'scripted', 'top'];
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -132,6 +148,9 @@ const CASES: Readonly<Record<string, Case>> = {
   'two versions of a package, one by another name': again(on('both-versions', 'both')),
   'a dynamic library': again(on('dynamic')),
   'a script whose file has an underscore': again(on('other-script')),
+  'a script whose file has another ending': again(on('odd-script')),
+  'a configuration that an alias names': configured('[alias]\nown = "build --config other.toml"\n', {}),
+  'a configuration that a variable names': configured('', { CARGO_ALIAS_OWN: 'build --config other.toml' }),
   'a script that runs, for it declares what is not there': {
     first: [on('declares-nothing-there')],
     second: [on('declares-nothing-there')],
@@ -290,6 +309,20 @@ test('a package that is edited where it lies', async () => {
       writeFileSync(join(crates, path), text);
     }
   }
+});
+
+test('what somebody left in an OUT_DIR stays there', async () => {
+  await learn([{}]);
+  const dir = fresh.checkout();
+  await fresh.learn(dir);
+  const [left] = [
+    ...new Bun.Glob('debug/build/scripted-*/out').scanSync({ cwd: join(dir, 'target'), onlyFiles: false }),
+  ];
+  writeFileSync(join(dir, 'target', left ?? '', 'left'), '');
+  for (const name of ['debug/.fingerprint', '.rustc_info.json'])
+    rmSync(join(dir, 'target', name), { recursive: true });
+  await fresh.right(dir);
+  expect(existsSync(join(dir, 'target', left ?? '', 'left'))).toBe(true);
 });
 
 test('builds of one checkout that begin together', async () => {
