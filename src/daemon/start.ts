@@ -29,14 +29,16 @@ interface Launched {
 
 /**
  * Sees to it that launchers find somebody who answers: the daemon of the user's own store, whatever store the call itself
- * uses. The calls of one build start one daemon, not as many as there are calls before it listens.
+ * uses. The calls of one build start one daemon, not as many as there are calls before it listens. Whether one is there, or
+ * is coming.
  */
-export function startAnswering({ askedAt, env, self }: Launched): void {
-  if (askedAt === undefined || stat(askedAt) !== undefined) return;
+export function startAnswering({ askedAt, env, self }: Launched): boolean {
+  if (askedAt === undefined) return false;
+  if (stat(askedAt) !== undefined) return true;
   const { settings } = loadSettings(env, '/');
   const store = openStore(settings.cacheDir);
-  if (store.kind === 'problem' || hitSocketPath(store.layout.root, settings) !== askedAt) return;
-  bestEffort(() => {
+  if (store.kind === 'problem' || hitSocketPath(store.layout.root, settings) !== askedAt) return false;
+  return bestEffort(() => {
     const claim = `${daemonFolder(store.layout.root)}/starting`;
     const claimed = stat(claim);
     if (claimed !== undefined && Math.abs(Date.now() - claimed.mtimeSec * 1000) < START_MS) return;

@@ -66,12 +66,12 @@ export function fillTarget(asked: Asked): void {
     const { settings } = loadSettings(asked.env, asked.cwd);
     const compiler = asked.argv.find(isRustcName);
     if (settings.disabled || !settings.cacheFingerprints || compiler === undefined) return;
-    startAnswering(asked);
+    const isAnswered = startAnswering(asked);
     const store = openStore(settings.cacheDir);
     const run = store.kind === 'problem' ? undefined : cargoRun(asked.caller.parentPid, compiler);
     const plan = run === undefined || store.kind === 'problem' ? undefined : readPlan(store, run);
     if (run !== undefined && plan !== undefined) fill(run, plan, asked);
-    if (run !== undefined) awaitDaemon(asked);
+    if (run !== undefined && isAnswered) awaitDaemon(asked);
   } catch {
     // Cargo asks for what is not there.
   }
@@ -139,8 +139,8 @@ function isPlaced(unit: PlannedUnit, run: CargoRun, asked: Asked): boolean {
   try {
     return placeUnit(unit, run, asked);
   } catch (error) {
-    // The folder of a package that Cargo has yet to unpack, say.
-    if (isOsError(error) || (error instanceof Error && 'code' in error)) return false;
+    // Of either kind: the folder of a package that Cargo has yet to unpack, say.
+    if (error instanceof Error && 'code' in error) return false;
     throw error;
   }
 }
@@ -159,7 +159,8 @@ function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): b
     writeRecord(record, unit.record);
     return true;
   }
-  if (!isWithin(outDir, run.targetDir)) return false;
+  // What somebody has left there is his.
+  if (!isWithin(outDir, run.targetDir) || stat(outDir) !== undefined) return false;
   let isWhole = false;
   try {
     // A script finds its folder there, and empty.
