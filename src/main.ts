@@ -42,29 +42,25 @@ if (isCallOfStandIn(first) && isSupported) {
   };
   void import('./script/run.ts').then(({ runBuildScript }) => runBuildScript(input)).catch(cannotRun);
 } else if (isCompiler) {
+  const [, askedAt, cargo] = /^(.+)\/kache-launcher(?:-learns-for-(\d+))?$/.exec(process.argv0) ?? [];
   const input = {
     argv,
     env: process.env,
     cwd: currentDir(),
     caller: { pid: process.pid, parentPid: process.ppid },
-    askedAt: /^(.+)\/kache-launcher$/.exec(process.argv0)?.[1],
+    askedAt,
     self: process.execPath,
   };
-  // What Cargo asks first where a target folder is new; only behind a launcher are its calls foreseen.
-  const isFirst = input.askedAt !== undefined && argv[argv.length - 1] === '-vV';
-  const filled = isFirst
-    ? import('./fingerprints/fill.ts').then(({ fillTarget }) => fillTarget(input))
-    : undefined;
-  const ended = !isSupported
-    ? passThrough(argv)
-    : filled === undefined
-      ? runWrapper(input)
-      : // Whatever became of that, the compiler is asked.
-        filled.then(
-          () => runWrapper(input),
-          () => runWrapper(input),
-        );
-  ended.catch(cannotRun);
+  if (askedAt !== undefined && cargo !== undefined) {
+    // Beside the compiler, for a launcher that fills a target folder then.
+    const caller = { pid: process.pid, parentPid: Number(cargo) };
+    void import('./fingerprints/learn.ts')
+      .then(({ learn }) => learn({ ...input, askedAt, caller }))
+      .catch(cannotRun);
+  } else {
+    const ended = isSupported ? runWrapper(input) : passThrough(argv);
+    ended.catch(cannotRun);
+  }
 } else {
   void import('./cli/main.ts').then(({ runCli }) => runCli(argv));
 }

@@ -22,7 +22,8 @@ import { init } from './init.ts';
 import { launcherCommand } from './launcher.ts';
 import { monitor } from './monitor.ts';
 import { DEFAULT_SINCE } from './open.ts';
-import { packRestore, packSave, packShow } from './pack.ts';
+import { packSave, packShow } from './pack.ts';
+import { packRestore, parsePart } from './pack-restore.ts';
 import { FORMATS, report } from './report.ts';
 import { stats } from './stats.ts';
 import { saveManifest, sync } from './sync.ts';
@@ -202,6 +203,7 @@ function addPack(program: Command): void {
     .action((file, options) => packSave(file, options));
   add('restore <files...>', 'put the entries of packs into the store', 'kache pack restore old.pack new.pack')
     .option('--json', 'as JSON')
+    .addOption(new Option('--part <nth/of>').argParser(parsePart).hideHelp())
     .action(async (files, options) => {
       process.exitCode = await packRestore(files, options);
     });

@@ -1,25 +1,22 @@
 // `kache pack`: the entries that may leave this machine in one file, for any CI that keeps files between jobs.
 import { KacheError } from '../core/errors.ts';
-import type { CacheKey } from '../core/ids.ts';
+import type { CacheKey, Digest } from '../core/ids.ts';
 import { parseDurationMs, parseSizeBytes } from '../core/quantities.ts';
-import { exportEntry, hasEntry, importEntry } from '../daemon/exchange.ts';
+import { exportEntry } from '../daemon/exchange.ts';
+import { packPlans } from '../fingerprints/travel.ts';
 import { type Refused, unpack } from '../remote/pack.ts';
-import { type Frame, PackReader, PackWriter } from '../remote/pack-file.ts';
-import { collect } from '../store/budget.ts';
-import { readUnit, recordClosure } from '../store/closures.ts';
-import { readEntry, readEntryClosure } from '../store/entries.ts';
-import { isEvictionBehind, startEviction } from '../store/eviction-trigger.ts';
+import { PackReader, PackWriter } from '../remote/pack-file.ts';
 import type { Store } from '../store/store.ts';
-import { isOsError, makeDirectory } from '../sys/files.ts';
+import { makeDirectory } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
-import { Pace } from '../sys/pace.ts';
 import { dirname } from '../sys/paths.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
 import { version } from './binary.ts';
-import { capBytes, openHere, settingsHere } from './open.ts';
+import { openHere, settingsHere } from './open.ts';
 import { chooseEntries } from './pack-choice.ts';
 import { Progress } from './progress.ts';
-import { count, formatBytes, formatMs, note, print, printJson, table } from './terminal.ts';
+import { daemonStatus } from './remote-here.ts';
+import { count, formatBytes, formatMs, print, printJson, table } from './terminal.ts';
 
 export interface PackSaveOptions {
   readonly since?: string;
@@ -44,38 +41,82 @@ export async function packSave(file: string, options: PackSaveOptions): Promise<
     bandwidth: bytesOf(options.bandwidth),
     withPaths: options.withPaths === true,
   });
-  const set: CacheKey[] = chosen.keys.filter((key) => inBases.has(key));
-  let usedBytes = set.reduce((sum, key) => sum + (inBases.get(key) ?? 0), 0);
+  if (options.withPaths === true) await keepPlans(loaded, store);
+  const plans = options.withPaths === true ? packPlans(store, sinceMs) : [];
+  const set: Digest[] = [...chosen.keys, ...plans.map(({ digest }) => digest)].filter((id) =>
+    inBases.has(id),
+  );
+  let usedBytes = set.reduce((sum, id) => sum + (inBases.get(id) ?? 0), 0);
   const wanted = chosen.keys.filter((key) => !inBases.has(key));
-  const inBasesCount = set.length;
+  const inBasesCount = chosen.keys.length - wanted.length;
+  const newPlans = plans.filter(({ digest }) => !inBases.has(digest));
   makeDirectory(dirname(file));
-  using writer = new PackWriter(file, { kache: version(), created: new Date().toISOString() });
+  const about = { kache: version(), created: new Date().toISOString() };
+  using writer = new PackWriter(file, about);
+  let entries = 0;
   using progress = new Progress('packing', wanted.length);
-  for (const key of wanted) {
-    const packed = await exportEntry(store, key, loaded.settings.compressionLevel);
+  const exported = inOrder(wanted, (key) => exportEntry(store, key, loaded.settings.compressionLevel));
+  for await (const [key, packed] of exported) {
     if (packed !== undefined) {
       writer.add(key, packed);
       set.push(key);
       usedBytes += packed.length;
+      entries++;
     }
     progress.step();
   }
+  for (const { digest, packed } of newPlans) {
+    writer.addPlan(digest, packed);
+    set.push(digest);
+    usedBytes += packed.length;
+  }
   // Without a base, a pack of nothing would only take the place of one of something.
-  const bytes = writer.entries === 0 ? 0 : writer.finish();
+  const bytes = writer.isEmpty ? 0 : writer.finish();
   const saved = {
-    file: writer.entries === 0 ? null : file,
+    file: writer.isEmpty ? null : file,
     set: sha256([...set].sort().join('\n')),
-    entries: set.length,
+    entries: inBasesCount + entries,
     in_bases: inBasesCount,
-    new: writer.entries,
+    new: entries,
+    plans: newPlans.length,
     bytes,
     used_bytes: usedBytes,
     base_bytes: baseBytes,
-    left_out: chosen.withheld + wanted.length - writer.entries,
+    left_out: chosen.withheld + wanted.length - entries,
     gone: chosen.gone,
   };
   if (options.json === true) print(JSON.stringify(saved));
   else printSaved(saved);
+}
+
+/** Each is compressed in a thread of its own: as many as there is work for one that reads, proves and writes. */
+const AT_ONCE = 2;
+
+/** What becomes of each, in their order. */
+async function* inOrder<T, R>(
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<[item: T, result: R]> {
+  const begun: Promise<R>[] = [];
+  const left = [...items];
+  try {
+    for (const item of items) {
+      begun.push(...left.splice(0, AT_ONCE - begun.length).map(work));
+      yield [item, (await begun.shift()) as R];
+    }
+  } finally {
+    await Promise.allSettled(begun);
+  }
+}
+
+/** Has the daemon keep what it has seen of builds that have ended: it does so before it says how it is. */
+async function keepPlans(loaded: LoadedSettings, store: Store): Promise<void> {
+  try {
+    await daemonStatus(loaded, store);
+  } catch (error) {
+    // One that does not answer has nothing to add.
+    if (!(error instanceof KacheError)) throw error;
+  }
 }
 
 interface SavedPack {
@@ -129,15 +170,15 @@ function timeOf(text: string): number {
   );
 }
 
-/** The entries of a base and the size of each. */
-function keysOfBase(path: string): Map<CacheKey, number> {
+/** The entries and plans of a base, and the size of each. */
+function keysOfBase(path: string): Map<Digest, number> {
   const opened = PackReader.open(path);
   if ('kind' in opened) throw cannotRead(path, opened);
   using reader = opened;
-  const sizes = new Map<CacheKey, number>();
+  const sizes = new Map<Digest, number>();
   for (const frame of reader.frames()) {
-    if ('kind' in frame) throw cannotRead(path, frame);
-    sizes.set(frame.key, frame.sizeBytes);
+    if (frame.kind === 'refused') throw cannotRead(path, frame);
+    sizes.set(frame.kind === 'plan' ? frame.digest : frame.key, frame.sizeBytes);
   }
   return sizes;
 }
@@ -147,139 +188,25 @@ const cannotRead = (path: string, { why }: Refused): KacheError =>
     hint: 'Remove it and save a new one; nothing in it is needed for a build.',
   });
 
-/** More of them tell nothing more. */
-const MAX_REASONS = 10;
-
-interface RestoredPacks {
-  packs: number;
-  entries: number;
-  added: number;
-  present: number;
-  refused: number;
-  bytes: number;
-  readonly why: string[];
-}
-
-/** `kache pack restore FILE…`: returns the exit status, 1 when something was refused. */
-export async function packRestore(
-  files: readonly string[],
-  options: { readonly json?: boolean },
-): Promise<number> {
-  const loaded = settingsHere();
-  const store = openHere(loaded);
-  const done: RestoredPacks = { packs: 0, entries: 0, added: 0, present: 0, refused: 0, bytes: 0, why: [] };
-  const makeRoom = roomMaker(loaded, store);
-  for (const file of files) {
-    const refuse = (why: string): void => {
-      done.refused++;
-      if (done.why.length < MAX_REASONS) done.why.push(`"${file}": ${why}`);
-    };
-    try {
-      const opened = PackReader.open(file);
-      if ('kind' in opened) {
-        refuse(opened.why);
-        continue;
-      }
-      using reader = opened;
-      done.packs++;
-      const frames = reader.frames();
-      const restoring: Restoring = { store, done, refuse, makeRoom };
-      const workers = Array.from({ length: AT_ONCE }, () => restoreFrames(frames, restoring));
-      const ends = await Promise.allSettled(workers);
-      for (const end of ends) if (end.status === 'rejected') throw end.reason;
-    } catch (error) {
-      // A full disk, or one that does not read: what was restored before is whole.
-      if (!isOsError(error)) throw error;
-      refuse(error.message);
-    }
-  }
-  startEviction(store, process.execPath, loaded.settings.maxSizeBytes);
-  if (options.json === true) print(JSON.stringify(done));
-  else
-    print(
-      `Restored ${count(done.added, 'entry', 'entries')}, ${formatBytes(done.bytes)}; ${done.present} were here${done.refused > 0 ? `, ${done.refused} refused` : ''}.`,
-    );
-  for (const why of done.why) note(`Cannot restore all of ${why}.`);
-  return done.refused > 0 ? 1 : 0;
-}
-
-interface Restoring {
-  readonly store: Store;
-  readonly done: RestoredPacks;
-  readonly refuse: (why: string) => void;
-  readonly makeRoom: () => Promise<void>;
-}
-
-/** Evicts where that does not keep up; while it does so everyone waits, or the store would outgrow it. */
-function roomMaker(loaded: LoadedSettings, store: Store): () => Promise<void> {
-  let underWay: Promise<unknown> | undefined;
-  const evict = (): Promise<unknown> =>
-    collect(store, {
-      maxBytes: capBytes(loaded, store),
-      isDoomed: () => false,
-      nowMs: Date.now(),
-      pace: new Pace(),
-    }).finally(() => {
-      underWay = undefined;
-    });
-  return async () => {
-    if (underWay === undefined && isEvictionBehind(store, loaded.settings.maxSizeBytes)) underWay = evict();
-    await underWay;
-  };
-}
-
-/** While one entry is written another is unpacked: that is all there is to gain. */
-const AT_ONCE = 2;
-
-async function restoreFrames(frames: Iterable<Frame | Refused>, restoring: Restoring): Promise<void> {
-  for (const frame of frames)
-    if ('kind' in frame) restoring.refuse(frame.why);
-    else await restoreFrame(frame, restoring);
-}
-
-/** Puts one entry into the store as if a remote had been asked for it. */
-async function restoreFrame(frame: Frame, { store, done, refuse, makeRoom }: Restoring): Promise<void> {
-  const { key } = frame;
-  done.entries++;
-  if (hasEntry(store, key)) {
-    recordAgain(store, key);
-    done.present++;
-    return;
-  }
-  await makeRoom();
-  const imported = await importEntry(store, { key, origin: 'prefetch' }, frame.read());
-  if (imported.kind === 'refused') {
-    refuse(`${key.slice(0, 12)}: ${imported.why}`);
-    return;
-  }
-  store.noteWritten(imported.newBytes);
-  done.added++;
-  done.bytes += imported.newBytes;
-}
-
-/** An entry that is here may have lost the closure that leads to it: its unit has had newer ones since. */
-function recordAgain(store: Store, key: CacheKey): void {
-  const [entry, closure] = [readEntry(store, key), readEntryClosure(store, key)];
-  if (entry === undefined || closure === undefined) return;
-  const text = JSON.stringify(closure);
-  const isKnown = readUnit(store, entry.unit).closures.some((known) => JSON.stringify(known) === text);
-  if (!isKnown) recordClosure(store, entry.unit, { closure, key });
-}
-
 /** `kache pack show FILE`: what is in it. */
 export async function packShow(file: string, options: { readonly json?: boolean }): Promise<void> {
   const opened = PackReader.open(file);
   if ('kind' in opened) throw cannotRead(file, opened);
   using reader = opened;
   const entries: { key: CacheKey; crate: string; bytes: number; compile_ms: number }[] = [];
+  let plans = 0;
   for (const frame of reader.frames()) {
-    if ('kind' in frame) throw cannotRead(file, frame);
-    const unpacked = await unpack(frame.read(), frame.key);
+    if (frame.kind === 'refused') throw cannotRead(file, frame);
+    if (frame.kind === 'plan') {
+      plans++;
+      continue;
+    }
+    const unpacked = unpack(frame.read(), frame.key);
     if (unpacked.kind === 'refused') throw cannotRead(file, unpacked);
     const { crateName, compileMs } = unpacked.entry;
     entries.push({ key: frame.key, crate: crateName, bytes: frame.sizeBytes, compile_ms: compileMs });
   }
-  const shown = { format: 1, ...reader.about, entries, bytes: reader.sizeBytes };
+  const shown = { format: 1, ...reader.about, entries, plans, bytes: reader.sizeBytes };
   if (options.json === true) {
     printJson(shown);
     return;
@@ -291,7 +218,8 @@ export async function packShow(file: string, options: { readonly json?: boolean 
     entry.key.slice(0, 12),
   ]);
   print(table([['crate', 'size', 'compile', 'key'], ...rows], [1, 2]));
+  const andPlans = plans === 0 ? '' : ` and ${count(plans, 'plan', 'plans')}`;
   print(
-    `${count(entries.length, 'entry', 'entries')}, ${formatBytes(shown.bytes)}, written by kache ${shown.kache} at ${shown.created}.`,
+    `${count(entries.length, 'entry', 'entries')}${andPlans}, ${formatBytes(shown.bytes)}, written by kache ${shown.kache} at ${shown.created}.`,
   );
 }

@@ -44,6 +44,8 @@ export class Transfers {
   readonly counts: TransferCounts = { entries: 0, prefetched: 0, absent: 0, refused: 0, newBytes: 0 };
   readonly #options: TransferOptions;
   readonly #gate: Gate;
+  /** One thread unpacks: others at the same time would only make everybody wait, also who asks for a hit. */
+  readonly #unpacking = new Gate(1);
   readonly #memory = new ByteBudget(MEMORY_BYTES);
   readonly #entries = new Map<CacheKey, Promise<Availability>>();
   readonly #units = new Map<UnitId, Promise<Availability>>();
@@ -94,6 +96,7 @@ export class Transfers {
       admit: (sizeBytes) => room.reserve(sizeBytes * UNPACKED_FACTOR),
     });
     if (found.kind !== 'found') return this.#note(name, found);
+    using _turn = await this.#unpacking.enter(origin === 'remote');
     try {
       const imported = await importEntry(store, { key, origin }, found.bytes);
       if (imported.kind === 'refused') {

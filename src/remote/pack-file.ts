@@ -1,11 +1,12 @@
 // A pack: many packed entries in one file, for whoever can keep a file but no bucket. What is in it is proven by whoever
 // takes an entry out (pack.ts); here only the lines between them are read, and not believed either.
 //
-//   kache-packs-1 <JSON: who wrote it, and when>\n
+//   kache-packs-2 <JSON: who wrote it, and when>\n
 //   <key> <length>\n<packed entry>              for each entry
-//   end <number of entries>\n
+//   plan <digest> <length>\n<packed plan>       for each plan
+//   end <number of entries and plans>\n
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import { type CacheKey, parseDigest } from '../core/ids.ts';
+import { type CacheKey, type Digest, parseDigest } from '../core/ids.ts';
 import { parseJson } from '../core/json.ts';
 import {
   bestEffort,
@@ -22,7 +23,7 @@ import { basename, dirname } from '../sys/paths.ts';
 import { isRunning } from '../sys/process.ts';
 import { MAX_PACK_BYTES, type Refused } from './pack.ts';
 
-const KIND = 'kache-packs-1';
+const KIND = 'kache-packs-2';
 const ANY_KIND = /^kache-packs-\d+ /;
 
 /** A line is shorter; what is longer is none. */
@@ -39,7 +40,7 @@ export interface PackAbout {
 export class PackWriter implements Disposable {
   readonly #path: string;
   readonly #file: OpenFile;
-  #entries = 0;
+  #items = 0;
   #bytes = 0;
   #isFinished = false;
 
@@ -55,19 +56,27 @@ export class PackWriter implements Disposable {
     }
   }
 
-  get entries(): number {
-    return this.#entries;
+  get isEmpty(): boolean {
+    return this.#items === 0;
   }
 
   add(key: CacheKey, packed: Uint8Array): void {
-    this.#write(utf8(`${key} ${packed.length}\n`));
+    this.#addItem(key, packed);
+  }
+
+  addPlan(digest: Digest, packed: Uint8Array): void {
+    this.#addItem(`plan ${digest}`, packed);
+  }
+
+  #addItem(name: string, packed: Uint8Array): void {
+    this.#write(utf8(`${name} ${packed.length}\n`));
     this.#write(packed);
-    this.#entries++;
+    this.#items++;
   }
 
   /** Puts the whole pack in its place and returns its size. */
   finish(): number {
-    this.#write(utf8(`end ${this.#entries}\n`));
+    this.#write(utf8(`end ${this.#items}\n`));
     this.#file.finish();
     rename(this.#file.path, this.#path);
     this.#isFinished = true;
@@ -97,10 +106,20 @@ function sweepUnfinished(path: string): void {
   }
 }
 
-/** One entry in a pack, still unread and unproven. */
-export interface Frame {
+/** One entry or plan in a pack, still unread and unproven. */
+export type Frame = EntryFrame | PlanFrame;
+
+export interface EntryFrame extends Packed {
+  readonly kind: 'entry';
   readonly key: CacheKey;
-  /** Of the packed entry. */
+}
+
+export interface PlanFrame extends Packed {
+  readonly kind: 'plan';
+  readonly digest: Digest;
+}
+
+interface Packed {
   readonly sizeBytes: number;
   read(): Uint8Array;
 }
@@ -138,7 +157,7 @@ export class PackReader implements Disposable {
     return refused(isOther ? 'it was written by another version of kache' : 'it is not a pack');
   }
 
-  /** The entries in order. The last item is a refusal when what follows cannot be read, or is missing. */
+  /** The entries and plans in order. The last item is a refusal when what follows cannot be read, or is missing. */
   *frames(): Generator<Frame | Refused> {
     let at = this.#start;
     for (let entries = 0; ; entries++) {
@@ -150,10 +169,10 @@ export class PackReader implements Disposable {
       }
       const from = at + line.length + 1;
       if (line === `end ${entries}` && from === this.sizeBytes) return;
-      const [word = '', digits = '', ...rest] = line.split(' ');
-      const key = parseDigest<CacheKey>(word);
-      const sizeBytes = /^[1-9]\d{0,9}$/.test(digits) ? Number(digits) : 0;
-      if (key === undefined || sizeBytes === 0 || sizeBytes > MAX_PACK_BYTES || rest.length > 0) {
+      const [, isPlan, word = '', digits = ''] = /^(plan )?(\w+) ([1-9]\d{0,9})$/.exec(line) ?? [];
+      const digest = parseDigest<CacheKey>(word);
+      const sizeBytes = Number(digits);
+      if (digest === undefined || sizeBytes > MAX_PACK_BYTES) {
         yield refused(`damaged behind ${entries} entries`);
         return;
       }
@@ -162,7 +181,10 @@ export class PackReader implements Disposable {
         yield refused(`cut off behind ${entries} entries`);
         return;
       }
-      yield { key, sizeBytes, read: () => readAt(this.#file, from, sizeBytes) };
+      const packed = { sizeBytes, read: () => readAt(this.#file, from, sizeBytes) };
+      yield isPlan === undefined
+        ? { kind: 'entry', key: digest, ...packed }
+        : { kind: 'plan', digest, ...packed };
     }
   }
 

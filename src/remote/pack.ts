@@ -7,13 +7,15 @@
 //
 // An output that lies in another, byte for byte, is not packed again: a library holds its metadata, which is a fifth of
 // all bytes.
+import { setImmediate as turnOfOthers } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { constants, createZstdDecompress, zstdCompress, zstdDecompress } from 'node:zlib';
+import { constants, zstdCompress } from 'node:zlib';
 import { type BlobId, type CacheKey, parseDigest } from '../core/ids.ts';
 import { parseJson } from '../core/json.ts';
 import type { Closure } from '../store/closures.ts';
 import type { Entry, EntryInputs, StoredOutput } from '../store/entries.ts';
 import { Hasher, sha256 } from '../sys/hash.ts';
+import { inflated } from '../sys/zstd.ts';
 import { isClosure, isEntry, isInputs } from './shapes.ts';
 
 const KIND = 'kache-pack-2';
@@ -57,7 +59,6 @@ const chunkFor = (expectedBytes: number): number =>
   Math.min(Math.max(Math.ceil(expectedBytes), 1024), 8 * 1024 * 1024);
 
 const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
 
 /** The object, or undefined when an output is gone or the whole would be too large. */
 export async function pack(
@@ -136,15 +137,14 @@ export interface Unpacked extends Packed {
 const refused = (why: string): Refused => ({ kind: 'refused', why });
 
 /** Reads an object that is said to be the entry under `key`. */
-export async function unpack(object: Uint8Array, key: CacheKey): Promise<Unpacked | Refused> {
+export function unpack(object: Uint8Array, key: CacheKey): Unpacked | Refused {
   const first = Buffer.from(object.subarray(0, 128)).toString('latin1');
   const match = /^kache-pack-2 ([0-9a-f]{64}) (\d{1,8})\n/.exec(first);
   if (match === null) return refused('not a pack');
   const from = match[0].length;
   const text = object.subarray(from, from + Number(match[2]));
   if (text.length !== Number(match[2]) || sha256(text) !== match[1]) return refused('header damaged');
-  const json = await inflate(text, { maxBytes: MAX_HEADER_BYTES, expectedBytes: text.length * 8 });
-  const header = json === undefined ? undefined : readHeader(parseJson(new TextDecoder().decode(json)));
+  const header = readHeader(parseJson(headerText(text)));
   if (header === undefined) return refused('header not understood');
   if (header.key !== key || header.entry.key !== key) return refused('another key');
   const lengths = header.lengths.reduce((sum, length) => sum + length, from + text.length);
@@ -157,6 +157,18 @@ export async function unpack(object: Uint8Array, key: CacheKey): Promise<Unpacke
     closure,
     outputs: (open) => unpackOutputs(header, object.subarray(from + text.length), open),
   };
+}
+
+/** As much of it as a header may have: of a longer one no JSON. */
+function headerText(packed: Uint8Array): string {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for (const piece of inflated(packed)) {
+    pieces.push(Buffer.from(piece));
+    bytes += piece.length;
+    if (bytes > MAX_HEADER_BYTES) break;
+  }
+  return Buffer.concat(pieces).toString();
 }
 
 async function unpackOutputs(
@@ -177,10 +189,13 @@ async function unpackOutputs(
     using whole = new Proof(output, 0, open(output));
     using within = inside && part && new Proof(inside, part.offset, open(inside));
     let bytes = 0;
-    for await (const piece of inflated(small, output.sizeBytes)) {
+    for (const piece of inflated(small)) {
       whole.take(piece);
       within?.take(piece);
       bytes += piece.length;
+      if (bytes > output.sizeBytes) break;
+      // A daemon has others to answer.
+      await turnOfOthers();
     }
     if (bytes !== output.sizeBytes || !whole.holds() || within?.holds() === false)
       return refused('an output is not what its name says');
@@ -227,48 +242,6 @@ class Proof implements Disposable {
     this.#sink[Symbol.dispose]();
   }
 }
-
-/**
- * What an output is unpacked to at a time: large enough that going to another thread and back costs nothing, small
- * enough to stay in the processor's cache until it is hashed and written. With 560 MB of outputs (just's build) `kache pack
- * restore` takes 1.75 s so, and 2.5 in one piece each, with three times the page faults.
- */
-const PIECE_BYTES = 256 * 1024;
-
-/** The bytes piece by piece; fewer when this is no zstd, more than `sizeBytes` by a piece at most when it lies. */
-async function* inflated(small: Uint8Array, sizeBytes: number): AsyncIterable<Uint8Array> {
-  const stream = createZstdDecompress({ chunkSize: Math.min(Math.max(sizeBytes, 1024), PIECE_BYTES) });
-  let length = 0;
-  try {
-    stream.end(small);
-    for await (const piece of stream as AsyncIterable<Uint8Array>) {
-      yield piece;
-      length += piece.length;
-      if (length > sizeBytes) return;
-    }
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-  }
-}
-
-/** Undefined when it is no zstd, or more than `maxBytes`. */
-async function inflate(
-  bytes: Uint8Array,
-  { maxBytes, expectedBytes = maxBytes }: { readonly maxBytes: number; readonly expectedBytes?: number },
-): Promise<Uint8Array | undefined> {
-  try {
-    return await decompress(bytes, {
-      maxOutputLength: Math.max(maxBytes, 1),
-      chunkSize: chunkFor(expectedBytes),
-    });
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    return undefined;
-  }
-}
-
-/** The library's own refusals carry a code. */
-const isRefusal = (error: unknown): boolean => error instanceof Error && 'code' in error;
 
 function readHeader(value: unknown): Header | undefined {
   if (typeof value !== 'object' || value === null) return undefined;

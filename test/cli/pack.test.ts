@@ -1,7 +1,9 @@
 // `kache pack` on the built binary: what is chosen, what is written, what is taken in, and what is refused.
-import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -10,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { CacheKey } from '../../src/core/ids.ts';
 import { pack } from '../../src/remote/pack.ts';
@@ -230,7 +233,7 @@ test('files that are no packs, beside a good one: said, and the good one is rest
   save();
   writeFileSync(lab.path('empty'), '');
   writeFileSync(lab.path('page'), '<html>no such key</html>\n');
-  const later = readFileSync(file, 'latin1').replace('kache-packs-1 ', 'kache-packs-2 ');
+  const later = readFileSync(file, 'latin1').replace('kache-packs-2 ', 'kache-packs-3 ');
   writeFileSync(lab.path('later'), later, 'latin1');
   const files = ['none', 'empty', 'page', 'later'].map((name) => lab.path(name));
   const done = restore([...files, file]);
@@ -276,7 +279,7 @@ test('cut or damaged: what is whole is kept, the rest is said, and a later whole
 /** A pack of one's own making. */
 function forged(...objects: readonly (readonly [key: string, object: Uint8Array])[]): void {
   const parts = objects.flatMap(([key, object]) => [Buffer.from(`${key} ${object.length}\n`), object]);
-  const head = 'kache-packs-1 {"kache":"0.1.0","created":"2026-11-25T13:24:40Z"}\n';
+  const head = 'kache-packs-2 {"kache":"0.1.0","created":"2026-11-25T13:24:40Z"}\n';
   writeFileSync(file, Buffer.concat([Buffer.from(head), ...parts, Buffer.from(`end ${objects.length}\n`)]));
 }
 
@@ -337,6 +340,99 @@ test('two restores at once, of packs that overlap', async () => {
   for (const [status, { added, present, refused }] of both)
     expect([status, added + present, refused]).toEqual([0, 30, 0]);
   expect(inspectStore(into)).toMatchObject({ wrong: [], entries: 30, blobs: 30, temporaries: 0 });
+});
+
+describe('a large pack, which several processes restore', () => {
+  const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
+  beforeEach(() => {
+    for (const name of NAMES) add(name, null, randomBytes(2_000_000).toString('hex'));
+    expect(save('--bandwidth', '0').bytes).toBeGreaterThan(8_000_000);
+  });
+
+  test('everything is restored, and told once', () => {
+    const sizeBytes = 6 * 4_000_000;
+    expect(restore()).toMatchObject({
+      status: 0,
+      packs: 1,
+      entries: 6,
+      added: 6,
+      in_store: 6,
+      bytes: sizeBytes,
+    });
+    expect(restore()).toMatchObject({ status: 0, packs: 1, entries: 6, added: 0, present: 6, bytes: 0 });
+  });
+
+  test('each has a part, and together they have all of it', () => {
+    const added = ['0/3', '1/3', '2/3'].map((part) => restore(['--part', part, file]).added);
+    expect(added).toEqual([2, 2, 2]);
+    expect(restore()).toMatchObject({ added: 0, present: 6 });
+    for (const part of ['3/3', '0', 'x/2']) {
+      const { status, stderr } = run(['restore', file, '--part', part]);
+      expect([status, stderr.split('\n')[0]]).toEqual([
+        2,
+        `kache: Cannot read the part "${part}": expected one of several, such as 1/2.`,
+      ]);
+    }
+  });
+
+  test('where there can be no second one, the first does all', () => {
+    const copy = lab.path('kache');
+    copyFileSync(KACHE, copy);
+    const script = 'exec 3< "$0"; rm "$0"; exec /proc/self/fd/3 pack restore --json "$1"';
+    const env = { KACHE_CACHE_DIR: lab.path('other') };
+    if (process.platform === 'linux')
+      expect(JSON.parse(lab.run(['bash', '-c', script, copy, file], { env }).stdout)).toMatchObject({
+        added: 6,
+        refused: 0,
+      });
+  });
+
+  test('a helper that is killed: the first process does its part', async () => {
+    if (process.platform !== 'linux') return;
+    let killed = 0;
+    for (let round = 0; round < 5; round++) {
+      const into = lab.path(`killed-${round}`);
+      const env = lab.env({ KACHE_CACHE_DIR: into });
+      const child = Bun.spawn([KACHE, 'pack', 'restore', file, '--json'], { env, stdout: 'pipe' });
+      let isOver = false;
+      const ended = child.exited.then((status) => {
+        isOver = true;
+        return status;
+      });
+      for (let helper = ''; helper === '' && !isOver; await Bun.sleep(1)) {
+        const path = `/proc/${child.pid}/task/${child.pid}/children`;
+        helper = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+        if (helper === '') continue;
+        // One that has ended meanwhile is no error.
+        if (lab.run(['kill', '-9', helper.split(' ')[0] ?? '']).status === 0) killed++;
+      }
+      const told = JSON.parse(await new Response(child.stdout).text());
+      expect([await ended, told.refused, told.added + told.present]).toEqual([0, 0, 6]);
+      expect(inspectStore(into)).toMatchObject({ wrong: [], entries: 6 });
+    }
+    expect(killed > 0 || availableParallelism() === 1).toBe(true);
+  });
+
+  test('a disk that is too small: what went in is whole, and a later restore with room does the rest', () => {
+    using disk = Mount.make('tmpfs', lab.root, 10);
+    if (disk === undefined) return notRun('large packs on a full disk', 'no tmpfs can be mounted');
+    const into = join(disk.path, 'store');
+    const done = restore([file], into);
+    expect([done.status, done.refused > 0, done.added]).toEqual([1, true, done.in_store]);
+    expect(done.added).toBeLessThan(6);
+    expect(restore()).toMatchObject({ status: 0, added: 6 });
+  });
+
+  test('what any of them refuses is told, by one', () => {
+    const bytes = readFileSync(file);
+    // In each output, and behind the last one.
+    for (let n = 0; n < 6; n++) bytes[Math.floor((bytes.length * (n + 0.5)) / 6)] = 7;
+    writeFileSync(file, bytes.subarray(0, -3));
+    const done = restore();
+    expect(done).toMatchObject({ status: 1, entries: 6, added: 0, refused: 7, in_store: 0 });
+    expect(done.why).toHaveLength(7);
+    expect(done.stderr.trim().split('\n')).toHaveLength(7);
+  });
 });
 
 test('a full disk: what went in is whole, the rest is said; a pack that does not fit is not there', () => {

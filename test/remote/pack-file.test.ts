@@ -44,19 +44,26 @@ interface Found {
   /** What was proven, by key. */
   readonly texts: ReadonlyMap<CacheKey, string>;
   readonly refused: readonly string[];
+  /** The digest of each, and what it is. */
+  readonly plans: readonly string[];
 }
 
 /** Everything a file gives, as whoever takes it in would prove it. */
 async function read(bytes: Uint8Array): Promise<Found> {
   writeFileSync(path, bytes);
   const opened = PackReader.open(path);
-  if ('kind' in opened) return { texts: new Map(), refused: [opened.why] };
+  if ('kind' in opened) return { texts: new Map(), refused: [opened.why], plans: [] };
   using reader = opened;
   const texts = new Map<CacheKey, string>();
   const refused: string[] = [];
+  const plans: string[] = [];
   for (const frame of reader.frames()) {
-    const unpacked = 'kind' in frame ? frame : await unpack(frame.read(), frame.key);
-    if (unpacked.kind === 'refused' || 'kind' in frame) {
+    if (frame.kind === 'plan') {
+      plans.push(`${frame.digest} ${Buffer.from(frame.read())}`);
+      continue;
+    }
+    const unpacked = frame.kind === 'refused' ? frame : unpack(frame.read(), frame.key);
+    if (unpacked.kind === 'refused' || frame.kind === 'refused') {
       refused.push(unpacked.kind === 'refused' ? unpacked.why : '');
       continue;
     }
@@ -64,7 +71,7 @@ async function read(bytes: Uint8Array): Promise<Found> {
     if (found.refused !== undefined) refused.push(found.refused.why);
     for (const { bytes } of found.outputs) texts.set(frame.key, bytes.toString());
   }
-  return { texts, refused };
+  return { texts, refused, plans };
 }
 
 const WHOLE = new Map(
@@ -78,12 +85,27 @@ function expectNothingWrong({ texts }: Found): void {
 
 test('what was written comes back, and nothing is left beside it', async () => {
   const bytes = await written();
-  expect(await read(bytes)).toEqual({ texts: WHOLE, refused: [] });
+  expect(await read(bytes)).toEqual({ texts: WHOLE, refused: [], plans: [] });
   const opened = PackReader.open(path);
   if ('kind' in opened) throw new Error(opened.why);
   using reader = opened;
   expect(reader.about).toEqual(ABOUT);
   expect(readdirSync(lab.root).filter((name) => name.includes('unfinished'))).toEqual([]);
+});
+
+test('plans stand behind the entries', async () => {
+  const digest = sha256('a plan');
+  {
+    using writer = new PackWriter(path, ABOUT);
+    const entry = entryOf('a', 'text');
+    writer.add(entry.key, await packed(entry, 'text'));
+    writer.addPlan(digest, Buffer.from('a plan'));
+    writer.finish();
+  }
+  const bytes = readFileSync(path);
+  const found = await read(bytes);
+  expect([found.refused, found.plans, found.texts.size]).toEqual([[], [`${digest} a plan`], 1]);
+  expect((await read(bytes.subarray(0, -3))).refused).toEqual(['cut off behind 2 entries']);
 });
 
 test('cut at every length: what stands before the cut is kept', async () => {
@@ -133,9 +155,9 @@ test('other files are no packs, and are not read', async () => {
   expect(await why('')).toEqual(['it is not a pack']);
   expect(await why('<html>\n')).toEqual(['it is not a pack']);
   expect(await why(new Uint8Array(1024 * 1024))).toEqual(['it is not a pack']);
-  expect(await why('kache-packs-1 {}\n')).toEqual(['it is not a pack']);
-  expect(await why('kache-packs-1 {"kache":"\\u001b[2J","created":"2026"}\n')).toEqual(['it is not a pack']);
-  expect(await why('kache-packs-2 {"kache":"2.0.0"}\nwhatever')).toEqual([
+  expect(await why('kache-packs-2 {}\n')).toEqual(['it is not a pack']);
+  expect(await why('kache-packs-2 {"kache":"\\u001b[2J","created":"2026"}\n')).toEqual(['it is not a pack']);
+  expect(await why('kache-packs-3 {"kache":"2.0.0"}\nwhatever')).toEqual([
     'it was written by another version of kache',
   ]);
   expect(await why(Buffer.concat([bytes, new Uint8Array(1)]))).toEqual(['damaged behind 3 entries']);
@@ -148,7 +170,7 @@ test('other files are no packs, and are not read', async () => {
 
 test('a length that no entry has takes no memory', async () => {
   const key = sha256('some');
-  const head = `kache-packs-1 ${JSON.stringify(ABOUT)}\n`;
+  const head = `kache-packs-2 ${JSON.stringify(ABOUT)}\n`;
   for (const length of ['0', '-1', '1e3', '9999999999', '134217729', '99999999999999999999', ' 1'])
     expect((await read(Buffer.from(`${head}${key} ${length}\nx`))).refused).toEqual([
       'damaged behind 0 entries',

@@ -25,14 +25,14 @@ const made = async (changes: object = {}): Promise<Uint8Array> => {
 
 /** How unpacking everything ends: the bytes, or why not. */
 async function whole(object: Uint8Array, key = KEY): Promise<string[] | string> {
-  const unpacked = await unpack(object, key);
+  const unpacked = unpack(object, key);
   if (unpacked.kind === 'refused') return unpacked.why;
   const { outputs, refused } = await unpackedOutputs(unpacked);
   return refused?.why ?? outputs.map(({ bytes }) => bytes.toString());
 }
 
 test('what was packed comes back', async () => {
-  const unpacked = await unpack(await made(), KEY);
+  const unpacked = unpack(await made(), KEY);
   expect(unpacked).toMatchObject(PACKED);
   expect(await whole(await made())).toEqual(CONTENTS);
 });
@@ -98,7 +98,7 @@ test('metadata that lies in the library is not packed again, and comes back', as
         { level: 3, outputOf: (blob) => bytesOf.get(blob) },
       );
       if (object === undefined) throw new Error('could not be packed');
-      const unpacked = await unpack(object, KEY);
+      const unpacked = unpack(object, KEY);
       if (unpacked.kind === 'refused') throw new Error(unpacked.why);
       const { outputs, refused } = await unpackedOutputs(unpacked);
       expect(refused).toBeUndefined();
@@ -168,10 +168,7 @@ test('a part comes back wherever it lies in pieces', async () => {
     const inside = LARGE.slice(from, to);
     const entry = { ...ENTRY, outputs: [stored('link', LARGE), stored('metadata', inside)] };
     const header = { key: KEY, ...PACKED, entry, lengths: [small.length, 0] };
-    const unpacked = await unpack(
-      forged({ ...header, part: { output: 1, of: 0, offset: from } }, small),
-      KEY,
-    );
+    const unpacked = unpack(forged({ ...header, part: { output: 1, of: 0, offset: from } }, small), KEY);
     if (unpacked.kind === 'refused') throw new Error(unpacked.why);
     const { outputs, refused } = await unpackedOutputs(unpacked);
     expect([refused, ...outputs.map(({ bytes }) => sha256(bytes))]).toEqual([
@@ -192,7 +189,7 @@ test('whatever ends an output between its pieces, every sink is ended, and what 
     ];
     const part = { output: 1, of: 0, offset: 0 };
     const header = { key: KEY, ...PACKED, entry: { ...ENTRY, outputs }, lengths: [packed.length, 0], part };
-    const unpacked = await unpack(forged(header, packed), KEY);
+    const unpacked = unpack(forged(header, packed), KEY);
     if (unpacked.kind === 'refused') throw new Error(unpacked.why);
     const open = new Set<object>();
     let [finished, calls] = [0, 0];
