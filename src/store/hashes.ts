@@ -2,8 +2,8 @@
 // and losing one costs a hash, never a result.
 import type { Digest } from '../core/ids.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
-import { bestEffort, isRegular, readFile, signatureOf, stat, utf8 } from '../sys/files.ts';
-import { sha256 } from '../sys/hash.ts';
+import { bestEffort, isRegular, readFile, realPath, signatureOf, stat, utf8 } from '../sys/files.ts';
+import { hashFile, sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import type { MemoKind } from './layout.ts';
 import { encodeRecord, isForeignRecord, parseLine, readRecord } from './records.ts';
@@ -15,6 +15,13 @@ const KIND = 'kache-memo-1';
 export function readMemo<T>(store: Store, kind: MemoKind, name: string): T | undefined {
   const lines = readRecord(store.layout.memo(kind, name), KIND);
   return parseLine<string>(lines?.[0]) === name ? parseLine<T>(lines?.[1]) : undefined;
+}
+
+/** A memo by its path, with its name; undefined when it is damaged. */
+export function memoAt<T>(path: string): { readonly name: string; readonly value: T } | undefined {
+  const lines = readRecord(path, KIND);
+  const [name, value] = [parseLine<string>(lines?.[0]), parseLine<T>(lines?.[1])];
+  return name === undefined || value === undefined ? undefined : { name, value };
 }
 
 /** Whether a memo, given by its path, was written by another version of kache. */
@@ -32,13 +39,23 @@ interface SourcesMemo {
   readonly files: Known;
 }
 
-/** The content hashes of one unit's inputs in one checkout, remembered in a single memo. */
+/**
+ * What takes a millisecond to hash is looked up in a memo of the whole store: a C compiler and the libraries it loads are
+ * 270 MB that each build script which calls one has looked at.
+ */
+const LARGE_BYTES = 1024 * 1024;
+const LARGE = 'large files';
+/** Those that were hashed last. */
+const MAX_LARGE = 1024;
+
+/** The content hashes of one unit's inputs in one checkout, remembered in a single memo, but for large files. */
 export class SourceHashes {
   readonly #store: Store;
   readonly #name: string;
   readonly #seen = new Map<string, Digest | undefined>();
   #known: Known | undefined;
   #changed = false;
+  #large: SourceHashes | undefined;
 
   constructor(store: Store, name: string) {
     this.#store = store;
@@ -56,21 +73,28 @@ export class SourceHashes {
   /** Forgets what this process has seen, not what the signatures vouch for. */
   lookAgain(): void {
     this.#seen.clear();
+    this.#large?.lookAgain();
   }
 
   #look(path: string): Digest | undefined {
     const info = stat(path);
     if (info === undefined || !isRegular(info)) return undefined;
+    const isLarge = info.size >= LARGE_BYTES;
+    if (isLarge && this.#name !== LARGE) {
+      this.#large ??= new SourceHashes(this.#store, LARGE);
+      // A library has several names.
+      return this.#large.hash(realPath(path) ?? path);
+    }
     this.#known ??= this.#remembered();
     const signature = signatureOf(info);
     const known = this.#known[path];
     if (known?.[0] === signature) return known[1];
     const now = fileTimeNow();
-    const bytes = readFile(path);
-    if (bytes === undefined) return undefined;
-    const digest = sha256(bytes);
+    const digest = isLarge ? hashFile(path) : sha256Of(readFile(path));
+    if (digest === undefined) return undefined;
     const after = stat(path);
     if (after !== undefined && signatureOf(after) === signature && isSettled(info, now)) {
+      delete this.#known[path];
       this.#known[path] = [signature, digest];
       this.#changed = true;
     }
@@ -84,9 +108,12 @@ export class SourceHashes {
 
   /** Writes what was learnt: of the files that were asked for, or of all that were ever known under this name. */
   remember(which: 'asked' | 'all' = 'asked'): void {
+    this.#large?.remember('all');
     if (!this.#changed || this.#known === undefined) return;
     const kept: Known = {};
-    for (const path of which === 'all' ? Object.keys(this.#known) : this.#seen.keys()) {
+    const all = Object.keys(this.#known);
+    if (this.#name === LARGE) all.splice(0, all.length - MAX_LARGE);
+    for (const path of which === 'all' ? all : this.#seen.keys()) {
       const known = this.#known[path];
       if (known !== undefined) kept[path] = known;
     }
@@ -94,6 +121,9 @@ export class SourceHashes {
     this.#changed = !writeMemo(this.#store, 'sources', this.#name, memo);
   }
 }
+
+const sha256Of = (bytes: Uint8Array | undefined): Digest | undefined =>
+  bytes === undefined ? undefined : sha256(bytes);
 
 export type OutputState = readonly [signature: string, identity: string, boot: string];
 
