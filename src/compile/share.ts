@@ -1,7 +1,7 @@
 // What of a finished compile may leave this machine. An output can hold the value of a variable its sources read, and a
 // constant made of one goes on into everything that uses it: so what was read is remembered beside the outputs. Only the
 // compile knows the values: its verdict is recorded with the entry, for whoever moves that later.
-import { remoteOf } from '../core/config.ts';
+import { type Environment, remoteOf } from '../core/config.ts';
 import type { CacheKey } from '../core/ids.ts';
 import { someInList } from '../core/lists.ts';
 import { placeId, queueFolder } from '../daemon/protocol.ts';
@@ -19,11 +19,29 @@ export const CARGOS_OWN =
   /^(CARGO_(PKG_\w+|CRATE_NAME|BIN_NAME|MANIFEST_\w+|PRIMARY_PACKAGE|TARGET_TMPDIR|BIN_EXE_\S+|CFG_\w+|FEATURE_\w+)|OUT_DIR)$/;
 
 /** Variables that by their name hold what nobody else may see. */
-export const SECRET_NAME =
-  /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH|DATABASE_URL|DSN/i;
+const SECRET_NAME = /TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH|DATABASE_URL|DSN/i;
 
 /** A shorter value is in every output by chance. */
-export const MIN_VALUE_LENGTH = 6;
+const MIN_VALUE_LENGTH = 6;
+
+/** Settings of ours that are one of a few words, which stand in many a text. */
+const OWN_WORDS = /^KACHE_(CACHE_BUILD_SCRIPTS|LINK_MODE|VERIFY_RESTORES)$/;
+
+/**
+ * The variable of an environment whose value stands in what would travel together with places of this machine, by `holds`:
+ * none that everybody has, Cargo's own or one of `known` and no secret by its name, and none that is a place itself.
+ */
+export function variableIn(
+  env: Environment,
+  { known, holds }: { readonly known: RegExp; readonly holds: (value: string) => boolean },
+): string | undefined {
+  const isKnown = (name: string): boolean =>
+    [CARGOS_OWN, OWN_WORDS, known].some((names) => names.test(name)) && !SECRET_NAME.test(name);
+  return Object.keys(env).find((name) => {
+    const value = env[name] ?? '';
+    return !isKnown(name) && value.length >= MIN_VALUE_LENGTH && !value.startsWith('/') && holds(value);
+  });
+}
 
 /** Where the files of a system lie, the same on every machine like it. */
 const SYSTEM_PATH = /^(-L\d|\/(usr|lib|lib32|lib64|libx32|opt|nix|gnu|Library|Applications|System)(\/|$))/;
