@@ -11,9 +11,8 @@ export interface Application {
   readonly leaf: string;
   /** A dependency in the middle of the graph, and another version of it that the others accept. */
   readonly bump: { readonly crate: string; readonly version: string };
-  readonly rounds: number;
   /** Further cold builds of plain cargo and of kache, in turns: a cold build differs more from the next than kache costs. */
-  readonly coldRounds: number;
+  readonly coldTurns: number;
 }
 
 export const APPLICATIONS: readonly Application[] = [
@@ -22,32 +21,28 @@ export const APPLICATIONS: readonly Application[] = [
     version: undefined,
     leaf: 'crates/units/src/lib.rs',
     bump: { crate: 'aho-corasick', version: '1.1.4' },
-    rounds: 1,
-    coldRounds: 3,
+    coldTurns: 3,
   },
   {
     name: 'fd-find',
     version: '10.5.0',
     leaf: 'src/main.rs',
     bump: { crate: 'regex-automata', version: '0.4.17' },
-    rounds: 1,
-    coldRounds: 3,
+    coldTurns: 3,
   },
   {
     name: 'just',
     version: '1.59.0',
     leaf: 'src/lib.rs',
     bump: { crate: 'regex-automata', version: '0.4.17' },
-    rounds: 1,
-    coldRounds: 1,
+    coldTurns: 2,
   },
   {
     name: 'mdbook',
     version: '0.5.4',
     leaf: 'src/main.rs',
     bump: { crate: 'regex-automata', version: '0.4.17' },
-    rounds: 1,
-    coldRounds: 0,
+    coldTurns: 1,
   },
 ];
 

@@ -16,7 +16,7 @@ import { APPLICATIONS, type Application, bumpedApplication, fetchApplication } f
 import { baseEnv, build, checkout, cpuModel } from './phases.ts';
 import { table } from './report.ts';
 import { archive, keyOf, unpack } from './target-archive.ts';
-import { forget, kacheBinary, launcherIn, stopDaemon } from './tools.ts';
+import { forget, kacheBinary, stopDaemon } from './tools.ts';
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -55,7 +55,7 @@ interface Job {
 
 const kache = (job: Job, ...args: readonly string[]): string => {
   const done = Bun.spawnSync([kacheBinary, 'pack', ...args], {
-    env: { ...baseEnv(), ...PACK.env(job.home) },
+    env: { ...baseEnv(), ...packEnv(job.home) },
   });
   if (done.exitCode !== 0) throw new Error(`Cannot ${args[0]} a pack: ${done.stderr.toString()}`);
   return done.stdout.toString();
@@ -84,16 +84,25 @@ const ARCHIVE: Way = {
     keyOf(dir) === keyOf(state) ? 0 : archive(dir, join(home, 'target.tar.zst')),
 };
 
+const packEnv = (home: string): Record<string, string> => ({
+  KACHE_CACHE_DIR: join(home, 'store'),
+  KACHE_CACHE_EXECUTABLES: '1',
+  KACHE_CACHE_BUILD_SCRIPTS: 'dependencies',
+  KACHE_CACHE_FINGERPRINTS: '1',
+});
+
+/** The launcher of a machine, compiled as the action has it compiled when there is none yet. */
+function jobLauncher(home: string): string {
+  const argv = [kacheBinary, 'launcher', '--dir', home];
+  const done = Bun.spawnSync(argv, { env: { ...baseEnv(), ...packEnv(home) }, stderr: 'inherit' });
+  return done.stdout.toString().trim();
+}
+
 const PACK: Way = {
   name: 'pack',
-  env: (home) => ({
-    RUSTC_WRAPPER: launcherIn(join(home, 'cargo'), join(home, 'store')),
-    KACHE_CACHE_DIR: join(home, 'store'),
-    KACHE_CACHE_EXECUTABLES: '1',
-    KACHE_CACHE_BUILD_SCRIPTS: 'dependencies',
-  }),
+  env: (home) => ({ RUSTC_WRAPPER: jobLauncher(home), ...packEnv(home) }),
   meanwhile: ({ home }) => {
-    launcherIn(join(home, 'cargo'), join(home, 'store'));
+    jobLauncher(home);
   },
   first: (job) => {
     kache(job, 'save', join(job.state, 'base.pack'), '--since', '1h', '--with-paths');
@@ -148,7 +157,7 @@ const timed = <T>(work: () => T): [value: T, seconds: number] => {
 
 /** A machine nobody has used: the checkout at the same place, with the present time on every file, and nothing else. */
 function freshJob(source: string, state: string): Job {
-  rmSync(join(state, 'machine'), { recursive: true, force: true });
+  forget(join(state, 'machine'));
   const home = join(state, 'machine', 'home');
   mkdirSync(home, { recursive: true });
   return { dir: checkout(source, join(state, 'machine', 'work', 'app')), home, state };
@@ -163,6 +172,7 @@ function measure(application: Application, way: Way): Sample[] {
   const first = freshJob(source, state);
   build(first.dir, way.env(first.home));
   way.first(first);
+  stopDaemon(join(first.home, 'store'));
   const samples = CASES.map((one) => {
     const job = freshJob(source, state);
     one.change(application, job.dir);
@@ -171,10 +181,11 @@ function measure(application: Application, way: Way): Sample[] {
     const restoreSeconds = unpackSeconds + Math.max(0, meanwhileSeconds - downBytes / BYTES_A_SECOND);
     const { seconds: buildSeconds } = build(job.dir, way.env(job.home));
     const [upBytes, saveSeconds] = timed(() => way.save(job));
+    // The next machine has none.
+    stopDaemon(join(job.home, 'store'));
     const cost = { downBytes, upBytes, restoreSeconds, buildSeconds, saveSeconds };
     return { application: application.name, way: way.name, case: one.name, ...cost };
   });
-  stopDaemon(join(state, 'machine', 'home', 'store'));
   forget(state);
   return samples;
 }

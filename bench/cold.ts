@@ -1,6 +1,6 @@
 // Cold builds of plain cargo and of kache in turns, each time with another one first: what a miss costs a build is less than
 // one cold build differs from the next.
-//   bun bench/cold.ts [--only NAME,…] [--turns N] [--work-dir DIR]
+//   bun bench/cold.ts [--only NAME,…] [--tools NAME,…] [--turns N] [--work-dir DIR]
 import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,15 +14,15 @@ const { values } = parseArgs({
   args: process.argv.slice(2),
   options: {
     only: { type: 'string', default: 'workspace,fd-find' },
+    tools: { type: 'string', default: 'plain,kache,kache+exe,kache+runs,kache+fresh' },
     turns: { type: 'string', default: '5' },
     'work-dir': { type: 'string', default: join(tmpdir(), `kache-cold-${process.pid}`) },
   },
 });
 const workDir = values['work-dir'];
 mkdirSync(workDir, { recursive: true });
-const tools = findTools(workDir, workDir).tools.filter(
-  ({ name }) => name === 'plain' || name.startsWith('kache'),
-);
+const wanted = values.tools.split(',');
+const tools = findTools(workDir, workDir).tools.filter(({ name }) => wanted.includes(name));
 
 for (const application of APPLICATIONS.filter(({ name }) => values.only.split(',').includes(name))) {
   const source = fetchApplication(application, workDir);
@@ -31,7 +31,7 @@ for (const application of APPLICATIONS.filter(({ name }) => values.only.split(',
   for (let turn = 0; turn < Number(values.turns); turn++)
     for (const [place] of tools.entries()) {
       const tool = tools[(place + turn) % tools.length];
-      if (tool !== undefined) samples.push(measureCold(application, tool, { source, workDir }));
+      if (tool !== undefined) samples.push(measureCold(application, tool, { source, workDir, turn }));
     }
   const of = (tool: string, what: 'seconds' | 'cpuSeconds'): number[] =>
     samples.filter((sample) => sample.tool === tool).map((sample) => sample[what]);

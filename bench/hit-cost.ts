@@ -1,9 +1,9 @@
 // What one hit costs as a whole process: every library call of a warm build is recorded and played again into an empty
 // folder, beside a program of the same runtime that does nothing.
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, checkout } from './phases.ts';
-import { kacheBinary, launcherIn, stopDaemon } from './tools.ts';
+import { forget, kacheBinary, launcherIn, stopDaemon } from './tools.ts';
 
 export interface HitCost {
   readonly crates: number;
@@ -99,7 +99,7 @@ export function libraryCalls(calls: string): Call[] {
 /** Records the calls of a warm build of the application at `source`. */
 function record(source: string, workDir: string): Call[] {
   const state = join(workDir, 'hits');
-  rmSync(state, { recursive: true, force: true });
+  forget(state);
   const calls = join(state, 'calls');
   const recorder = recorderIn(state, calls);
   const env = { KACHE_CACHE_DIR: join(state, 'store') };
@@ -185,7 +185,7 @@ export function hitCost(source: string, workDir: string): HitCost {
       `The daemon answered ${count} of ${hits.length * REPEATS} calls: these are not its costs.`,
     );
   stopDaemon(store);
-  rmSync(state, { recursive: true, force: true });
+  forget(state);
   return {
     crates: hits.length,
     launched: {

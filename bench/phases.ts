@@ -1,5 +1,5 @@
 // What is measured: one application built by one tool, cold, warm elsewhere, warm in place, again, and after an edit.
-import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Application } from './applications.ts';
 import { forget, type Tool } from './tools.ts';
@@ -16,6 +16,8 @@ export interface Sample {
   readonly cpuSeconds: number;
   /** Units cargo compiled or took from the tool in this phase; 0 means it found nothing to do. */
   readonly units: number;
+  /** Those of one turn were taken one behind the other: a machine is another one some minutes later. */
+  readonly turn: number;
 }
 
 /** The environment of a developer with nothing configured. */
@@ -58,7 +60,7 @@ function machineCpuSeconds(): number {
 }
 
 export const checkout = (source: string, to: string): string => {
-  rmSync(to, { recursive: true, force: true });
+  forget(to);
   mkdirSync(dirname(to), { recursive: true });
   cpSync(source, to, { recursive: true });
   return to;
@@ -71,65 +73,88 @@ export function warmUp(source: string, workDir: string): void {
   forget(dir);
 }
 
-/** How many checkouts that were never built are built from the store; what takes half a second is not told from noise by one. */
-const WARM_PLACES = 3;
+/** One tool on one application, with all that it keeps from one phase to the next. Plain cargo has no warm ones. */
+export class Course {
+  readonly tool: Tool;
+  readonly #application: Application;
+  readonly #source: string;
+  readonly #state: string;
+  readonly #first: string;
+  #turns = 0;
 
-/** All phases of one tool on one application; plain cargo has no warm ones. */
-export function measure(
-  application: Application,
-  tool: Tool,
-  { source, workDir }: { source: string; workDir: string },
-): Sample[] {
-  const state = join(workDir, 'state', `${application.name}-${tool.name}`);
-  forget(state);
-  mkdirSync(state, { recursive: true });
-  const a = checkout(source, join(state, 'a'));
-  const b = checkout(source, join(state, 'another/place/for', 'b'));
-  const sample = (phase: Phase, run: Build): Sample => ({
-    application: application.name,
-    tool: tool.name,
-    phase,
-    ...run,
-  });
-  const inA = tool.env(state, { from: a, to: a });
-  const inB = tool.env(state, { from: a, to: b });
-  const samples = [sample('cold', build(a, inA))];
-  if (tool.name !== 'plain') {
-    samples.push(sample('elsewhere', build(b, inB)));
-    const again = [build(b, inB), build(a, inA), build(b, inB)];
-    samples.push(
-      sample('again', {
-        seconds: again[0]?.seconds ?? 0,
-        cpuSeconds: again[0]?.cpuSeconds ?? 0,
-        units: again.reduce((sum, { units }) => sum + units, 0),
-      }),
-    );
-    for (let place = 1; place < WARM_PLACES; place++) {
-      const further = checkout(source, join(state, 'another/place/for', `b${place}`));
-      samples.push(sample('elsewhere', build(further, tool.env(state, { from: a, to: further }))));
-    }
-    rmSync(join(a, 'target'), { recursive: true, force: true });
-    samples.push(sample('cleaned', build(a, inA)));
+  constructor(
+    application: Application,
+    tool: Tool,
+    { source, workDir }: { source: string; workDir: string },
+  ) {
+    this.tool = tool;
+    this.#application = application;
+    this.#source = source;
+    this.#state = join(workDir, 'state', `${application.name}-${tool.name}`);
+    forget(this.#state);
+    mkdirSync(this.#state, { recursive: true });
+    this.#first = checkout(source, join(this.#state, 'a'));
   }
-  if (!tool.name.startsWith('floor')) {
+
+  cold(): Sample {
+    return this.#sample('cold', this.#build(this.#first));
+  }
+
+  /** The first build of a checkout that was never built, in a place of its own. */
+  elsewhere(): Sample {
+    const turn = this.#turns++;
+    return { ...this.#sample('elsewhere', this.#build(checkout(this.#source, this.#place(turn)))), turn };
+  }
+
+  /** Builds the last such checkout again, the first one, and that: nothing is to be done. */
+  again(): Sample {
+    const last = this.#place(this.#turns - 1);
+    const [again, ...more] = [last, this.#first, last].map((dir) => this.#build(dir)) as [Build, ...Build[]];
+    return this.#sample('again', {
+      ...again,
+      units: more.reduce((sum, { units }) => sum + units, again.units),
+    });
+  }
+
+  cleaned(): Sample {
+    // Out of the checkout: what lies there may be looked for by a macro.
+    renameSync(join(this.#first, 'target'), join(this.#state, 'target-of-a'));
+    return this.#sample('cleaned', this.#build(this.#first));
+  }
+
+  leaf(): Sample {
     appendFileSync(
-      join(a, application.leaf),
+      join(this.#first, this.#application.leaf),
       '\n#[allow(dead_code)]\nfn edited_by_the_benchmark() -> u32 { 1 }\n',
     );
-    samples.push(sample('leaf', build(a, inA)));
+    return this.#sample('leaf', this.#build(this.#first));
   }
-  tool.stop?.(state);
-  if (!existsSync(join(a, 'target')))
-    throw new Error(`Cannot believe the build of ${a}: it has no target folder.`);
-  forget(state);
-  return samples;
+
+  end(): void {
+    this.tool.stop?.(this.#state);
+    if (!existsSync(join(this.#first, 'target')))
+      throw new Error(`Cannot believe the build of ${this.#first}: it has no target folder.`);
+    forget(this.#state);
+  }
+
+  #place(turn: number): string {
+    return join(this.#state, 'another/place/for', `b${turn}`);
+  }
+
+  #build(dir: string): Build {
+    return build(dir, this.tool.env(this.#state, { from: this.#first, to: dir }));
+  }
+
+  #sample(phase: Phase, run: Build): Sample {
+    return { application: this.#application.name, tool: this.tool.name, phase, ...run, turn: 0 };
+  }
 }
 
 /** One cold build more, into a store of its own. */
 export function measureCold(
   application: Application,
   tool: Tool,
-  { source, workDir }: { source: string; workDir: string },
+  { source, workDir, turn }: { source: string; workDir: string; turn: number },
 ): Sample {
   const state = join(workDir, 'state', `${application.name}-${tool.name}-cold`);
   forget(state);
@@ -137,7 +162,7 @@ export function measureCold(
   const run = build(dir, tool.env(state, { from: dir, to: dir }));
   tool.stop?.(state);
   forget(state);
-  return { application: application.name, tool: tool.name, phase: 'cold', ...run };
+  return { application: application.name, tool: tool.name, phase: 'cold', ...run, turn };
 }
 
 export const cpuModel = (): string =>

@@ -21,21 +21,44 @@ const median = (values: readonly number[]): number | undefined =>
 
 type Measured = 'seconds' | 'cpuSeconds';
 
-/** The median of one cell. */
+/** The median of one cell, in seconds. */
 export function cell(
   results: Results,
   which: { application: string; tool: string; phase: Phase },
-  what: Measured = 'seconds',
 ): number | undefined {
   const found = results.samples.filter(
     ({ application, tool, phase }) =>
       application === which.application && tool === which.tool && phase === which.phase,
   );
-  return median(found.map((sample) => sample[what]));
+  return median(found.map((sample) => sample.seconds));
+}
+
+/** One tool beside another in a phase: the median of what each turn says, for a machine is another one some minutes later. */
+export function compared(
+  { samples }: Pick<Results, 'samples'>,
+  which: { application: string; phase: Phase; tool: string; with: string },
+  what: Measured = 'seconds',
+): number | undefined {
+  const of = (tool: string): Map<number, number> =>
+    new Map(
+      samples
+        .filter(
+          (one) => one.application === which.application && one.phase === which.phase && one.tool === tool,
+        )
+        .map((one) => [one.turn, one[what]]),
+    );
+  const [own, others] = [of(which.tool), of(which.with)];
+  return median(
+    [...own].flatMap(([turn, value]) => {
+      const other = others.get(turn);
+      return other === undefined ? [] : [value / other];
+    }),
+  );
 }
 
 const seconds = (value: number | undefined): string =>
   value === undefined ? '–' : value < 10 ? value.toFixed(2) : value.toFixed(1);
+const times = (value: number | undefined): string => (value === undefined ? '–' : value.toFixed(2));
 const ratio = (a: number | undefined, b: number | undefined): string =>
   a === undefined || b === undefined ? '–' : (a / b).toFixed(2);
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
@@ -53,8 +76,7 @@ const TITLES: readonly (readonly [Phase, string])[] = [
 ];
 
 function applicationSection(results: Results, application: Application): string {
-  const of = (tool: string, phase: Phase, what?: Measured) =>
-    cell(results, { application: application.name, tool, phase }, what);
+  const of = (tool: string, phase: Phase) => cell(results, { application: application.name, tool, phase });
   const names = results.tools.map(({ name }) => name);
   const units = results.samples.find(
     (sample) => sample.application === application.name && sample.tool === 'plain' && sample.phase === 'cold',
@@ -66,28 +88,30 @@ function applicationSection(results: Results, application: Application): string 
     );
     return runs.length === 0 ? '–' : String(Math.max(...runs.map((run) => run.units)));
   });
-  const plain = of('plain', 'cold');
+  const beside = (phase: Phase, other: string, what?: Measured): string[] =>
+    names.map((tool) =>
+      times(compared(results, { application: application.name, phase, tool, with: other }, what)),
+    );
   const ratios = [
-    ['cold / plain', ...names.map((name) => ratio(of(name, 'cold'), plain))],
+    ['cold / plain', ...beside('cold', 'plain')],
+    ['CPU of cold / plain', ...beside('cold', 'plain', 'cpuSeconds')],
     [
-      'CPU of cold / plain',
-      ...names.map((name) => ratio(of(name, 'cold', 'cpuSeconds'), of('plain', 'cold', 'cpuSeconds'))),
+      'warm, second directory / plain cold',
+      ...names.map((name) => ratio(of(name, 'elsewhere'), of('plain', 'cold'))),
     ],
-    ['warm, second directory / plain cold', ...names.map((name) => ratio(of(name, 'elsewhere'), plain))],
-    [
-      'warm, second directory / floor',
-      ...names.map((name) => ratio(of(name, 'elsewhere'), of('floor', 'elsewhere'))),
-    ],
-    [
-      'warm, second directory / floor+exe',
-      ...names.map((name) => ratio(of(name, 'elsewhere'), of('floor+exe', 'elsewhere'))),
-    ],
+    ['warm, second directory / floor', ...beside('elsewhere', 'floor')],
+    ['warm, second directory / floor+exe', ...beside('elsewhere', 'floor+exe')],
+    ['warm, second directory / rust-kache', ...beside('elsewhere', 'rust-kache')],
   ];
+  const turnsOf = (phase: Phase, tool: string): number =>
+    results.samples.filter(
+      (one) => one.application === application.name && one.phase === phase && one.tool === tool,
+    ).length;
   const title = `## ${application.name}${application.version === undefined ? ' of this repository' : ` ${application.version}`}`;
   return [
     title,
     '',
-    `${units ?? '?'} units, ${application.rounds} round${application.rounds === 1 ? '' : 's'}. Seconds, medians; three second directories in each${application.coldRounds === 0 ? '' : `, and ${application.coldRounds} further cold builds of plain cargo and kache in turns`}.`,
+    `${units ?? '?'} units. Seconds, medians. Second directories in ${turnsOf('elsewhere', 'kache')} turns, cold builds of plain cargo and kache in ${turnsOf('cold', 'kache')}, each with another tool first; ratios are those of each turn, the median.`,
     '',
     table([['', ...names], ...rows, ['units of three further builds', ...again], ...ratios]),
   ].join('\n');
@@ -114,22 +138,19 @@ interface Target {
 }
 
 function targets(results: Results): Target[] {
-  const per = (a: string, b: string, phases: readonly [Phase, Phase]) =>
+  const per = (tool: string, other: string, phase: Phase) =>
     results.applications.flatMap(({ name }) => {
-      const [x, y] = [
-        cell(results, { application: name, tool: a, phase: phases[0] }),
-        cell(results, { application: name, tool: b, phase: phases[1] }),
-      ];
-      return x === undefined || y === undefined ? [] : [{ name, value: x / y }];
+      const value = compared(results, { application: name, phase, tool, with: other });
+      return value === undefined ? [] : [{ name, value }];
     });
   const shown = (list: readonly { name: string; value: number }[]): string =>
     list.map(({ name, value }) => `${name} ${value.toFixed(2)}`).join(', ');
-  const ratios = (what: string, compared: { a: string; b: string; phase: Phase; limit: number }): Target => {
-    const found = per(compared.a, compared.b, [compared.phase, compared.phase]);
-    const met = found.length === 0 ? undefined : found.every(({ value }) => value <= compared.limit);
+  const ratios = (what: string, pair: { a: string; b: string; phase: Phase; limit: number }): Target => {
+    const found = per(pair.a, pair.b, pair.phase);
+    const met = found.length === 0 ? undefined : found.every(({ value }) => value <= pair.limit);
     return {
       what,
-      target: `≤ ${compared.limit}`,
+      target: `≤ ${pair.limit}`,
       measured: found.length === 0 ? 'not run' : shown(found),
       met,
     };

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { APPLICATIONS, fetchApplication } from './applications.ts';
 import { diskUse } from './disk-use.ts';
 import { hitCost } from './hit-cost.ts';
-import { measure, measureCold, type Sample, warmUp } from './phases.ts';
+import { Course, measureCold, type Sample, warmUp } from './phases.ts';
 import { markdown, type Results } from './report.ts';
 import { findTools, installPeers } from './tools.ts';
 
@@ -30,9 +30,11 @@ const { tools, missing } = findTools(workDir, values.peers);
 const only = values.quick ? ['workspace', 'fd-find'] : values.only?.split(',');
 const applications = APPLICATIONS.filter(({ name }) => only?.includes(name) ?? true).map((application) => ({
   ...application,
-  rounds: values.quick ? 1 : application.rounds,
-  coldRounds: values.quick ? 0 : application.coldRounds,
+  coldTurns: values.quick ? 1 : application.coldTurns,
 }));
+const WARM_TURNS = values.quick ? 2 : 5;
+/** How long a tool may take to settle what it has learnt when a build has ended. */
+const SETTLE_MS = 1_500;
 
 const fd = APPLICATIONS.find(({ name }) => name === 'fd-find');
 if (fd === undefined) throw new Error('fd-find is what hits and disk use are measured on');
@@ -64,31 +66,39 @@ function written(measured: typeof applications): string {
   return text;
 }
 
+/** Every one of them, each time with another one first. */
+const inTurn = <T>(all: readonly T[], turn: number): T[] => [
+  ...all.slice(turn % all.length),
+  ...all.slice(0, turn % all.length),
+];
+
+function take(sample: Sample): void {
+  samples.push(sample);
+  const { application, tool, phase, seconds } = sample;
+  console.error(`${application} ${tool}: ${phase} ${seconds.toFixed(2)} s`);
+}
+
 for (const [index, application] of applications.entries()) {
   const source = fetchApplication(application, workDir);
   warmUp(source, workDir);
-  for (let round = 0; round < application.rounds; round++) {
-    // Each round starts with another tool, so that no one always runs first.
-    for (const [place] of tools.entries()) {
-      const tool = tools[(place + round) % tools.length];
-      if (tool === undefined) continue;
-      const measured = measure(application, tool, { source, workDir });
-      samples.push(...measured);
-      console.error(
-        `${application.name} ${tool.name}: ${measured.map(({ phase, seconds }) => `${phase} ${seconds.toFixed(2)} s`).join(', ')}`,
-      );
+  const courses = tools.map((tool) => new Course(application, tool, { source, workDir }));
+  const warm = courses.filter(({ tool }) => tool.name !== 'plain');
+  for (const course of courses) take(course.cold());
+  for (let turn = 0; turn < WARM_TURNS; turn++)
+    for (const course of inTurn(warm, turn)) {
+      await Bun.sleep(SETTLE_MS);
+      take(course.elsewhere());
     }
+  for (const course of warm) take(course.again());
+  for (const course of warm) take(course.cleaned());
+  for (const course of courses) {
+    if (!course.tool.name.startsWith('floor')) take(course.leaf());
+    course.end();
   }
-  const turns = tools.filter(({ name }) => ['plain', 'kache', 'kache+exe'].includes(name));
-  for (let round = 0; round < application.coldRounds; round++) {
-    for (const [place] of turns.entries()) {
-      const tool = turns[(place + round) % turns.length];
-      if (tool === undefined) continue;
-      const cold = measureCold(application, tool, { source, workDir });
-      samples.push(cold);
-      console.error(`${application.name} ${tool.name}: cold ${cold.seconds.toFixed(2)} s`);
-    }
-  }
+  const compared = tools.filter(({ name }) => name === 'plain' || name.startsWith('kache'));
+  for (let turn = 1; turn <= application.coldTurns; turn++)
+    for (const tool of inTurn(compared, turn))
+      take(measureCold(application, tool, { source, workDir, turn }));
   written(applications.slice(0, index + 1));
 }
 console.log(written(applications));

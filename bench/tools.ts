@@ -1,5 +1,5 @@
 // The tools that are compared, and the environment each builds in.
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildLauncher, isCurrentLauncher, launcherFor } from '../src/cli/launcher.ts';
 
@@ -143,4 +143,11 @@ export function installPeers(peersDir: string): void {
   }
 }
 
-export const forget = (state: string): void => rmSync(state, { recursive: true, force: true });
+/**
+ * Has a folder be as if it had never been. It is moved aside and goes with the work folder at the end of a run. On ext4
+ * without a journal a new file takes 0.2 to 0.5 ms instead of 0.02 for minutes after many others were deleted, whose inodes
+ * are not given out again so soon: what is built next would pay for what was built before.
+ */
+export function forget(folder: string): void {
+  if (existsSync(folder)) renameSync(folder, mkdtempSync(`${folder}-forgotten-`));
+}

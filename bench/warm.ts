@@ -1,6 +1,6 @@
 // First builds of checkouts that were never built, in turns, each time with another tool first: what takes half a second
 // differs more from one minute of a machine to the next than from one tool to another.
-//   bun bench/warm.ts [--only NAME,…] [--turns N] [--peers DIR] [--work-dir DIR]
+//   bun bench/warm.ts [--only NAME,…] [--tools NAME,…] [--turns N] [--peers DIR] [--work-dir DIR]
 import { mkdirSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ const { values } = parseArgs({
   args: process.argv.slice(2),
   options: {
     only: { type: 'string', default: 'workspace,fd-find' },
+    // Those that bring linked outputs back, too.
+    tools: { type: 'string', default: 'kache+exe,kache+runs,kache+fresh,floor+exe,rust-kache' },
     turns: { type: 'string', default: '9' },
     peers: { type: 'string', default: join(homedir(), '.cache/kache-bench/peers') },
     'work-dir': { type: 'string', default: join(tmpdir(), `kache-warm-${process.pid}`) },
@@ -21,9 +23,8 @@ const { values } = parseArgs({
 });
 const workDir = values['work-dir'];
 mkdirSync(workDir, { recursive: true });
-/** Those that bring linked outputs back, too. */
-const TOOLS = ['kache+exe', 'kache+runs', 'kache+fresh', 'floor+exe', 'rust-kache'];
-const tools = findTools(workDir, values.peers).tools.filter(({ name }) => TOOLS.includes(name));
+const wanted = values.tools.split(',');
+const tools = findTools(workDir, values.peers).tools.filter(({ name }) => wanted.includes(name));
 
 /** How long a tool may take to settle what it has learnt when a build has ended. */
 const SETTLE_MS = 1_500;
@@ -46,7 +47,6 @@ for (const application of APPLICATIONS.filter(({ name }) => values.only.split(',
       const dir = checkout(source, placeOf(tool.name, `elsewhere/${turn}`));
       const places = { from: placeOf(tool.name, 'first'), to: dir };
       builds.get(tool.name)?.push(build(dir, tool.env(stateOf(tool.name), places)));
-      rmSync(join(dir, 'target'), { recursive: true, force: true });
       await Bun.sleep(SETTLE_MS);
     }
   const of = (tool: string, what: 'seconds' | 'cpuSeconds'): number[] =>
@@ -62,6 +62,5 @@ for (const application of APPLICATIONS.filter(({ name }) => values.only.split(',
     );
     stop?.(stateOf(name));
   }
-  rmSync(join(workDir, 'state'), { recursive: true, force: true });
 }
 rmSync(workDir, { recursive: true, force: true });
