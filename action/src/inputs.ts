@@ -29,6 +29,7 @@ export interface Inputs {
   readonly cacheExecutables: boolean;
   /** `off`, `dependencies` or `all`. */
   readonly cacheBuildScripts: string;
+  readonly cacheFingerprints: boolean;
   readonly maxSize: string;
   readonly prComment: boolean;
   readonly token: string;
@@ -65,6 +66,7 @@ export function readInputs(): Inputs {
     minCompileMs: wholeNumber('min-compile-ms', 0),
     cacheExecutables: flag('cache-executables', false),
     cacheBuildScripts: oneOf('cache-build-scripts', ['off', 'dependencies', 'all']),
+    cacheFingerprints: flag('cache-fingerprints', false),
     maxSize: core.getInput('max-size'),
     prComment: flag('pr-comment', false),
     token: core.getInput('token'),

@@ -66,6 +66,7 @@ function exportSettings(binary: string, inputs: Inputs): void {
   if (inputs.cacheExecutables) core.exportVariable('KACHE_CACHE_EXECUTABLES', '1');
   if (inputs.cacheBuildScripts !== 'off')
     core.exportVariable('KACHE_CACHE_BUILD_SCRIPTS', inputs.cacheBuildScripts);
+  if (inputs.cacheFingerprints) core.exportVariable('KACHE_CACHE_FINGERPRINTS', '1');
   if (inputs.maxSize !== '') core.exportVariable('KACHE_MAX_SIZE', inputs.maxSize);
 }
 
