@@ -5,7 +5,13 @@ import { answer } from '../answer.ts';
 import { remoteOf } from '../core/config.ts';
 import { KacheError } from '../core/errors.ts';
 import { DaemonClient } from '../daemon/client.ts';
-import { hitSocketPath, PROTOCOL_VERSION, remoteConfig, socketPath } from '../daemon/protocol.ts';
+import {
+  type Answerer,
+  hitSocketPath,
+  PROTOCOL_VERSION,
+  remoteConfig,
+  socketPath,
+} from '../daemon/protocol.ts';
 import {
   type DaemonOptions,
   type DaemonStatus,
@@ -16,6 +22,7 @@ import {
 } from '../daemon/server.ts';
 import { serviceFor, uninstallService } from '../daemon/service.ts';
 import type { SessionStatus } from '../daemon/session.ts';
+import { Filler, isFirstQuestion } from '../fingerprints/fill.ts';
 import { FingerprintKeeper } from '../fingerprints/keep.ts';
 import { answerRun, isRunCall } from '../script/answer.ts';
 import type { Store } from '../store/store.ts';
@@ -47,8 +54,7 @@ export async function daemonRun(options: { background?: boolean }): Promise<numb
     config: remote === undefined ? undefined : remoteConfig(settings, remote, process.env),
     launchers: {
       socket: hitSocketPath(store.layout.root, settings),
-      answer: (call) =>
-        isRunCall(call) ? answerRun(call, process.execPath) : answer(call, process.execPath),
+      answer: answererFor(process.execPath),
       onlooker: new FingerprintKeeper(),
     },
   };
@@ -63,6 +69,15 @@ export async function daemonRun(options: { background?: boolean }): Promise<numb
   throw new KacheError('daemon-running', 'Cannot run the daemon: another one has this store.', {
     hint: 'Run `kache daemon stop` first.',
   });
+}
+
+/** Who decides what launchers do; `self` is this program. */
+function answererFor(self: string): Answerer {
+  const filler = new Filler();
+  return (call) => {
+    if (isFirstQuestion(call)) return filler.answer(call, self);
+    return isRunCall(call) ? answerRun(call, self) : answer(call, self);
+  };
 }
 
 const TAKE_OVER_MS = 3_000;

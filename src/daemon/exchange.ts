@@ -71,7 +71,7 @@ export async function importEntry(
   object: Uint8Array,
 ): Promise<Imported | Refused> {
   if (object.length > MAX_PACK_BYTES) return { kind: 'refused', why: 'too large' };
-  const unpacked = await unpack(object, asked.key);
+  const unpacked = unpack(object, asked.key);
   if (unpacked.kind === 'refused') return unpacked;
   const { entry, inputs, closure } = unpacked;
   let newBytes = 0;

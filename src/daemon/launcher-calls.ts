@@ -1,18 +1,22 @@
 // What launchers send and are sent, as bytes and as values. The grammar is in docs/daemon-protocol.md.
 import { readlinkSync, statSync } from 'node:fs';
 import { type ExitStatus, signalCalled } from '../sys/process.ts';
-import type { LaunchedCall, PlacedFile, PlacedWay, States } from './protocol.ts';
+import type { InPlace, LaunchedCall, PlacedFile, PlacedWay, States, Step } from './protocol.ts';
 
 /** The first word of every request. Another form of request or answer is another word. */
-export const LAUNCHER_PROTOCOL = 'kache-launcher-2';
+export const LAUNCHER_PROTOCOL = 'kache-launcher-3';
 
 const WAYS: Readonly<Record<string, PlacedWay>> = { r: 'reflinked', h: 'hardlinked', c: 'copied' };
 const letterOf = (way: PlacedWay): string => way[0] ?? '';
 
-/** What makes paths mean the same to two processes: their mount namespace and their root, as each sees its own. */
+/**
+ * What makes paths, users and numbers of processes mean the same to two processes: their namespaces and their root, as each
+ * sees its own.
+ */
 export function placeSeenFromHere(): string {
   const { dev, ino } = statSync('/', { bigint: true });
-  return `${readlinkSync('/proc/self/ns/mnt')} ${dev} ${ino}`;
+  const namespaces = ['mnt', 'pid', 'user', 'uts'].map((name) => readlinkSync(`/proc/self/ns/${name}`));
+  return `${namespaces.join(' ')} ${dev} ${ino}`;
 }
 
 /** Names that lead every process to something of its own: `/dev/stdin`, `/proc/self/fd/3`. */
@@ -61,10 +65,22 @@ export const fieldsOf = (file: PlacedFile): string[] =>
         file.target,
       ];
 
-/** The files of a hit as they are told: `placed`, a letter for each, and the state of each. */
-export function parsePlaced(
-  frame: Uint8Array,
-): { ways: (PlacedWay | undefined)[]; states: string[] } | undefined {
+export function fieldsOfStep(step: Step): string[] {
+  switch (step.kind) {
+    case 'text':
+    case 'blob':
+      return fieldsOf(step);
+    case 'new':
+      return ['new', Buffer.from(step.bytes).toString('hex'), step.path];
+    case 'link':
+      return ['link', step.from, step.path];
+    default:
+      return [step.kind, step.path];
+  }
+}
+
+/** Files as they are told: `placed`, a letter for each, and the state of each. */
+export function parsePlaced(frame: Uint8Array): InPlace | undefined {
   const [verb, letters = '', ...states] = Buffer.from(frame).toString().split('\0');
   return verb === 'placed' ? { ways: [...letters].map((letter) => WAYS[letter]), states } : undefined;
 }

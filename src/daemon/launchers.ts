@@ -5,19 +5,34 @@ import { chmodSync } from 'node:fs';
 import { bestEffort, removeFile, signatureOf, stat } from '../sys/files.ts';
 import {
   fieldsOf,
+  fieldsOfStep,
   parseCall,
   parseEnded,
   parseLine,
   parsePlaced,
   placeSeenFromHere,
 } from './launcher-calls.ts';
-import type { Answerer, CompileAnswer, Decision, HitAnswer, LaunchedCall } from './protocol.ts';
+import type {
+  Answerer,
+  Batch,
+  CompileAnswer,
+  Decision,
+  FillAnswer,
+  HitAnswer,
+  InPlace,
+  LaunchedCall,
+  PlacedFile,
+  Step,
+} from './protocol.ts';
 
 /** What is longer than this is for the wrapper. */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
 
 /** How long a launcher waits for an answer when all is there that is waited for. */
 const DECIDED_WITHIN_MS = 2_000;
+
+/** Units of a target folder that are looked up while the launcher has yet to put others in place. */
+const MAX_AHEAD = 8;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -144,7 +159,7 @@ export class LauncherServer implements Disposable {
     this.#options.onRequest(call);
     const { cwd } = call;
     const answer = this.#inFolder(cwd, () => this.#options.answer(call)) ?? 'none';
-    if (answer === 'none' || answer.kind !== 'later') {
+    if (typeof answer === 'string' || answer.kind !== 'later') {
       this.#decided(peer, answer, call);
       return;
     }
@@ -164,8 +179,8 @@ export class LauncherServer implements Disposable {
   }
 
   #decided(peer: Peer, answer: Decision, call: LaunchedCall): void {
-    if (answer === 'none' || !isSendable(answer)) {
-      end(peer, ['no']);
+    if (typeof answer === 'string' || !isSendable(answer)) {
+      end(peer, [answer === 'learn' ? 'learn' : 'no']);
       return;
     }
     // It may take as long as its disk or its compiler does; one that is killed hangs up.
@@ -174,6 +189,11 @@ export class LauncherServer implements Disposable {
     if (answer.kind === 'hit') {
       peer.data.next = (placed) => this.#settle(peer, { answer, call }, placed);
       send(peer, ['place', answer.proof, ...answer.files.flatMap(fieldsOf)]);
+      return;
+    }
+    if (answer.kind === 'fill') {
+      peer.data.next = () => this.#fill(peer, answer);
+      send(peer, ['fill', answer.proof, ...answer.steps.flatMap(fieldsOfStep)]);
       return;
     }
     peer.data.compile = answer;
@@ -187,10 +207,8 @@ export class LauncherServer implements Disposable {
     const settled =
       isProven(peer) &&
       placed !== undefined &&
-      placed.ways.length === answer.files.length &&
       this.#inFolder(call.cwd, () => {
-        // A launcher that has waited in vain is no more, and what came after it is not ours to remember.
-        if (!answer.files.every(({ target }, at) => isContentOf(placed.states[at], target))) return false;
+        if (!areInPlace(answer.files, placed)) return false;
         answer.settle(placed.ways, placed.states);
         return true;
       }) === true;
@@ -201,6 +219,58 @@ export class LauncherServer implements Disposable {
     this.#options.onAnswered('hit');
     end(peer, ['done', answer.stdout, answer.stderr]);
     this.#inFolder(call.cwd, () => answer.note());
+  }
+
+  /**
+   * The second frame of a filling: the launcher can write to the store, and has the locks. One unit is looked up at a time;
+   * others are answered in between.
+   */
+  #fill(peer: Peer, answer: FillAnswer): void {
+    const step = <T>(run: () => T): T | undefined => this.#inFolder('/', run);
+    const filling = isProven(peer) ? step(() => answer.begin()) : undefined;
+    if (filling === undefined) {
+      end(peer, ['no']);
+      return;
+    }
+    const sent: Batch[] = [];
+    const give = (batch: Batch): void => {
+      const fields = batch.steps.flatMap(fieldsOfStep);
+      if (fields.some(holdsNul)) {
+        goOnBehind(batch, undefined);
+        return;
+      }
+      sent.push(batch);
+      send(peer, ['put', ...fields]);
+    };
+    const goOnBehind = (batch: Batch, files: InPlace | undefined): void => {
+      const follows = step(() => batch.carriedOut(files));
+      if (follows !== undefined) give(follows);
+      goOn();
+    };
+    let isDue = false;
+    const goOn = (): void => {
+      if (!isDue) setImmediate(lookUp);
+      isDue = true;
+    };
+    const lookUp = (): void => {
+      isDue = false;
+      if (!this.#peers.has(peer) || peer.data.isLast) return;
+      const batch = sent.length < MAX_AHEAD ? step(() => filling.next() ?? 'none') : 'none';
+      if (batch === 'none') {
+        if (sent.length === 0) end(peer, ['done']);
+        return;
+      }
+      // What a unit has thrown is its own.
+      if (batch !== undefined && batch !== 'not-this') give(batch);
+      goOn();
+    };
+    peer.data.next = (frame) => {
+      const batch = sent.shift();
+      const placed = step(() => batch && inPlaceOf(batch, frame));
+      if (batch === undefined) peer.terminate();
+      else goOnBehind(batch, placed);
+    };
+    goOn();
   }
 
   /** The second frame of a compile: the launcher can write to the store, has the lock, and is about to start the compiler. */
@@ -273,7 +343,8 @@ interface Carried<A> {
 }
 
 /** No field may hold what ends one. */
-function isSendable(answer: HitAnswer | CompileAnswer): boolean {
+function isSendable(answer: Exclude<Decision, string>): boolean {
+  if (answer.kind === 'fill') return ![answer.proof, ...answer.steps.flatMap(fieldsOfStep)].some(holdsNul);
   const texts =
     answer.kind === 'compile'
       ? [answer.proof, answer.lock ?? '']
@@ -283,6 +354,21 @@ function isSendable(answer: HitAnswer | CompileAnswer): boolean {
 
 const holdsNul = (text: string): boolean => text.includes('\0');
 
+/** What a launcher says of the files of a batch; undefined when they are not all there. */
+function inPlaceOf({ steps }: Batch, frame: Uint8Array): InPlace | undefined {
+  const placed = parsePlaced(frame);
+  return placed !== undefined && areInPlace(steps.filter(isFile), placed) ? placed : undefined;
+}
+
+const isFile = (step: Step): step is PlacedFile => step.kind === 'blob' || step.kind === 'text';
+
+/**
+ * Whether files are as the launcher says: one that has waited in vain is no more, and what came after it is not ours to
+ * remember.
+ */
+const areInPlace = (files: readonly PlacedFile[], { ways, states }: InPlace): boolean =>
+  ways.length === files.length && files.every(({ target }, at) => isContentOf(states[at], target));
+
 /** Whether a launcher has made the file by which it shows that it can write to the store. */
 function isProven({ data }: Peer): boolean {
   const { proof } = data;
@@ -290,11 +376,13 @@ function isProven({ data }: Peer): boolean {
   return proof !== undefined && takeAway(proof);
 }
 
-/** Removes a file; false when there is none. */
+/** Removes a file; false when there is none, or it stays. */
 export function takeAway(path: string): boolean {
-  const isThere = stat(path) !== undefined;
-  removeFile(path);
-  return isThere;
+  let isGone = false;
+  bestEffort(() => {
+    isGone = removeFile(path);
+  });
+  return isGone;
 }
 
 /** Whether a file is the one that was in this state: links that come and go move its ctime. */

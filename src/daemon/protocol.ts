@@ -157,8 +157,55 @@ export interface CompileAnswer extends Disposable {
   readonly end: (status: ExitStatus, states: States) => void;
 }
 
-/** What a launcher is to do for a call; `none`: become a wrapper. */
-export type Decision = HitAnswer | CompileAnswer | 'none';
+/** One thing that a launcher does in a target folder, with its own rights and umask. */
+export type Step =
+  | PlacedFile
+  /** Makes a folder, and those above it. */
+  | { readonly kind: 'folder'; readonly path: string }
+  /** Makes a file that must not be there. */
+  | { readonly kind: 'new'; readonly path: string; readonly bytes: Uint8Array }
+  /** Gives a file a second name. */
+  | { readonly kind: 'link'; readonly from: string; readonly path: string }
+  /** Takes a lock as Cargo does, to the end of the connection; fails where another has it. */
+  | { readonly kind: 'lock'; readonly path: string }
+  /** Removes a folder with all that is in it, if it is there. */
+  | { readonly kind: 'remove'; readonly path: string };
+
+/** Steps that are carried out in their order; behind one that fails none is. Files that follow each other come together or not. */
+export interface Batch {
+  readonly steps: readonly Step[];
+  /** Every step is done, each file in its way and state; undefined: not every one. Returns what is to follow. */
+  readonly carriedOut: (files: InPlace | undefined) => Batch | undefined;
+}
+
+/** How the files of a batch came into their places, in their order, and in which states they are there (signatureOf). */
+export interface InPlace {
+  readonly ways: readonly (PlacedWay | undefined)[];
+  readonly states: readonly string[];
+}
+
+/** A target folder to be filled, unit by unit. */
+export interface Filling {
+  /**
+   * Looks one unit up: what is to be done for it. Undefined: there is none, before something that is under way has been
+   * carried out.
+   */
+  readonly next: () => Batch | 'not-this' | undefined;
+}
+
+/** A target folder that the launcher is to fill. */
+export interface FillAnswer {
+  readonly kind: 'fill';
+  /** As for a hit. */
+  readonly proof: string;
+  /** What it begins with. */
+  readonly steps: readonly Step[];
+  /** That is done. Undefined: somebody has built there meanwhile. */
+  readonly begin: () => Filling | undefined;
+}
+
+/** What a launcher is to do for a call; `none`: become a wrapper; `learn`: have a wrapper find out, and ask again. */
+export type Decision = HitAnswer | CompileAnswer | FillAnswer | 'learn' | 'none';
 
 /** A remote has to be asked first. */
 export interface LaterAnswer {

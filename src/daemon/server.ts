@@ -33,6 +33,7 @@ import {
   type RemoteConfig,
 } from './protocol.ts';
 import { Session, type SessionStatus } from './session.ts';
+import { startClaim } from './start.ts';
 
 export interface DaemonOptions {
   readonly store: Store;
@@ -150,6 +151,7 @@ class Daemon {
     clearInterval(timer);
     // First the name: whoever comes now starts another one.
     removeFile(socket);
+    bestEffort(() => removeFile(startClaim(store.layout.root)));
     this.#launchers?.[Symbol.dispose]();
     this.#lookOn(() => launchers?.onlooker.tick());
     // The answer that ends us has to be on its way.
@@ -235,6 +237,8 @@ class Daemon {
         case 'entry':
           return await this.#lookUp(connection, verb, rest);
         case 'status':
+          // Whoever looks sees what builds have left.
+          this.#lookOn(() => this.#options.launchers?.onlooker.tick());
           return JSON.stringify(this.#status());
         case 'stop':
           this.#ended.resolve();

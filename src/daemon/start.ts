@@ -20,6 +20,9 @@ export function startDaemon(store: Store, settings: Settings, self: string): voi
 /** A daemon that has not come up by then will not. */
 const START_MS = 5_000;
 
+/** There from when somebody has started a daemon until that has ended in good order; old ones count for nothing. */
+export const startClaim = (root: string): string => `${daemonFolder(root)}/starting`;
+
 interface Launched {
   /** Where a launcher asked in vain; undefined without one. */
   readonly askedAt?: string | undefined;
@@ -39,7 +42,7 @@ export function startAnswering({ askedAt, env, self }: Launched): boolean {
   const store = openStore(settings.cacheDir);
   if (store.kind === 'problem' || hitSocketPath(store.layout.root, settings) !== askedAt) return false;
   return bestEffort(() => {
-    const claim = `${daemonFolder(store.layout.root)}/starting`;
+    const claim = startClaim(store.layout.root);
     const claimed = stat(claim);
     if (claimed !== undefined && Math.abs(Date.now() - claimed.mtimeSec * 1000) < START_MS) return;
     removeFile(claim);
@@ -51,4 +54,16 @@ export function startAnswering({ askedAt, env, self }: Launched): boolean {
     }
     startDaemon(store, settings, self);
   });
+}
+
+/** How long a build waits for the daemon: what that does not see of a build is not known of the next one. */
+const AWAITED_MS = 1_000;
+const LOOK_EVERY_MS = 5;
+
+/** Waits until somebody listens where a launcher asked in vain. */
+export function awaitAnswering({ askedAt }: Pick<Launched, 'askedAt'>): void {
+  for (let waitedMs = 0; askedAt !== undefined && waitedMs < AWAITED_MS; waitedMs += LOOK_EVERY_MS) {
+    if (stat(askedAt) !== undefined) return;
+    Bun.sleepSync(LOOK_EVERY_MS);
+  }
 }

@@ -25,7 +25,13 @@ const LEADS_ELSEWHERE =
 
 /** Variables that do; and what does in a configuration, or in an alias, wherever that stands. */
 const PLACES = ['CARGO_TARGET_DIR', 'CARGO_BUILD_TARGET_DIR', 'CARGO_BUILD_BUILD_DIR'];
-const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|--(config|manifest-path)\b|\\[ux]/i;
+const PLACED_BY_CONFIG = /\b(target-dir|build-dir|include)\b|--(config|manifest-path)\b/i;
+
+/** Names that are written so are not found in a text. */
+const ESCAPED = /\\[ux]/i;
+
+/** Commands that no alias can be: Cargo has them itself, and under their whole names. */
+const BUILT_IN = /^(bench|build|check|doc|fix|run|rustc|rustdoc|test)$/;
 
 /** What Cargo says and how is the same build. */
 const OF_NO_EFFECT = /^(-v|--verbose|-q|--quiet|--offline|--locked|--frozen|--(color|message-format)=.*)$/;
@@ -35,6 +41,9 @@ const OF_NO_EFFECT = /^(-v|--verbose|-q|--quiet|--offline|--locked|--frozen|--(c
  * calls have of them does not follow from what they had in another environment.
  */
 const HEEDED = /^(CARGO|RUST|DEP_|SSL_CERT_|(LD_LIBRARY_PATH|OUT_DIR|TARGET|HOST|PROFILE|OPT_LEVEL|DEBUG)$)/;
+
+/** How Cargo shows a registry who it is: that says who may fetch, not what is built, and an id goes to other machines. */
+const TOKEN = /^CARGO_REGISTR(Y|IES_\w+)_TOKEN$/;
 
 /** Whether Cargo shows what compilers and scripts of dependencies say: of a unit that is fresh it would not. */
 function isVeryVerbose(argv: readonly string[]): boolean {
@@ -59,8 +68,12 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
   if (env === undefined || PLACES.some((name) => (env[name] ?? '') !== '')) return undefined;
   const root = certainRoot(cwd);
   const configs = configsAbove(cwd, cargoHome({ env }));
-  const texts = [...configs.map(([, text]) => text), ...aliasesIn(env)];
-  if (root === undefined || texts.some((text) => PLACED_BY_CONFIG.test(text))) return undefined;
+  const texts = configs.map(([, text]) => text);
+  // The first word is the command, or the value of an option before it, which is none of these.
+  const isAlias = !BUILT_IN.test(argv.find((arg) => !arg.startsWith('-')) ?? '');
+  const heeded = isAlias ? [...texts, ...aliasesIn(env)] : texts.map(withoutAliases);
+  if (root === undefined || heeded.some(mayLeadElsewhere)) return undefined;
+  const isMentioned = namesIn(texts);
   const id = sha256(
     JSON.stringify([
       compiler,
@@ -72,13 +85,19 @@ export function cargoRun(pid: number, compiler: string): CargoRun | undefined {
       cargoHome({ env }),
       Object.entries(env)
         // What a configuration sets depends on whether it was set.
-        .filter(([name]) => HEEDED.test(name) || configs.some(([, text]) => text.includes(name)))
+        .filter(([name]) => (HEEDED.test(name) && !TOKEN.test(name)) || isMentioned(name))
         // Of a Cargo that is started by another one's program: it was told of a package of this checkout.
         .map(([name, value]) => [name, value?.replaceAll(root, '')])
         .sort(),
     ]),
   );
   return { pid, env, root, targetDir: `${root}/target`, id };
+}
+
+/** Tells of a variable whether texts have its name: as a word, for shells set one that is `_`, to what they were asked for. */
+function namesIn(texts: readonly string[]): (name: string) => boolean {
+  const words = new Set(texts.flatMap((text) => text.split(/\W+/)));
+  return (name) => (/^\w+$/.test(name) ? words.has(name) : texts.some((text) => text.includes(name)));
 }
 
 function linkOf(path: string): string | undefined {
@@ -111,6 +130,20 @@ function environmentOf(lines: readonly string[] | undefined): Environment | unde
 /** What variables make of words on Cargo's command line. */
 const aliasesIn = (env: Environment): string[] =>
   Object.entries(env).flatMap(([name, value]) => (name.startsWith('CARGO_ALIAS_') ? [value ?? ''] : []));
+
+const mayLeadElsewhere = (text: string): boolean => PLACED_BY_CONFIG.test(text) || ESCAPED.test(text);
+
+/** What a configuration says beside aliases; all of it where that cannot be told apart. */
+function withoutAliases(text: string): string {
+  if (!/\balias\b/.test(text) || ESCAPED.test(text)) return text;
+  try {
+    const { alias: _, ...rest } = Bun.TOML.parse(text) as Record<string, unknown>;
+    return JSON.stringify(rest);
+  } catch (error) {
+    if (error instanceof Error) return text;
+    throw error;
+  }
+}
 
 /** The files from which Cargo reads its configuration: each with its text. */
 function configsAbove(cwd: string, home: string | undefined): [path: string, text: string][] {

@@ -1,36 +1,29 @@
 // Filling a target folder that is new, before Cargo looks at it: every unit of the last build like this one that is a hit
-// comes into its place together with Cargo's own record of it. Cargo takes it for fresh then, and asks for it no more.
+// comes into its place together with Cargo's own record of it. Cargo takes it for fresh then, and asks for it no more. What
+// is to be done is decided here, in the daemon, and done by the launcher that Cargo waits for.
 //
 // Nothing is believed that would not be for a call: each unit is looked up under the call that Cargo would make, with the
 // environment as it is now. That Cargo would make it is what its record says, for Cargo compares that before it uses it.
 import { answer } from '../answer.ts';
+import { identifyToolchain } from '../compile/identify.ts';
 import { calledName, isCallOfStandIn } from '../compile/stand-in.ts';
-import type { HitAnswer, LaunchedCall } from '../daemon/protocol.ts';
-import { startAnswering } from '../daemon/start.ts';
+import type {
+  Batch,
+  FillAnswer,
+  Filling,
+  HitAnswer,
+  InPlace,
+  LaunchedCall,
+  Step,
+} from '../daemon/protocol.ts';
 import { isRustcName, parseInvocation } from '../rustc/invocation.ts';
-import type { PathMap } from '../rustc/path-map.ts';
 import { answerRun } from '../script/answer.ts';
-import { noteFilled } from '../script/filled.ts';
-import { bring } from '../store/blobs.ts';
-import { signatureNow } from '../store/hashes.ts';
-import { openStore } from '../store/store.ts';
-import { lockAll } from '../store/target-removal.ts';
-import { makeAside } from '../sys/aside.ts';
-import {
-  bestEffort,
-  createFile,
-  isOsError,
-  link,
-  makeDirectory,
-  readText,
-  removeFile,
-  removeTree,
-  rename,
-  stat,
-  utf8,
-} from '../sys/files.ts';
+import { filledNote } from '../script/filled.ts';
+import { openStore, type Store } from '../store/store.ts';
+import { readText, stat, utf8 } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
+import { startOf } from '../sys/process-table.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun } from './cargo-run.ts';
 import {
@@ -41,89 +34,158 @@ import {
   type PlannedUnit,
   placesOf,
   readPlan,
+  touchPlan,
 } from './plan.ts';
 
-/** As Cargo makes folders and files: what is left of it is for the user to say. */
-const FOLDER_MODE = 0o777;
-const FILE_MODE = 0o666;
+/** Whether a call is what Cargo asks first where a target folder is new. */
+export const isFirstQuestion = ({ argv }: Pick<LaunchedCall, 'argv'>): boolean => argv.at(-1) === '-vV';
 
-export interface Asked extends LaunchedCall {
-  /** Where its launcher asks. */
-  readonly askedAt?: string | undefined;
-  readonly self: string;
-}
+/** Runs of Cargo that were put off are remembered, so many of them. */
+const MAX_PUT_OFF = 64;
 
-/** How long a build waits for the daemon to come up: what that does not see of a build is not known of the next one. */
-const START_WAIT_MS = 1_000;
-const LOOK_EVERY_MS = 5;
+export class Filler {
+  /** Processes, by number and start. */
+  readonly #putOff = new Set<string>();
 
-/**
- * Fills the target folder of the Cargo that asks. Whatever goes wrong leaves a folder that Cargo could have left: a unit
- * counts for it when the last file of its record is there.
- */
-export function fillTarget(asked: Asked): void {
-  try {
-    const { settings } = loadSettings(asked.env, asked.cwd);
-    const compiler = asked.argv.find(isRustcName);
-    if (settings.disabled || !settings.cacheFingerprints || compiler === undefined) return;
-    const isAnswered = startAnswering(asked);
-    const store = openStore(settings.cacheDir);
-    const run = store.kind === 'problem' ? undefined : cargoRun(asked.caller.parentPid, compiler);
-    const plan = run === undefined || store.kind === 'problem' ? undefined : readPlan(store, run);
-    if (run !== undefined && plan !== undefined) fill(run, plan, asked);
-    if (run !== undefined && isAnswered) awaitDaemon(asked);
-  } catch {
-    // Cargo asks for what is not there.
+  /**
+   * How the target folder of the Cargo that asks is to be filled. Whatever becomes of that leaves a folder that Cargo could
+   * have left: a unit counts for it when the last file of its record is there.
+   */
+  answer(call: LaunchedCall, self: string): FillAnswer | 'learn' | 'none' {
+    const found = planFor(call);
+    if (found === undefined) return 'none';
+    if (!isCompilerKnown(found)) return 'learn';
+    return lacksSources(found) && this.#isPutOff(found.run) ? 'none' : fillAnswer(found, { ...call, self });
+  }
+
+  /** Whether a run that lacks sources is put off: once, for Cargo asks again when it has fetched and unpacked them. */
+  #isPutOff({ pid }: CargoRun): boolean {
+    const process = `${pid} ${startOf(pid)}`;
+    const [oldest] = this.#putOff;
+    if (this.#putOff.has(process)) return false;
+    if (oldest !== undefined && this.#putOff.size >= MAX_PUT_OFF) this.#putOff.delete(oldest);
+    this.#putOff.add(process);
+    return true;
   }
 }
 
-function awaitDaemon({ askedAt }: Asked): void {
-  for (let waitedMs = 0; askedAt !== undefined && waitedMs < START_WAIT_MS; waitedMs += LOOK_EVERY_MS) {
-    if (stat(askedAt) !== undefined) return;
-    Bun.sleepSync(LOOK_EVERY_MS);
-  }
+interface Planned {
+  readonly store: Store;
+  readonly compiler: string;
+  readonly run: CargoRun;
+  readonly plan: Plan;
+  /** The units of packages that the lockfile has. */
+  readonly units: readonly PlannedUnit[];
 }
 
-function fill(run: CargoRun, plan: Plan, asked: Asked): void {
-  const { targetDir } = run;
-  const profiles = new Set(plan.units.map(({ folder }) => dirname(dirname(folder))));
-  // Where somebody has built, what is there is his, and Cargo's.
-  const isNew = (): boolean =>
-    ![...profiles].some((profile) => stat(`${targetDir}/${profile}/.fingerprint`) !== undefined);
-  if (!isNew()) return;
-  if (stat(targetDir) === undefined) makeTarget(targetDir);
-  using lock = lockAll(
-    plan.locks.map((path) => `${targetDir}/${path}`),
-    { create: true },
-  );
-  if (lock === undefined || !isNew()) return;
-  for (const folder of plan.folders) makeDirectory(`${targetDir}/${folder}`, FOLDER_MODE);
+/** What is known of the build that asks; undefined where nothing is, or nothing is to be filled. */
+export function planFor(call: LaunchedCall): Planned | undefined {
+  const { settings } = loadSettings(call.env, call.cwd);
+  const compiler = call.argv.find(isRustcName);
+  if (settings.disabled || !settings.cacheFingerprints || compiler === undefined) return undefined;
+  const store = openStore(settings.cacheDir);
+  if (store.kind === 'problem') return undefined;
+  const run = cargoRun(call.caller.parentPid, compiler);
+  const plan = run === undefined ? undefined : readPlan(store, run);
+  if (run === undefined || plan === undefined) return undefined;
   const locked = packagesOf(readText(`${run.root}/Cargo.lock`) ?? '');
-  const placed = new Set<string>();
-  try {
-    for (const unit of plan.units) {
-      // Cargo takes nothing for fresh that is built on something that is not.
-      const isOfUse =
-        locked.has(unit.crate.join(' ')) && builtOn(unit)?.every((one) => placed.has(one)) === true;
-      if (isOfUse && isPlaced(unit, run, asked)) placed.add(fingerprintOf(unit));
-    }
-  } finally {
-    process.chdir(asked.cwd);
-  }
+  const units = plan.units.filter(({ crate }) => locked.has(crate.join(' ')));
+  const planned = { store, compiler, run, plan, units };
+  return units.length > 0 && isNew(planned) ? planned : undefined;
 }
 
-/** As Cargo makes one: tools that make backups leave it out. */
-function makeTarget(targetDir: string): void {
-  makeDirectory(targetDir, FOLDER_MODE);
-  createFile(
-    `${targetDir}/CACHEDIR.TAG`,
-    utf8(
+/** Whether units can be looked up without a program that says which compiler this is. */
+function isCompilerKnown({ store, compiler, run }: Planned): boolean {
+  const invocation = { compiler: [compiler], env: run.env, cwd: run.root } as const;
+  return identifyToolchain({ store, invocation, ask: () => undefined }) !== undefined;
+}
+
+/** Whether nobody has built there: what is there else is his, and Cargo's. */
+function isNew({ run, plan }: Planned): boolean {
+  const profiles = new Set(plan.units.map(({ folder }) => dirname(dirname(folder))));
+  return ![...profiles].some((profile) => stat(`${run.targetDir}/${profile}/.fingerprint`) !== undefined);
+}
+
+/** Whether Cargo has yet to fetch or unpack a package. */
+function lacksSources({ run, units }: Planned): boolean {
+  const places = placesOf(run);
+  const folders = new Set(units.map(({ cwd }) => places.detokenize(cwd)));
+  return [...folders].some((folder) => stat(folder) === undefined);
+}
+
+function fillAnswer(planned: Planned, asked: Asked): FillAnswer {
+  const { store, run, plan } = planned;
+  const { targetDir } = run;
+  const locks = plan.locks.map((path): Step => ({ kind: 'lock', path: `${targetDir}/${path}` }));
+  return {
+    kind: 'fill',
+    proof: store.temporaryPath(),
+    steps: [...(stat(targetDir) === undefined ? asCargoMakes(targetDir) : []), ...locks],
+    begin: () => {
+      if (!isNew(planned)) return undefined;
+      touchPlan(store, run);
+      return new Units(planned, asked);
+    },
+  };
+}
+
+/** Tools that make backups leave such a folder out. */
+const asCargoMakes = (targetDir: string): Step[] => [
+  { kind: 'folder', path: targetDir },
+  {
+    kind: 'new',
+    path: `${targetDir}/CACHEDIR.TAG`,
+    bytes: utf8(
       'Signature: 8a477f597d28d172789f06886806bc55\n' +
         '# This file is a cache directory tag created by cargo.\n' +
         '# For information about cache directory tags see https://bford.info/cachedir/\n',
     ),
-    FILE_MODE,
-  );
+  },
+];
+
+/** The call that fills. */
+type Asked = LaunchedCall & { readonly self: string };
+
+/** Steps one after the other, each list behind what became of the last; whether the unit is in its place in the end. */
+type Placing = Generator<readonly Step[], boolean, InPlace | undefined>;
+
+/** The units of a plan on their way into a target folder, each behind those that it is built on. */
+class Units implements Filling {
+  readonly #run: CargoRun;
+  readonly #asked: Asked;
+  #folders: readonly Step[];
+  /** Undefined where a record does not tell what its unit is built on. */
+  readonly #waiting: { readonly unit: PlannedUnit; readonly on: readonly string[] | undefined }[];
+  readonly #placed = new Set<string>();
+
+  constructor({ run, plan, units }: Planned, asked: Asked) {
+    this.#run = run;
+    this.#asked = asked;
+    this.#folders = plan.folders.map((path) => ({ kind: 'folder', path: `${run.targetDir}/${path}` }));
+    this.#waiting = units.map((unit) => ({ unit, on: builtOn(unit) }));
+  }
+
+  next(): Batch | 'not-this' | undefined {
+    const steps = this.#folders;
+    this.#folders = [];
+    if (steps.length > 0) return { steps, carriedOut: () => undefined };
+    // Cargo takes nothing for fresh that is built on something that is not.
+    const at = this.#waiting.findIndex(({ on }) => on?.every((one) => this.#placed.has(one)) === true);
+    const [found] = at < 0 ? [] : this.#waiting.splice(at, 1);
+    if (found === undefined) return undefined;
+    const placing = placeUnit(found.unit, this.#run, this.#asked);
+    return this.#batchOf(found.unit, placing, placing.next()) ?? 'not-this';
+  }
+
+  #batchOf(unit: PlannedUnit, placing: Placing, at: ReturnType<Placing['next']>): Batch | undefined {
+    if (at.done !== true)
+      return {
+        steps: at.value,
+        carriedOut: (files) => this.#batchOf(unit, placing, placing.next(files)),
+      };
+    if (at.value) this.#placed.add(fingerprintOf(unit));
+    return undefined;
+  }
 }
 
 /** Name and version of every package of a lockfile. */
@@ -134,72 +196,77 @@ function packagesOf(lockfile: string): Set<string> {
   return new Set(sections.map((section) => `${value(section, 'name')} ${value(section, 'version')}`));
 }
 
-/** Whether a unit could be put in place. What a file system refuses, Cargo asks for. */
-function isPlaced(unit: PlannedUnit, run: CargoRun, asked: Asked): boolean {
+/** Has a unit and its record put in place, if it is a hit. */
+function* placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): Placing {
+  const places = placesOf(run);
+  const call = callOf(unit, run, caller.pid);
+  const recordFolder = `${run.targetDir}/${unit.folder}`;
+  const record = recordSteps(recordFolder, unit.record);
+  if (!isCallOfStandIn(call.argv[0])) {
+    const hit = inFolderOf(call, () => answer(call, self, MAX_PROVEN_BYTES));
+    if (typeof hit !== 'object' || hit.kind !== 'hit' || !isAllInside(run, hit)) return false;
+    const files = yield [...hit.files, ...scriptLink(call, hit), ...record];
+    return files !== undefined && isSettled(call, hit, files);
+  }
+  const outDir = call.env['OUT_DIR'] ?? '';
+  // What somebody has left there is his.
+  if (!isInside(run, outDir) || stat(outDir) !== undefined) return false;
+  const folder: Step = { kind: 'folder', path: outDir };
+  // A script finds its folder there, and empty.
+  if ((yield [folder]) === undefined) return false;
+  const hit = inFolderOf(call, () => answerRun(call, self, MAX_PROVEN_BYTES));
+  // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
+  const isForeseen = (found: HitAnswer): boolean =>
+    sha256(places.tokenize(found.stdout)) === unit.printed && isAllInside(run, found);
+  if (hit !== undefined && hit !== 'none' && isForeseen(hit)) {
+    const files = yield [
+      filledNote(outDir, run.pid),
+      ...hit.files,
+      ...printedSteps(dirname(outDir), hit, outDir),
+      ...record,
+    ];
+    if (files !== undefined && isSettled(call, hit, files)) return true;
+  }
+  // With a record Cargo would not look whether the folder is there.
+  yield [
+    { kind: 'remove', path: recordFolder },
+    { kind: 'remove', path: outDir },
+  ];
+  return false;
+}
+
+/** Whether all of a hit goes into the target folder: a plan may come from elsewhere. */
+const isAllInside = (run: CargoRun, { files }: HitAnswer): boolean =>
+  files.every(({ target, aside }) => isInside(run, target) && isInside(run, aside));
+
+const isInside = ({ targetDir }: CargoRun, path: string): boolean =>
+  isWithin(path, targetDir) && !path.split('/').includes('..');
+
+/** Others wait for the daemon while bytes are read that have to be proven; Cargo asks for units of more. */
+const MAX_PROVEN_BYTES = 64 * 1024 * 1024;
+
+/** Runs a step where a call would run; undefined where that is nowhere: Cargo has yet to unpack the package, say. */
+function inFolderOf<T>({ cwd }: LaunchedCall, step: () => T): T | undefined {
   try {
-    return placeUnit(unit, run, asked);
+    process.chdir(cwd);
+    return step();
   } catch (error) {
-    // Of either kind: the folder of a package that Cargo has yet to unpack, say.
-    if (error instanceof Error && 'code' in error) return false;
+    if (error instanceof Error && 'code' in error) return undefined;
     throw error;
   }
 }
 
-/** Puts a unit and its record in place, if it is a hit. */
-function placeUnit(unit: PlannedUnit, run: CargoRun, { caller, self }: Asked): boolean {
+/** Has the store know of the files of a hit that are in their places. */
+const isSettled = (call: LaunchedCall, hit: HitAnswer, { ways, states }: InPlace): boolean =>
+  inFolderOf(call, () => {
+    hit.settle(ways, states);
+    hit.note();
+    return true;
+  }) === true;
+
+/** The call of a unit as Cargo would make it in this place, by the process `pid`. */
+export function callOf({ argv, cwd, env }: PlannedUnit, run: CargoRun, pid: number): LaunchedCall {
   const places = placesOf(run);
-  const call = callHere(unit, run, { places, pid: caller.pid });
-  const outDir = call.env['OUT_DIR'] ?? '';
-  const record = `${run.targetDir}/${unit.folder}`;
-  process.chdir(call.cwd);
-  if (!isCallOfStandIn(call.argv[0])) {
-    const hit = answer(call, self, PROVE_ALL);
-    if (hit === 'none' || hit.kind !== 'hit' || !isInPlace(hit)) return false;
-    linkScript(call, hit);
-    writeRecord(record, unit.record);
-    return true;
-  }
-  // What somebody has left there is his.
-  if (!isWithin(outDir, run.targetDir) || stat(outDir) !== undefined) return false;
-  let isWhole = false;
-  try {
-    // A script finds its folder there, and empty.
-    makeDirectory(outDir, FOLDER_MODE);
-    const hit = answerRun(call, self, PROVE_ALL);
-    // What a script prints is in the calls behind it: with anything else they are not those that are foreseen.
-    if (hit === 'none' || sha256(places.tokenize(hit.stdout)) !== unit.printed) return false;
-    noteFilled(outDir, run.pid);
-    if (!isInPlace(hit)) return false;
-    writePrinted(dirname(outDir), hit, outDir);
-    writeRecord(record, unit.record);
-    isWhole = true;
-    return true;
-  } finally {
-    if (!isWhole) bestEffort(() => removeTree(outDir));
-  }
-}
-
-/** Nobody else waits for this process. */
-const PROVE_ALL = Number.POSITIVE_INFINITY;
-
-/** Puts the files of a hit in place, and has the store know. */
-function isInPlace(hit: HitAnswer): boolean {
-  const ways = putInPlace(hit);
-  if (ways === undefined) return false;
-  hit.settle(
-    ways,
-    hit.files.map(({ target }) => signatureNow(target) ?? ''),
-  );
-  hit.note();
-  return true;
-}
-
-/** The call of a unit as Cargo would make it in this place. */
-function callHere(
-  { argv, cwd, env }: PlannedUnit,
-  run: CargoRun,
-  { places, pid }: { places: PathMap; pid: number },
-): LaunchedCall {
   const own: Record<string, string | undefined> = { ...run.env };
   for (const [name, value] of Object.entries(env)) {
     if (value === null) delete own[name];
@@ -213,56 +280,32 @@ function callHere(
   };
 }
 
-type Ways = Parameters<HitAnswer['settle']>[0];
-
-/** Makes every file aside, then renames them all. Undefined, and nothing left aside, where that cannot be done. */
-function putInPlace({ files }: HitAnswer): Ways | undefined {
-  try {
-    for (const { target } of files) makeDirectory(dirname(target), FOLDER_MODE);
-    const ways = files.map((file) =>
-      makeAside(file.aside, () => {
-        if (file.kind === 'blob') return bring(file.source, file.aside, file.ways, file.mode);
-        createFile(file.aside, utf8(file.text));
-        return undefined;
-      }),
-    );
-    for (const { aside, target } of files) {
-      rename(aside, target);
-      // rename(2) does nothing when both names are one inode already.
-      removeFile(aside);
-    }
-    return ways;
-  } catch (error) {
-    if (!isOsError(error)) throw error;
-    for (const { aside } of files) bestEffort(() => removeFile(aside));
-    return undefined;
-  }
-}
-
 /** What Cargo notes of a run beside its folder. */
-function writePrinted(folder: string, { stdout, stderr }: HitAnswer, outDir: string): void {
-  const files = {
+const printedSteps = (folder: string, { stdout, stderr }: HitAnswer, outDir: string): Step[] =>
+  Object.entries({
     'invoked.timestamp': 'This file has an mtime of when this was started.',
     stderr,
     'root-output': outDir,
     output: stdout,
-  };
-  for (const [name, text] of Object.entries(files)) createFile(`${folder}/${name}`, utf8(text), FILE_MODE);
-}
+  }).map(([name, text]) => ({ kind: 'new', path: `${folder}/${name}`, bytes: utf8(text) }));
 
 /** The name by which Cargo calls a build script is a second one of what the compiler made. */
-function linkScript({ argv, env, cwd }: LaunchedCall, { files }: HitAnswer): void {
+function scriptLink({ argv, env, cwd }: LaunchedCall, { files }: HitAnswer): Step[] {
   const invocation = parseInvocation(argv, env, cwd);
-  if ('reason' in invocation || !invocation.crateName.startsWith('build_script_')) return;
+  if ('reason' in invocation || !invocation.crateName.startsWith('build_script_')) return [];
   const { crateName, source } = invocation;
   const program = files.find(({ target }) => new RegExp(`^${crateName}-[0-9a-f]+$`).test(basename(target)));
-  if (program !== undefined) link(program.target, `${dirname(program.target)}/${calledName(source)}`);
+  if (program === undefined) return [];
+  const path = `${dirname(program.target)}/${calledName(source)}`;
+  return [{ kind: 'link', from: program.target, path }];
 }
 
-/** Writes the record of a unit whose outputs are there. The hash by which Cargo takes it for fresh comes last. */
-function writeRecord(folder: string, record: PlannedUnit['record']): void {
-  makeDirectory(folder, FOLDER_MODE);
+/** The record of a unit whose outputs are there. The hash by which Cargo takes it for fresh comes last. */
+function recordSteps(folder: string, record: PlannedUnit['record']): Step[] {
   const others = record.filter((file) => !isFingerprint(file));
-  for (const [name, bytes] of [...others, ...record.filter(isFingerprint)])
-    createFile(`${folder}/${name}`, Buffer.from(bytes, 'latin1'), FILE_MODE);
+  return [...others, ...record.filter(isFingerprint)].map(([name, bytes]) => ({
+    kind: 'new',
+    path: `${folder}/${name}`,
+    bytes: Buffer.from(bytes, 'latin1'),
+  }));
 }

@@ -15,6 +15,7 @@ import { sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin } from '../sys/paths.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { type CargoRun, cargoRun, isCargo } from './cargo-run.ts';
+import { isFirstQuestion } from './fill.ts';
 import {
   builtOn,
   fingerprintOf,
@@ -25,6 +26,7 @@ import {
   readPlan,
   writePlan,
 } from './plan.ts';
+import { holdsValue } from './travel.ts';
 
 /** A build under way. */
 interface Watched {
@@ -49,6 +51,8 @@ export class FingerprintKeeper implements Onlooker {
 
   /** A call begins. */
   asked(call: LaunchedCall): void {
+    // There may be no lockfile yet.
+    if (isFirstQuestion(call)) return;
     const pid = call.caller.parentPid;
     if (!this.#builds.has(pid)) this.#builds.set(pid, watched(call));
     this.#builds.get(pid)?.calls.push({ call, atMs: Date.now() });
@@ -135,6 +139,24 @@ export function merged(before: readonly PlannedUnit[], now: readonly PlannedUnit
   return inOrder([...units.values()]).slice(-MAX_UNITS);
 }
 
+/** Every unit behind those it is built on: a call that nobody saw at first comes late. */
+function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
+  const known = new Map(units.map((unit) => [fingerprintOf(unit), unit]));
+  const ordered = new Set<PlannedUnit>();
+  const seen = new Set<PlannedUnit>();
+  const add = (unit: PlannedUnit): void => {
+    if (seen.has(unit)) return;
+    seen.add(unit);
+    for (const one of builtOn(unit) ?? []) {
+      const below = known.get(one);
+      if (below !== undefined) add(below);
+    }
+    ordered.add(unit);
+  };
+  for (const unit of units) add(unit);
+  return [...ordered];
+}
+
 /**
  * Whether what was known of a unit still goes with what is in this target folder. What is built on a script that prints
  * something else was called otherwise, whether that call was seen or not. Asked of every unit behind those it is built on.
@@ -156,24 +178,6 @@ const runFolder = ({ folder }: { readonly folder: string }): string =>
   `${dirname(dirname(folder))}/build/${basename(folder)}`;
 
 const digestOf = (stdout: string, places: PathMap): string => sha256(places.tokenize(stdout));
-
-/** Every unit behind those it is built on: a call that nobody saw at first comes late. */
-function inOrder(units: readonly PlannedUnit[]): PlannedUnit[] {
-  const known = new Map(units.map((unit) => [fingerprintOf(unit), unit]));
-  const ordered = new Set<PlannedUnit>();
-  const seen = new Set<PlannedUnit>();
-  const add = (unit: PlannedUnit): void => {
-    if (seen.has(unit)) return;
-    seen.add(unit);
-    for (const one of builtOn(unit) ?? []) {
-      const below = known.get(one);
-      if (below !== undefined) add(below);
-    }
-    ordered.add(unit);
-  };
-  for (const unit of units) add(unit);
-  return [...ordered];
-}
 
 /** A unit by where Cargo keeps its record. */
 interface Unit {
@@ -213,7 +217,8 @@ function plannedUnit(
     record,
     ...(unit.stdout === undefined ? {} : { printed: digestOf(unit.stdout, places) }),
   };
-  return holdsPlace(planned, places) ? undefined : planned;
+  if (holdsPlace(planned, places)) return undefined;
+  return holdsValue(planned, run.env) ? planned : { ...planned, travels: true };
 }
 
 /** Whether a place of this checkout stands in it other than as a token: it would be wrong in another one. */

@@ -1,8 +1,10 @@
 // What is kept of a build for the next target folder: of each unit that came from a package which does not change, how Cargo
 // asked for it, and Cargo's own record of it.
 import { PathMap } from '../rustc/path-map.ts';
-import { readMemo, writeMemo } from '../store/hashes.ts';
+import { memoAt, readMemo, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
+import { bestEffort, listDirectory, stat, touch } from '../sys/files.ts';
+import { dirname } from '../sys/paths.ts';
 import type { CargoRun } from './cargo-run.ts';
 
 /** A unit in the terms of no checkout: the places of one stand in it as tokens. */
@@ -20,6 +22,8 @@ export interface PlannedUnit {
   readonly record: readonly (readonly [name: string, bytes: string])[];
   /** Of a build script's run: the SHA-256 of what it printed, on which the calls after it depend. */
   readonly printed?: string;
+  /** Set where it holds no value of a variable: without, it leaves this machine in no pack. */
+  readonly travels?: true;
 }
 
 export interface Plan {
@@ -54,13 +58,30 @@ function asFingerprint(number: string): string {
   return bytes.toString('hex');
 }
 
-const memoOf = ({ id }: CargoRun): string => `fingerprints of ${id}`;
+const KIND = 'fingerprints';
+const PREFIX = 'fingerprints of ';
+type Id = Pick<CargoRun, 'id'>;
+const memoOf = ({ id }: Id): string => `${PREFIX}${id}`;
 
-export const readPlan = (store: Store, run: CargoRun): Plan | undefined =>
-  readMemo<Plan>(store, 'fingerprints', memoOf(run));
+export const readPlan = (store: Store, run: Id): Plan | undefined => readMemo<Plan>(store, KIND, memoOf(run));
 
-export const writePlan = (store: Store, run: CargoRun, plan: Plan): boolean =>
-  writeMemo(store, 'fingerprints', memoOf(run), plan);
+export const writePlan = (store: Store, run: Id, plan: Plan): boolean =>
+  writeMemo(store, KIND, memoOf(run), plan);
+
+/** Notes that a plan was used. */
+export const touchPlan = (store: Store, run: Id): boolean =>
+  bestEffort(() => touch(store.layout.memo(KIND, memoOf(run))));
+
+/** Every plan that can be read, and when it was used last, in milliseconds since the epoch. */
+export function plansOf(store: Store): { id: string; plan: Plan; usedMs: number }[] {
+  const folder = dirname(store.layout.memo(KIND, ''));
+  return (listDirectory(folder) ?? []).flatMap(({ name }) => {
+    const path = `${folder}/${name}`;
+    const [memo, info] = [memoAt<Plan>(path), stat(path)];
+    if (memo === undefined || info === undefined || !memo.name.startsWith(PREFIX)) return [];
+    return [{ id: memo.name.slice(PREFIX.length), plan: memo.value, usedMs: info.mtimeSec * 1000 }];
+  });
+}
 
 /** The places of a run that are others in the next checkout. */
 export const placesOf = ({ root, targetDir }: Pick<CargoRun, 'root' | 'targetDir'>): PathMap =>

@@ -31,13 +31,13 @@ const FORWARDED: [c_int; 3] = [1, 2, 15];
 const SIG_DFL: usize = 0;
 const SIG_IGN: usize = 1;
 
-const LOCK_EX: c_int = 2;
-const LOCK_NB: c_int = 4;
+pub const LOCK_EX: c_int = 2;
+pub const LOCK_NB: c_int = 4;
 
 extern "C" {
     fn signal(number: c_int, handler: usize) -> usize;
     fn kill(process: c_int, number: c_int) -> c_int;
-    fn flock(descriptor: c_int, operation: c_int) -> c_int;
+    pub fn flock(descriptor: c_int, operation: c_int) -> c_int;
 }
 
 /// Runs the compiler and ends as it ended. Returns where it was not started.

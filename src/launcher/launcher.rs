@@ -17,6 +17,7 @@ use std::time::Duration;
 mod calls;
 mod compile;
 mod escapes;
+mod fill;
 mod observer;
 mod paths;
 
@@ -26,7 +27,7 @@ const SOCKET: &str = env!("KACHE_LAUNCHER_SOCKET");
 const PLANS: &str = env!("KACHE_LAUNCHER_PLANS");
 /// Tells one launcher from the next: the hash of this source and of the paths above.
 const BUILD: &str = env!("KACHE_LAUNCHER_BUILD");
-const PROTOCOL: &str = "kache-launcher-2";
+const PROTOCOL: &str = "kache-launcher-3";
 /// A daemon answers within milliseconds. One that does not is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -52,7 +53,10 @@ fn main() {
                 exit(0);
             }
         }
-    } else if is_question(&args) && Path::new(SOCKET).exists() && !(is_first(&args) && Path::new(PLANS).exists()) {
+    } else if is_first(&args) && Path::new(PLANS).exists() {
+        fill::run(&args[1..]);
+        become_compiler(&args);
+    } else if is_question(&args) && Path::new(SOCKET).exists() {
         become_compiler(&args);
     }
     // Its first argument tells kache who asked, and where: it starts a daemon where there is none.
@@ -72,7 +76,7 @@ fn is_question(args: &[OsString]) -> bool {
 
 /// Whether it is what Cargo asks before anything else, where a target folder is new to it.
 fn is_first(args: &[OsString]) -> bool {
-    args.iter().any(|arg| arg == "-vV")
+    args.last().map_or(false, |arg| arg == "-vV")
 }
 
 /// Whether the stand-in of a build script calls: with the script in the place of a compiler, its own path, and arguments.
@@ -90,20 +94,7 @@ fn become_compiler(args: &[OsString]) -> ! {
 
 /// What to print when this call was a hit and every file is in its place.
 fn ask(call: &[OsString]) -> Option<Printed> {
-    let request = request(call).filter(|request| request.len() <= MAX_REQUEST_BYTES)?;
-    if !is_private(Path::new(SOCKET)) {
-        return None;
-    }
-    let (mut daemon, plan) = match question(&request) {
-        Ok(answered) => answered,
-        Err(error) => {
-            // The next call need not wait. A daemon that lives puts it back.
-            if is_silence(error.kind()) {
-                let _ = fs::remove_file(SOCKET);
-            }
-            return None;
-        }
-    };
+    let (mut daemon, plan) = open(call, parent_id())?;
     let mut fields = plan.split(|byte| *byte == 0);
     let (verb, proof) = (fields.next()?, path(fields.next()?));
     match verb {
@@ -122,10 +113,24 @@ fn ask(call: &[OsString]) -> Option<Printed> {
     settled
 }
 
+/// The daemon, told of this call, and its first answer.
+fn open(call: &[OsString], parent: u32) -> Option<(UnixStream, Vec<u8>)> {
+    let request = request(call, parent).filter(|request| request.len() <= MAX_REQUEST_BYTES)?;
+    if !is_private(Path::new(SOCKET)) {
+        return None;
+    }
+    let answered = question(&request);
+    // The next call need not wait. A daemon that lives puts it back.
+    if answered.as_ref().map_or_else(|error| is_silence(error.kind()), |_| false) {
+        let _ = fs::remove_file(SOCKET);
+    }
+    answered.ok()
+}
+
 /// Puts the files in place and has the daemon know; what to print then.
 fn settle(daemon: &mut UnixStream, proof: &Path, files: &[Placed]) -> Option<Printed> {
     let ways = put_in_place(files)?;
-    let report = report(files, &ways)?;
+    let report = report(&files.iter().collect::<Vec<_>>(), &ways)?;
     prove(daemon, proof, &report)?;
     let last = receive(daemon).ok()?;
     let mut fields = last.split(|byte| *byte == 0);
@@ -179,12 +184,15 @@ fn is_private(socket: &Path) -> bool {
     folder.uid() == own.uid() && folder.mode() & 0o022 == 0
 }
 
-/// This call, with everything it depends on: fields that end at a zero byte.
-fn request(call: &[OsString]) -> Option<Vec<u8>> {
-    let namespace = fs::read_link("/proc/self/ns/mnt").ok()?;
+/// This call, which `parent` makes, with everything it depends on: fields that end at a zero byte.
+fn request(call: &[OsString], parent: u32) -> Option<Vec<u8>> {
+    let mut place = String::new();
+    for name in ["mnt", "pid", "user", "uts"] {
+        place += &format!("{} ", fs::read_link(format!("/proc/self/ns/{name}")).ok()?.display());
+    }
     let root = fs::metadata("/").ok()?;
-    let place = format!("{} {} {}", namespace.display(), root.dev(), root.ino());
-    let mut request = format!("{PROTOCOL}\0{}\0{}\0{place}\0", id(), parent_id()).into_bytes();
+    place += &format!("{} {}", root.dev(), root.ino());
+    let mut request = format!("{PROTOCOL}\0{}\0{}\0{place}\0", id(), parent).into_bytes();
     request.extend(std::env::current_dir().ok()?.as_os_str().as_bytes());
     request.extend(format!("\0{}", call.len()).as_bytes());
     for arg in call {
@@ -213,19 +221,23 @@ enum Content<'a> {
 fn files<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<Placed<'a>>> {
     let mut files = Vec::new();
     while let Some(kind) = fields.next() {
-        let content = match kind {
-            b"text" => Content::Text(fields.next()?),
-            b"blob" => Content::Blob {
-                source: path(fields.next()?),
-                size: number(fields.next()?, 10)?,
-                ways: fields.next()?,
-                mode: number(fields.next()?, 8)? as u32,
-            },
-            _ => return None,
-        };
-        files.push(Placed { content, aside: path(fields.next()?), target: path(fields.next()?) });
+        files.push(file(kind, fields)?);
     }
     Some(files)
+}
+
+fn file<'a>(kind: &[u8], fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Placed<'a>> {
+    let content = match kind {
+        b"text" => Content::Text(fields.next()?),
+        b"blob" => Content::Blob {
+            source: path(fields.next()?),
+            size: number(fields.next()?, 10)?,
+            ways: fields.next()?,
+            mode: number(fields.next()?, 8)? as u32,
+        },
+        _ => return None,
+    };
+    Some(Placed { content, aside: path(fields.next()?), target: path(fields.next()?) })
 }
 
 /// Makes every file aside, then renames them all. None, and nothing left aside, where that cannot be done.
@@ -259,7 +271,7 @@ fn rename(file: &Placed) -> io::Result<()> {
 }
 
 /// The way of each file, and its state in its place: the daemon may hear of it when something else is there.
-fn report(files: &[Placed], ways: &[u8]) -> Option<Vec<u8>> {
+fn report(files: &[&Placed], ways: &[u8]) -> Option<Vec<u8>> {
     let mut report = [b"placed", ways].join(&0);
     for file in files {
         report.push(0);
@@ -290,9 +302,7 @@ fn make_aside(file: &Placed) -> io::Result<u8> {
 fn make(file: &Placed) -> io::Result<u8> {
     let (source, size, ways, mode) = match &file.content {
         Content::Text(text) => {
-            let mut to = create(&file.aside, 0o644)?;
-            to.write_all(text)?;
-            finish(to)?;
+            write(create(&file.aside, 0o644)?, text)?;
             return Ok(b'-');
         }
         Content::Blob { source, size, ways, mode } => (source, *size, *ways, *mode),
@@ -309,6 +319,12 @@ fn make(file: &Placed) -> io::Result<u8> {
     let is_shared = ways.contains(&b'r') && from.metadata()?.dev() == to.metadata()?.dev();
     finish(to)?;
     Ok(if is_shared { b'r' } else { b'c' })
+}
+
+/// Writes a new file.
+fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    finish(file)
 }
 
 /// Closes a file that was written: over a network, a full disk or quota is said only then, and std does not look.

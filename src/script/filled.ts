@@ -1,7 +1,7 @@
 // Runs that were put in place before Cargo asked for them. Where Cargo asks all the same, its target folder is new to the
 // script: it finds an empty OUT_DIR, as it would without us.
-import { makeAside } from '../sys/aside.ts';
-import { createFile, lstat, readText, removeFile, utf8 } from '../sys/files.ts';
+import type { Step } from '../daemon/protocol.ts';
+import { lstat, readText, removeFile, utf8 } from '../sys/files.ts';
 import { dirname } from '../sys/paths.ts';
 import { startOf } from '../sys/process-table.ts';
 import { emptyTree } from './outputs.ts';
@@ -13,8 +13,11 @@ const noteIn = (outDir: string): string => `${dirname(outDir)}/.kache/filled`;
 const named = (pid: number): string => `${pid} ${startOf(pid)}`;
 
 /** Notes, before anything is put there, for which Cargo an OUT_DIR is filled. */
-export const noteFilled = (outDir: string, cargo: number): void =>
-  makeAside(noteIn(outDir), () => createFile(noteIn(outDir), utf8(named(cargo))));
+export const filledNote = (outDir: string, cargo: number): Step => ({
+  kind: 'new',
+  path: noteIn(outDir),
+  bytes: utf8(named(cargo)),
+});
 
 /** Empties an OUT_DIR that was filled for the Cargo that asks for the run now, or only in part. */
 export function emptyFilled(outDir: string | undefined, cargo: number): void {

@@ -13,6 +13,7 @@ import { openStore, type Store } from '../store/store.ts';
 import { isExecutable, listDirectory, lstat, readText, realPath } from '../sys/files.ts';
 import { hashFile, sha256 } from '../sys/hash.ts';
 import { basename, dirname, isWithin, resolve } from '../sys/paths.ts';
+import { identityOf } from '../sys/process-table.ts';
 import { loadSettings } from '../sys/settings.ts';
 import type { Places } from './observation.ts';
 
@@ -105,6 +106,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
   const map = new PathMap(roots.map((root) => ({ ...root, placeholder: undefined })));
   const pwd = given['PWD'];
   const calledIn = pwd?.startsWith('/') === true && pwd !== '/' && pwd !== cwd ? pwd : undefined;
+  const { uid, gid, umask } = identityOf(input.caller.pid);
   const parts: [name: string, value: string][] = [
     ['key version', RUN_VERSION],
     ['key salt', settings.keySalt],
@@ -135,7 +137,7 @@ export function prepare(input: ScriptInput, ask: Call['ask']): Run | undefined {
     // What a program learns without opening a file: instructions, uname(2), whose process it is.
     ['this processor', processorIdentity()],
     ['kernel', `${readText('/proc/sys/kernel/osrelease')}`],
-    ['user', JSON.stringify([process.getuid?.(), process.getgid?.(), process.umask()])],
+    ['user', JSON.stringify([uid, gid, umask])],
   ];
   const unit = sha256(JSON.stringify(parts)) as UnitId;
   return {

@@ -26,6 +26,23 @@ export function startOf(pid: number): string | undefined {
   return text?.slice(text.lastIndexOf(')') + 2).split(' ')[19];
 }
 
+/** Whose a process is, and what it takes from the modes of files it makes; undefined what is not told. */
+export function identityOf(pid: number): {
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  readonly umask: number | undefined;
+} {
+  // Not by its number, which may be another one's in the /proc that is mounted here.
+  if (pid === process.pid)
+    return { uid: process.getuid?.(), gid: process.getgid?.(), umask: process.umask() };
+  const status = readText(`/proc/${pid}/status`) ?? '';
+  const told = (name: string, radix: number): number | undefined => {
+    const digits = new RegExp(`^${name}:\\t(\\d+)`, 'm').exec(status)?.[1];
+    return digits === undefined ? undefined : Number.parseInt(digits, radix);
+  };
+  return { uid: told('Uid', 10), gid: told('Gid', 10), umask: told('Umask', 8) };
+}
+
 /** Undefined where the system does not tell. */
 function processStartMs(pid: number): number | undefined {
   if (linux === undefined) return undefined;
