@@ -52,10 +52,10 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'compile daemon': (file) => !isCold(file),
   'script store': (file) => !isCold(file),
   'script daemon': (file) => file === 'daemon/protocol.ts',
-  'cli fingerprints': (file) => file === 'fingerprints/keep.ts',
-  'main.ts fingerprints': (file) => file === 'fingerprints/fill.ts',
+  'cli fingerprints': (file) => /^fingerprints\/(fill|keep|travel)\.ts$/.test(file),
+  'main.ts fingerprints': (file) => file === 'fingerprints/learn.ts',
   'fingerprints script': (file) => /^script\/(answer|filled)\.ts$/.test(file),
-  'fingerprints compile': (file) => /^compile\/(call|stand-in)\.ts$/.test(file),
+  'fingerprints compile': (file) => /^compile\/(call|identify|link|prepare|share|stand-in)\.ts$/.test(file),
   'fingerprints daemon': (file) => /^daemon\/(protocol|start|builds|build-identity)\.ts$/.test(file),
   'cli script': (file) => file === 'script/answer.ts',
   'script compile': (file) => /^compile\/(call|identify|share|stand-in|write-event)\.ts$/.test(file),
@@ -82,7 +82,7 @@ const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)))
   .sort();
 /** The sources that are another language's: texts of the program. */
-const LAUNCHER = ['calls', 'compile', 'escapes', 'launcher', 'observer', 'paths'].map(
+const LAUNCHER = ['calls', 'compile', 'escapes', 'fill', 'launcher', 'observer', 'paths'].map(
   (name) => `launcher/${name}.rs`,
 );
 const STAND_IN = 'compile/stand-in.rs';

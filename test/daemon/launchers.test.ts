@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'bun:test';
 import {
   existsSync,
   linkSync,
+  mkdirSync,
   mkdtempSync,
   realpathSync,
   renameSync,
@@ -27,6 +28,7 @@ import type {
 } from '../../src/daemon/protocol.ts';
 import { signatureNow } from '../../src/store/hashes.ts';
 import type { ExitStatus } from '../../src/sys/process.ts';
+import { framed, Peer, requestIn, type Told } from '../support/launcher-peer.ts';
 import { until } from '../support/wrapper-call.ts';
 
 let dir: string;
@@ -124,96 +126,11 @@ function placed(letters: string, states = [stateOf(text.target), stateOf(blob.ta
   return ['placed', letters, ...states].join('\0');
 }
 
-const framed = (body: Uint8Array | string): Buffer => {
-  const bytes = Buffer.from(body);
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(bytes.length);
-  return Buffer.concat([length, bytes]);
-};
-
-/** A connection as a launcher has one; frames that came, and whether the other side has hung up. */
-class Peer {
-  #received = Buffer.alloc(0);
-  #changed = Promise.withResolvers<void>();
-  #isClosed = false;
-  readonly #socket: Bun.Socket;
-
-  private constructor(connection: Bun.Socket) {
-    this.#socket = connection;
-  }
-
-  static async connect(): Promise<Peer> {
-    let peer: Peer | undefined;
-    const connection = await Bun.connect({
-      unix: socket,
-      socket: {
-        data: (_, chunk) => {
-          if (peer === undefined) return;
-          peer.#received = Buffer.concat([peer.#received, chunk]);
-          peer.#wake();
-        },
-        close: () => {
-          if (peer === undefined) return;
-          peer.#isClosed = true;
-          peer.#wake();
-        },
-      },
-    });
-    peer = new Peer(connection);
-    return peer;
-  }
-
-  #wake(): void {
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers<void>();
-    resolve();
-  }
-
-  write(bytes: Uint8Array): void {
-    expect(this.#socket.write(bytes)).toBe(bytes.length);
-  }
-
-  hangUp(): void {
-    this.#socket.terminate();
-  }
-
-  /** The next frame; undefined when the server hung up instead. */
-  async frame(): Promise<string | undefined> {
-    for (;;) {
-      const length = this.#received.length < 4 ? undefined : this.#received.readUInt32LE(0);
-      if (length !== undefined && this.#received.length >= 4 + length) {
-        const body = this.#received.subarray(4, 4 + length).toString();
-        this.#received = this.#received.subarray(4 + length);
-        return body;
-      }
-      if (this.#isClosed) return undefined;
-      await this.#changed.promise;
-    }
-  }
-
-  async closed(): Promise<void> {
-    while (!this.#isClosed) await this.#changed.promise;
-  }
-}
-
-interface Told {
-  readonly protocol?: string;
-  readonly place?: string;
-  readonly cwd?: string;
-  readonly argc?: string;
-  readonly argv?: readonly string[];
-  readonly env?: readonly string[];
-}
-
-const request = (told: Told = {}): string => {
-  const { argv = ['rustc', '--crate-name', 'a'], env = ['A=1'] } = told;
-  const head = [told.protocol ?? LAUNCHER_PROTOCOL, '123', '45', told.place ?? placeSeenFromHere()];
-  return [...head, told.cwd ?? dir, told.argc ?? `${argv.length}`, ...argv, ...env].join('\0');
-};
+const request = (told: Told = {}): string => requestIn(dir, told);
 
 /** Asks once and returns the first answer; undefined when there was none. */
 async function ask(body: Uint8Array | string): Promise<string | undefined> {
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   peer.write(framed(body));
   const answer = await peer.frame();
   if (answer === 'no') await peer.closed();
@@ -228,7 +145,7 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
     settle: (ways) => events.push(`settled ${ways.map((way) => way ?? 'text').join()} in ${process.cwd()}`),
     note: () => events.push(`noted in ${process.cwd()}`),
   });
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   const env = ['EMPTY=', 'TWO=a=b', 'CARGO_BIN_EXE_my-bin=/x', 'LINES=a\nb', '__proto__=1', 'ÄÖ=ü'];
   peer.write(framed(request({ argv: ['rustc', '', '--cfg', 'a="b"'], env })));
   expect(await peer.frame()).toBe(plan());
@@ -255,7 +172,7 @@ test('a hit: the call as it was, the plan, the ways, the output; and it is writt
 test('a call in pieces, and two at once', async () => {
   using served = new Served();
   served.next = served.hit();
-  const [one, two] = [await Peer.connect(), await Peer.connect()];
+  const [one, two] = [await Peer.connect(socket), await Peer.connect(socket)];
   for (const byte of framed(request())) one.write(Uint8Array.of(byte));
   expect(await one.frame()).toBe(plan());
   two.write(framed(request()));
@@ -307,7 +224,7 @@ test('a byte order mark is a part of what it stands in front of', async () => {
 
 test('a frame that is too large ends the connection at its first bytes', async () => {
   using served = new Served();
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(4 * 1024 * 1024 + 1);
   peer.write(length);
@@ -346,7 +263,7 @@ test('files that did not come into their places are nothing to settle', async ()
     placed('-h', [one, two.replace(/^\d+/, '1')]),
   ];
   for (const reply of replies) {
-    const peer = await Peer.connect();
+    const peer = await Peer.connect(socket);
     peer.write(framed(request()));
     expect(await peer.frame()).toBe(plan());
     writeFileSync(proof(), '');
@@ -361,7 +278,7 @@ test('files that did not come into their places are nothing to settle', async ()
 test('who cannot write to the store is not believed', async () => {
   using served = new Served();
   served.next = served.hit();
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   peer.write(framed(request()));
   expect(await peer.frame()).toBe(plan());
   const said = framed(placed('-h'));
@@ -370,12 +287,26 @@ test('who cannot write to the store is not believed', async () => {
   expect([await peer.frame(), served.settled, served.noted]).toEqual(['no', [], 0]);
 });
 
+test('what cannot be removed shows nothing, and harms nobody', async () => {
+  using served = new Served();
+  served.next = served.hit();
+  const peer = await Peer.connect(socket);
+  peer.write(framed(request()));
+  expect(await peer.frame()).toBe(plan());
+  const said = framed(placed('-h'));
+  rmSync(proof());
+  mkdirSync(proof());
+  peer.write(said);
+  expect([await peer.frame(), served.settled, served.noted]).toEqual(['no', [], 0]);
+  rmSync(proof(), { recursive: true });
+});
+
 test('what is there by now must be what was placed; links that came since are nothing', async () => {
   using served = new Served();
   const states: (readonly string[])[] = [];
   served.next = served.hit({ settle: (_, given) => states.push(given) });
   const settledAfter = async (meanwhile: () => void): Promise<string | undefined> => {
-    const peer = await Peer.connect();
+    const peer = await Peer.connect(socket);
     peer.write(framed(request()));
     expect(await peer.frame()).toBe(plan());
     const reply = placed('-h');
@@ -402,13 +333,13 @@ test('a launcher that dies between the plan and its end leaves nothing behind', 
   using served = new Served();
   served.next = served.hit();
   for (const last of [undefined, framed(placed('-h')).subarray(0, 6)]) {
-    const peer = await Peer.connect();
+    const peer = await Peer.connect(socket);
     peer.write(framed(request()));
     expect(await peer.frame()).toBe(plan());
     if (last !== undefined) peer.write(last);
     peer.hangUp();
   }
-  const late = await Peer.connect();
+  const late = await Peer.connect(socket);
   late.write(framed(request()).subarray(0, 20));
   late.hangUp();
   expect(await ask(request())).toBe(plan());
@@ -421,7 +352,7 @@ test('whatever throws is a no before the output, and nothing behind it', async (
     throw new Error('on purpose');
   };
   const whole = async (): Promise<string | undefined> => {
-    const peer = await Peer.connect();
+    const peer = await Peer.connect(socket);
     peer.write(framed(request()));
     const first = await peer.frame();
     if (first === 'no') return first;
@@ -448,7 +379,7 @@ test('answers of several megabytes arrive whole', async () => {
   const long = 'a line that is long enough\n'.repeat(100_000);
   const files = Array.from({ length: 3 }, (_, n): PlacedFile => ({ ...text, text: `${n}${long}` }));
   served.next = served.hit({ files, stdout: long, stderr: `${long}!` });
-  const peers = await Promise.all([Peer.connect(), Peer.connect()]);
+  const peers = await Promise.all([Peer.connect(socket), Peer.connect(socket)]);
   for (const peer of peers) peer.write(framed(request()));
   for (const peer of peers) {
     const fields = (await peer.frame())?.split('\0') ?? [];
@@ -500,7 +431,7 @@ class Compiled implements CompileAnswer {
 /** A launcher that has been told to compile. */
 async function compiling(served: Served, compiled: Compiled): Promise<Peer> {
   served.next = compiled;
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   peer.write(framed(request()));
   expect(await peer.frame()).toBe(`compile\0${proof()}\0/store/locks/a`);
   expect(compiled.told).toEqual([]);
@@ -673,7 +604,7 @@ test('a remote is asked first: the launcher is told how long it may take, and ot
   using served = new Served();
   const asked = later();
   served.next = asked.answer;
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   peer.write(framed(request()));
   expect(await peer.frame()).toBe('wait\x002500');
   served.next = served.hit();
@@ -689,7 +620,7 @@ test('what comes of asking a remote: a compile, nothing, an error; a launcher th
   using served = new Served();
   const waiting = async (asked: ReturnType<typeof later>): Promise<Peer> => {
     served.next = asked.answer;
-    const peer = await Peer.connect();
+    const peer = await Peer.connect(socket);
     peer.write(framed(request()));
     expect(await peer.frame()).toStartWith('wait');
     return peer;
@@ -727,7 +658,7 @@ test('the socket is private, takes the place of an old one, and goes with the se
   const served = new Served();
   expect(statSync(socket).mode & 0o777).toBe(0o600);
   expect(served.server.isReachable).toBe(true);
-  const peer = await Peer.connect();
+  const peer = await Peer.connect(socket);
   rmSync(socket);
   expect(served.server.isReachable).toBe(false);
   writeFileSync(socket, '');

@@ -69,6 +69,103 @@ onLinux(
   TIMEOUT_MS,
 );
 
+/** Where a launcher is stopped: before the locks, with them, before it shows itself, among its units, before its last ones. */
+const STOPS = [
+  'create 1 stop /.cargo-lock$',
+  'lock 1 stop',
+  'create 1 stop /store/tmp/',
+  'rename 3 stop /target/',
+  'create 1 stop /.fingerprint/scripted-[0-9a-f]+/run-[a-z-]+$',
+  'link 4 stop /deps/',
+];
+
+interface Held {
+  readonly dir: string;
+  readonly launcher: number;
+  readonly daemon: number;
+}
+
+/** What happens to a launcher that is stopped. */
+const MEANWHILE: Record<string, { does: (held: Held) => void; answered: boolean }> = {
+  'it goes on': { does: () => {}, answered: true },
+  'it is killed': { does: ({ launcher }) => process.kill(launcher, 'SIGKILL'), answered: true },
+  'its folder is removed': {
+    does: ({ dir }) => rmSync(join(dir, 'target'), { recursive: true, force: true }),
+    answered: true,
+  },
+  'the daemon is killed': { does: ({ daemon }) => process.kill(daemon, 'SIGKILL'), answered: false },
+};
+
+/** A checkout with a lockfile: without one Cargo asks while it holds a lock for which all others wait. */
+const locked = (): string =>
+  place.checkout({ 'Cargo.lock': readFileSync(join(place.made[0] ?? '', 'Cargo.lock'), 'utf8') });
+
+/** Runs a build whose launcher is stopped while it fills, lets something happen, and has it go on. */
+async function held(stop: string, meanwhile: (held: Held) => Promise<void>) {
+  const dir = locked();
+  place.launcher.fault(stop);
+  const child = place.start(dir);
+  const launcher = (): number | undefined => place.launcher.stopped(place.store);
+  await until('the launcher is stopped', () => launcher() !== undefined);
+  place.launcher.fault(undefined);
+  const pid = launcher() ?? 0;
+  await meanwhile({ dir, launcher: pid, daemon: place.daemon() ?? 0 });
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+  return { dir, built: await place.ended(child) };
+}
+
+/** Sockets of a process: a daemon has two to listen at, and one for each that is connected. */
+const socketsOf = (pid: number): number =>
+  Bun.spawnSync(['find', `/proc/${pid}/fd`, '-lname', 'socket:*'], { stderr: 'ignore' })
+    .stdout.toString()
+    .split('\n').length - 1;
+
+onLinux(
+  'a launcher that is stopped while it fills a folder: others are answered, and whatever happens then is of no consequence',
+  async () => {
+    await place.filled();
+    for (const [what, { does, answered }] of Object.entries(MEANWHILE)) {
+      for (const stop of STOPS) {
+        const at = `${what} at ${stop}`;
+        const daemon = place.daemon();
+        const { dir, built } = await held(stop, async (it) => {
+          if (what === 'it goes on')
+            expect([at, (await place.soundly(`beside: ${at}`, locked())).asked]).toEqual([at, []]);
+          does(it);
+        });
+        if (what === 'it goes on') expect([at, built.asked]).toEqual([at, []]);
+        place.expectSound(at, dir, built);
+        if (answered) expect([at, place.daemon()]).toEqual([at, daemon]);
+        else place.startDaemon();
+      }
+      const daemon = place.daemon() ?? 0;
+      await until(`nobody is connected: ${what}`, () => socketsOf(daemon) === 2);
+    }
+    expect((await place.soundly('afterwards', place.checkout())).asked).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+onLinux(
+  'a daemon that is stopped while a folder is filled is waited for some seconds, and then done without',
+  async () => {
+    await place.filled();
+    const daemon = place.daemon() ?? 0;
+    const { dir, built } = await held('rename 3 stop /target/', async () => {
+      process.kill(daemon, 'SIGSTOP');
+    });
+    place.expectSound('without an answer', dir, built);
+    process.kill(daemon, 'SIGCONT');
+    await until('it answers again', () => place.daemon() === daemon);
+    await place.filled();
+  },
+  TIMEOUT_MS,
+);
+
 onLinux(
   'a folder whose lock another process holds is not filled, and built when that lets go',
   async () => {

@@ -149,6 +149,9 @@ const CASES: Readonly<Record<string, Case>> = {
   'a dynamic library': again(on('dynamic')),
   'a script whose file has an underscore': again(on('other-script')),
   'a script whose file has another ending': again(on('odd-script')),
+  'an alias that nobody asks for': again(
+    config('[alias]\nxtask = "run --manifest-path xtask/Cargo.toml --"\n'),
+  ),
   'a configuration that an alias names': configured('[alias]\nown = "build --config other.toml"\n', {}),
   'a configuration that a variable names': configured('', { CARGO_ALIAS_OWN: 'build --config other.toml' }),
   'a script that runs, for it declares what is not there': {

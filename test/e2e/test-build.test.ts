@@ -16,7 +16,7 @@ afterAll(() => lab[Symbol.dispose]());
 const source = (name: string): string => join(import.meta.dir, '..', '..', name);
 
 test('the binary has no trace of the faults, the test build has', () => {
-  const words = ['KACHE_TEST_FAULT', 'KACHE_TEST_TRACE', 'KACHE_TEST_BOOT', 'die-midway'];
+  const words = ['KACHE_TEST_FAULT', 'KACHE_TEST_TRACE', 'KACHE_TEST_WHILE', 'KACHE_TEST_BOOT', 'die-midway'];
   const [release, other] = [readFileSync(KACHE), readFileSync(faulty)];
   for (const word of words)
     expect([word, release.includes(word), other.includes(word)]).toEqual([word, false, true]);

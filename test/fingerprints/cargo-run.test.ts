@@ -46,12 +46,14 @@ interface Started {
 /** Looks at a process that is called as Cargo is. */
 async function seen(started: Started = {}): Promise<CargoRun | undefined> {
   const { name = 'first', args = ['build'], env = {}, program = 'cargo', compiler = 'rustc' } = started;
-  const child = Bun.spawn([join(dir, 'bin', program), '-c', 'echo; read line', ...args], {
+  const child = Bun.spawn([join(dir, 'bin', program), '-s', '--', ...args], {
     cwd: join(dir, name),
     env: { HOME: join(dir, 'home'), ...env },
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   try {
+    child.stdin.write('echo\nread line\n');
+    await child.stdin.flush();
     // Until then what it was called with may not be there to be seen.
     await child.stdout.getReader().read();
     expect(isCargo(child.pid)).toBe(program === 'cargo');
@@ -102,7 +104,13 @@ onLinux('nor where a configuration places it', async () => {
     '[build]\ntarget-dir = "elsewhere"\n',
     '[build]\nbuild-dir = "elsewhere"\n',
     'include = "other.toml"\n',
-    '[alias]\nb = "build --target-dir elsewhere"\n',
+    // Of what cannot be read, all counts.
+    '[alias]\nb = "build --target-dir elsewhere"\nnot toml',
+    '[alias]\nb = "build"\n[build]\ntarget-dir = "elsewhere"\n',
+    'alias.b = "build"\nbuild.target-dir = "elsewhere"\n',
+    // Names that cannot be read off.
+    '[build]\n"target\\u002ddir" = "elsewhere"\n',
+    'alias.b = "build"\n[env]\n"HEARD\\u005fBY" = "none"\n',
   ])
     for (const path of [
       'first/.cargo/config.toml',
@@ -118,6 +126,19 @@ onLinux('nor where a configuration places it', async () => {
   expect(await seen()).toBeDefined();
 });
 
+onLinux('nor where an alias does that was asked for, or may have been', async () => {
+  const alias = 'build --manifest-path other/Cargo.toml --target-dir elsewhere';
+  const variable = { CARGO_ALIAS_B: alias };
+  const isSeen = async (args: readonly string[], env: Env = {}): Promise<boolean> =>
+    (await seen({ args, env })) !== undefined;
+  workspace('first', { '.cargo/config.toml': `[alias]\nb = "${alias}"\n` });
+  expect([await isSeen(['build']), await isSeen(['--offline', 'test', 'b'])]).toEqual([true, true]);
+  for (const args of [['b'], ['clippy'], ['--color', 'always', 'build'], ['-v']])
+    expect([args, await isSeen(args)]).toEqual([args, false]);
+  workspace('first', { '.cargo/config.toml': '' });
+  expect([await isSeen(['build'], variable), await isSeen(['b'], variable)]).toEqual([true, false]);
+});
+
 onLinux(
   'the same is asked for in another checkout, however it is told and whatever else is set',
   async () => {
@@ -129,6 +150,7 @@ onLinux(
         args: ['build', arg],
       })),
       { args: ['--color=always', 'build', '--message-format=json'] },
+      { env: { CARGO_REGISTRY_TOKEN: 'a', CARGO_REGISTRIES_OUR_OWN_TOKEN: 'b' } },
       { env: { TERM: 'xterm', PWD: '/elsewhere', KACHE_MAX_SIZE: '1GB' } },
     ];
     for (const started of same) expect([started, (await seen(started))?.id]).toEqual([started, id]);
@@ -175,4 +197,12 @@ onLinux(
 onLinux('versions of what comes from registries are no other build', async () => {
   workspace('second', { 'Cargo.lock': `version = 4\n${PACKAGE}${GIVEN.replace('1.0.0', '1.0.1')}` });
   expect((await seen({ name: 'second' }))?.id).toBe((await seen())?.id);
+});
+
+onLinux('what a configuration names by its whole name counts', async () => {
+  workspace('first', { '.cargo/config.toml': '[env]\nHEARD_BY_ALL = "yes"\n' });
+  const id = async (env: Env): Promise<string | undefined> => (await seen({ env }))?.id;
+  const plain = await id({});
+  expect(await id({ _: '/usr/bin/make', HEARD: 'a', BY: 'b' })).toBe(plain);
+  expect(await id({ HEARD_BY_ALL: 'no' })).not.toBe(plain);
 });

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { FaultPlace } from './fault-place.ts';
 import { filesBelow, inspectOutputs, isAside } from './invariants.ts';
 import { type Env, type Files, KACHE } from './lab.ts';
+import { processesOf } from './launcher.ts';
 import { type CallResult, make, moved, type RustcCall, recordCalls } from './rustc-calls.ts';
+import { until } from './wrapper-call.ts';
 
 const manifest = (name: string, rest = ''): string =>
   `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n${rest}`;
@@ -92,8 +94,13 @@ export class FaultLab extends FaultPlace {
   }
 
   /** Makes a compile in a checkout, through kache, or through the test build with these faults. */
-  make(name: CrateName, dir: string, faults?: Env): Promise<CallResult> {
-    return make(faults === undefined ? KACHE : this.faulty, this.call(name, dir), { ...this.env, ...faults });
+  async make(name: CrateName, dir: string, faults?: Env): Promise<CallResult> {
+    const program = faults === undefined ? KACHE : this.faulty;
+    const result = await make(program, this.call(name, dir), { ...this.env, ...faults });
+    // A compiler outlives a kache that was killed, and writes on.
+    const isOver = (): boolean => processesOf(undefined, this.store).length === 0;
+    if (result.signal !== undefined) await until('its compiler has ended', isOver);
+    return result;
   }
 
   override setUp(fill: () => Promise<void>): Promise<void> {

@@ -4,6 +4,7 @@
 //   KACHE_TEST_FAULT   `<operation> <n or every> <effect> [<pattern of a path>]`, several separated by `;`
 //   KACHE_TEST_TRACE   a file that gets one line for each changing operation, and one that begins with `!` for each
 //                      operation that was struck, so that a test knows what there is and when it has seen all of it
+//   KACHE_TEST_WHILE   a file; while it is not there nothing fails, counts or is noted
 //   KACHE_TEST_BOOT    a file to read instead of the kernel's boot id
 //
 // Operations: create, write, link, unlink, rename, mkdir, touch, truncate, chmod, reflink, copy, lock change something,
@@ -11,6 +12,7 @@
 // operation), `die-midway` (half of the bytes are written), `short` (half of the bytes, which is legal), `full` (half
 // of the bytes, and from then on the disk is full), or the name of an error.
 import { type Pointer, toArrayBuffer } from 'bun:ffi';
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { libc, linux, O } from '../../src/sys/libc.ts';
 
@@ -72,6 +74,7 @@ const faults: Fault[] = (process.env['KACHE_TEST_FAULT'] ?? '')
   });
 const state = { full: false };
 const tracePath = process.env['KACHE_TEST_TRACE'];
+const whilePath = process.env['KACHE_TEST_WHILE'];
 const bootPath = process.env['KACHE_TEST_BOOT'];
 
 const errnoAt = linux?.__errno_location() as Pointer;
@@ -105,8 +108,12 @@ function trace(operation: string, path: string): void {
   original('close')(fd);
 }
 
+/** Whether it is the time for faults. */
+const isTime = (): boolean => whilePath === undefined || existsSync(whilePath);
+
 /** The fault that strikes now. */
 function strike(operation: Operation, path: string): string | undefined {
+  if (!isTime()) return undefined;
   let effect: string | undefined;
   for (const fault of faults) {
     const matches =
@@ -126,7 +133,7 @@ function perform(
   path: string,
   how: { whole: () => unknown; transfer?: Transfer; length?: number },
 ): unknown {
-  if (!HARMLESS.includes(operation)) trace(operation, path);
+  if (!HARMLESS.includes(operation) && isTime()) trace(operation, path);
   const effect = strike(operation, path);
   if (effect === undefined) return how.whole();
   const half = Math.max(1, Math.floor((how.length ?? 0) / 2));

@@ -1,22 +1,14 @@
-// Target folders that are filled from the plan of an earlier build while something fails: a launcher whose kache is the test
-// build where that is wanted, and what must hold of a build whatever has happened to it.
+// Target folders that are filled from the plan of an earlier build while something fails: a launcher that is struck, a daemon
+// that is the test build, and what must hold of a build whatever has happened to it.
 import { expect } from 'bun:test';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { buildFaulty } from './fault-place.ts';
+import { FaultyLauncher } from './faulty-launcher.ts';
 import { FreshLab } from './fresh-lab.ts';
 import { filesBelow, inspectStore, isAside } from './invariants.ts';
 import { type Env, type Files, freshness, KACHE } from './lab.ts';
-import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
+import { endDaemons, hitSocketOf } from './launcher.ts';
 
 export interface Built {
   readonly status: number | null;
@@ -35,23 +27,22 @@ export interface BuildOptions {
 const CARGO = ['cargo', 'build', '--offline', '--message-format=json'];
 
 export class FreshFaults extends FreshLab {
-  readonly #link = this.lab.path('bin', 'kache');
-  readonly #launcher: string;
-  readonly #faulty: string;
+  readonly launcher = new FaultyLauncher(this.lab.path('bin'), {
+    kache: KACHE,
+    socket: hitSocketOf(this.lab.store),
+  });
+  /** The test build. */
+  readonly #faulty = buildFaulty(this.lab);
   readonly #trace = this.lab.path('trace');
+  readonly #isTime = this.lab.path('is-time');
   readonly says: string;
   /** Whether a test has damaged records of the store, which stay until somebody needs them. */
   isDamaged = false;
+  /** The daemon that had faults last. */
+  struckDaemon: number | undefined;
 
   constructor() {
     super();
-    mkdirSync(this.lab.path('bin'));
-    this.become(KACHE);
-    this.#launcher = compileLauncher(this.lab.path('launcher'), {
-      kache: this.#link,
-      socket: hitSocketOf(this.store),
-    });
-    this.#faulty = buildFaulty(this.lab);
     const plain = this.checkout();
     const target = this.lab.plainTarget(plain);
     this.lab.run(['cargo', 'build', '--offline'], {
@@ -101,14 +92,8 @@ export class FreshFaults extends FreshLab {
     return this.lab.store;
   }
 
-  /** What the launcher starts from here on. */
-  private become(kache: string): void {
-    rmSync(this.#link, { force: true });
-    symlinkSync(kache, this.#link);
-  }
-
   override env(env: Env = {}): Record<string, string> {
-    return super.env({ RUSTC_WRAPPER: this.#launcher, ...env });
+    return super.env({ RUSTC_WRAPPER: this.launcher.path, ...env });
   }
 
   /** Cargo, started in a group of processes of its own, as a shell makes one for a command. */
@@ -135,19 +120,30 @@ export class FreshFaults extends FreshLab {
     return { status: await child.exited, stderr, asked: [...new Set(asked)].sort() };
   }
 
-  /** A build whose kache processes are the test build with these faults; what it did is in {@link traced}. */
-  async faulted(dir: string, fault: string, options: BuildOptions = {}): Promise<Built> {
-    rmSync(this.#trace, { force: true });
-    this.become(this.#faulty);
+  /** A build whose launcher has these faults while it fills; what it did is in {@link FaultyLauncher.traced}. */
+  async faulted(dir: string, fault: string): Promise<Built> {
+    this.launcher.fault(fault);
     try {
-      const env = { ...options.env, KACHE_TEST_FAULT: fault, KACHE_TEST_TRACE: this.#trace };
-      return await this.build(dir, { ...options, env });
+      return await this.build(dir);
     } finally {
-      this.become(KACHE);
+      this.launcher.fault(undefined);
     }
   }
 
-  /** What processes of the test build did to files, and where they were struck. */
+  /** A build whose daemon has these faults, from the start of the build to its end. */
+  async faultedDaemon(dir: string, fault: string): Promise<Built> {
+    await this.stop();
+    this.startFaultyDaemon(fault, { KACHE_TEST_WHILE: this.#isTime });
+    this.struckDaemon = this.daemon();
+    writeFileSync(this.#isTime, '');
+    try {
+      return await this.build(dir);
+    } finally {
+      rmSync(this.#isTime);
+    }
+  }
+
+  /** What a daemon that is the test build did to files, and where it was struck. */
   traced(): string[] {
     return existsSync(this.#trace) ? readFileSync(this.#trace, 'utf8').trim().split('\n') : [];
   }
@@ -197,10 +193,11 @@ export class FreshFaults extends FreshLab {
     expect(this.lab.run([...through, KACHE, 'daemon', 'start']).status).toBe(0);
   }
 
-  /** Starts one that is the test build, with these faults. */
-  startFaultyDaemon(fault: string): void {
-    const env = { KACHE_TEST_FAULT: fault };
-    expect(this.lab.run([this.#faulty, 'daemon', 'start'], { env }).status).toBe(0);
+  /** Starts one that is the test build, with these faults; what it does is in {@link traced}. */
+  startFaultyDaemon(fault: string, env: Env = {}): void {
+    rmSync(this.#trace, { force: true });
+    const faults = { KACHE_TEST_FAULT: fault, KACHE_TEST_TRACE: this.#trace, ...env };
+    expect(this.lab.run([this.#faulty, 'daemon', 'start'], { env: faults }).status).toBe(0);
   }
 
   daemon(): number | undefined {

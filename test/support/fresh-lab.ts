@@ -7,7 +7,7 @@ import type { CompileEvent } from '../../src/core/events.ts';
 import { inspectStore } from './invariants.ts';
 import { type Env, type Files, freshness, KACHE, Lab } from './lab.ts';
 import { manifest } from './script-lab.ts';
-import { processesLeft, until } from './wrapper-call.ts';
+import { stopDaemon } from './wrapper-call.ts';
 
 export const KEPT: Env = {
   KACHE_CACHE_EXECUTABLES: '1',
@@ -193,8 +193,7 @@ export class FreshLab implements Disposable {
 
   /** Stops the daemon. */
   stop(): Promise<void> {
-    this.lab.run([KACHE, 'daemon', 'stop']);
-    return until('the daemon has ended', () => processesLeft(this.lab.store).length === 0);
+    return stopDaemon(this.lab);
   }
 
   [Symbol.dispose](): void {

@@ -7,23 +7,27 @@ import { hitSocketPath } from '../../src/daemon/protocol.ts';
 /** Where launchers of a store ask, when no setting says otherwise. */
 export const hitSocketOf = (store: string): string => hitSocketPath(store, { socketPath: undefined });
 
+/** Where the store of a socket keeps plans. */
+export const plansOf = (socket: string): string => join(dirname(dirname(socket)), 'hashes', 'fingerprints');
+
 /** Compiles one to `dir` and returns its path: Cargo and kache know it by its name. */
 export function compileLauncher(dir: string, made: Pick<Launcher, 'kache' | 'socket'>): string {
-  const plans = join(dirname(dirname(made.socket)), 'hashes', 'fingerprints');
-  const launcher: Launcher = { path: join(dir, 'kache-launcher'), build: 'of-tests', plans, ...made };
+  const path = join(dir, 'kache-launcher');
+  const launcher: Launcher = { path, build: 'of-tests', plans: plansOf(made.socket), ...made };
   const problem = buildLauncher(launcher);
   if (problem !== undefined) throw new Error(`Cannot compile the launcher to "${dir}": ${problem}.`);
   return launcher.path;
 }
 
-/** The processes of a binary that work with a store, helpers that outlive their call included. */
-export const processesOf = (binary: string, store: string): number[] =>
+/** The processes that work with a store, helpers and compilers that outlive their call included; only those of a binary. */
+export const processesOf = (binary: string | undefined, store: string): number[] =>
   readdirSync('/proc').flatMap((pid) => {
     if (!/^\d+$/.test(pid)) return [];
     try {
       const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
       const isOurs =
-        readlinkSync(`/proc/${pid}/exe`) === binary && environment.includes(`KACHE_CACHE_DIR=${store}`);
+        environment.includes(`KACHE_CACHE_DIR=${store}`) &&
+        (binary === undefined || readlinkSync(`/proc/${pid}/exe`) === binary);
       return isOurs ? [Number(pid)] : [];
     } catch {
       return [];

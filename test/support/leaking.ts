@@ -62,7 +62,7 @@ export function expectStays(events: readonly CompileEvent[]): void {
 
 /** Every byte of a packed entry, unpacked. */
 export async function everythingInEntry(packed: Uint8Array, key: string): Promise<string> {
-  const unpacked = await unpack(packed, key as CacheKey);
+  const unpacked = unpack(packed, key as CacheKey);
   if (unpacked.kind === 'refused') throw new Error(unpacked.why);
   const texts = [JSON.stringify([unpacked.entry, unpacked.closure, unpacked.inputs])];
   for (const { bytes } of (await unpackedOutputs(unpacked)).outputs) texts.push(bytes.toString('latin1'));

@@ -24,6 +24,13 @@ export async function until(what: string, condition: () => boolean): Promise<voi
 /** The processes of this binary that work with a store, helpers that outlive their call included. */
 export const processesLeft = (store: string): number[] => processesOf(KACHE, store);
 
+/** Stops the daemon, also the one that the last call has begun to start: until it listens, nobody can ask it to end. */
+export const stopDaemon = (lab: Lab): Promise<void> =>
+  until('the daemon has ended', () => {
+    lab.run([KACHE, 'daemon', 'stop']);
+    return processesLeft(lab.store).length === 0;
+  });
+
 /** rustc behind a gate: compiles wait until it is opened, questions do not. */
 export class HeldCompiler implements Disposable {
   readonly path: string;
