@@ -10,6 +10,7 @@ import {
   findProgram,
   inspectToolchain,
   isCurrent,
+  named,
   type Toolchain,
   type ToolchainRecord,
   throughProxy,
@@ -18,13 +19,13 @@ import { canonicalFlags, targetsNativeCpu, unitEnvironment } from '../rustc/unit
 import type { EntryInputs } from '../store/entries.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
-import { readText } from '../sys/files.ts';
+import { readText, realPath } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isClippy } from './bypass.ts';
 import type { Call } from './call.ts';
 
 /** Part of every UnitId: raise it whenever what enters a key changes. */
-const KEY_VERSION = 'kache-key-1';
+const KEY_VERSION = 'kache-key-2';
 
 type Asking = Pick<Call, 'store' | 'ask'> & {
   readonly invocation: Pick<Invocation, 'compiler' | 'env' | 'cwd'>;
@@ -41,9 +42,25 @@ export function identifyToolchain({ store, invocation, ask }: Asking): Toolchain
   const known = readMemo<ToolchainRecord>(store, 'toolchain', memo);
   if (known !== undefined && isCurrent(known)) return known;
   const real = throughProxy(found, env);
-  if (real === undefined) return inspectToolchain(found, [], ask);
-  const record = inspectToolchain(real, [found], ask);
-  if (record !== undefined) writeMemo(store, 'toolchain', memo, record);
+  if (real === undefined) return behindProxy(store, found, ask);
+  const record = identifyCompiler(store, real, ask);
+  if (record !== undefined) writeMemo(store, 'toolchain', memo, named(found, record));
+  return record;
+}
+
+/** What a proxy starts here, as only it knows: it is asked each time. */
+function behindProxy(store: Store, proxy: string, ask: Call['ask']): ToolchainRecord | undefined {
+  const sysroot = ask([proxy, '--print', 'sysroot'])?.trim();
+  const rustc = sysroot === undefined ? undefined : realPath(`${sysroot}/bin/rustc`);
+  return rustc === undefined ? undefined : identifyCompiler(store, rustc, ask);
+}
+
+/** What a compiler is, by its real path: it has several names, and is asked once. */
+export function identifyCompiler(store: Store, rustc: string, ask: Call['ask']): ToolchainRecord | undefined {
+  const known = readMemo<ToolchainRecord>(store, 'toolchain', rustc);
+  if (known !== undefined && isCurrent(known)) return known;
+  const record = inspectToolchain(rustc, ask);
+  if (record !== undefined) writeMemo(store, 'toolchain', rustc, record);
   return record;
 }
 

@@ -1,6 +1,9 @@
 // What is known of a call before anything is looked up: its toolchain and roots, and what every key of it is made of.
+import { someInList } from '../core/lists.ts';
 import { packageOrigin, pathMapOf } from '../rustc/roots.ts';
-import type { BypassReason } from './bypass.ts';
+import { findProgram, isScript, type Toolchain } from '../rustc/toolchain.ts';
+import { basename } from '../sys/paths.ts';
+import { type BypassReason, isClippy } from './bypass.ts';
 import type { Call } from './call.ts';
 import { linkClosure, resolveExterns } from './externs.ts';
 import { identify, identifyToolchain } from './identify.ts';
@@ -15,6 +18,8 @@ export function prepare(start: Start): Call | BypassReason {
   const { invocation, settings } = start;
   const toolchain = identifyToolchain(start);
   if (toolchain === undefined) return 'unsupported|toolchain';
+  const unknown = programInFront(start, toolchain);
+  if (unknown !== undefined) return `unsupported|in-front-of-rustc ${basename(unknown)}`;
   const origin = packageOrigin(invocation);
   const options = {
     normalizePaths: settings.normalizePaths,
@@ -23,6 +28,18 @@ export function prepare(start: Start): Call | BypassReason {
   };
   const map = pathMapOf(invocation, origin, options);
   return { ...start, toolchain, origin, map, phases: {} };
+}
+
+/** A program between kache and rustc that may add flags by what it reads, and for which the user does not vouch. */
+function programInFront({ invocation, settings }: Start, { isCompiler }: Toolchain): string | undefined {
+  const { compiler, env, cwd } = invocation;
+  const [first, second = first] = compiler;
+  const asked = isCompiler ? undefined : findProgram(second, env, cwd);
+  const clippy = isClippy(first) ? findProgram(first, env, cwd) : undefined;
+  const isFree = (program: string): boolean =>
+    !someInList(settings.trustedCompilers, (glob) => new Bun.Glob(glob).match(program));
+  if (asked !== undefined && isFree(asked)) return asked;
+  return clippy !== undefined && isScript(clippy) && isFree(clippy) ? clippy : undefined;
 }
 
 /**

@@ -37,6 +37,7 @@ export interface Settings {
   readonly bypassCrates: readonly string[];
   readonly bypassArgv: readonly string[];
   readonly bypassEnv: readonly string[];
+  readonly trustedCompilers: readonly string[];
   readonly fallback: string | undefined;
   readonly normalizePaths: boolean;
   readonly linkMode: LinkMode;
@@ -167,6 +168,13 @@ export const SETTINGS = [
     kind: 'strings',
     default: '[]',
     summary: 'variables (NAME or NAME=VALUE) whose presence turns caching off',
+  },
+  {
+    key: 'cache.trusted_compilers',
+    variable: 'KACHE_TRUSTED_COMPILERS',
+    kind: 'strings',
+    default: '[]',
+    summary: 'globs of programs in front of rustc whose content tells all they do to it',
   },
   {
     key: 'cache.fallback',
@@ -315,6 +323,7 @@ function fromFound(found: ReadonlyMap<string, Parsed>, env: Environment): Settin
     bypassCrates: strings('cache.bypass_crates'),
     bypassArgv: strings('cache.bypass_argv'),
     bypassEnv: strings('cache.bypass_env'),
+    trustedCompilers: strings('KACHE_TRUSTED_COMPILERS'),
     fallback: string('KACHE_FALLBACK'),
     normalizePaths: flag('KACHE_RUSTC_PATH_NORMALIZE', true),
     linkMode: (string('KACHE_LINK_MODE') ?? 'auto') as LinkMode,

@@ -7,6 +7,7 @@ import {
   isExecutable,
   listDirectory,
   readFile,
+  readStart,
   realPath,
   signatureOf,
   stat,
@@ -21,6 +22,8 @@ export interface Toolchain {
   readonly host: string;
   readonly release: string;
   readonly sysroot: string;
+  /** Whether the program is rustc itself. One in front of it may add flags, by what it reads, and nobody would see them. */
+  readonly isCompiler: boolean;
 }
 
 /**
@@ -66,17 +69,23 @@ function isProxy(path: string, real: string): boolean {
 
 const signature = (info: FileStat | undefined): string => (info === undefined ? 'absent' : signatureOf(info));
 
-/** Whether every file a record was read from is as it was. */
+/** Whether every file a record was read from is as it was; not that of a version that noted less. */
 export const isCurrent = (record: ToolchainRecord): boolean =>
+  record.isCompiler !== undefined &&
   !someInList(record.files, ([path, state]) => signature(stat(path)) !== state);
 
+/** The record of a compiler for a name it was found by: another one may have the name tomorrow. */
+export const named = (name: string, record: ToolchainRecord): ToolchainRecord => ({
+  ...record,
+  files: [[name, signature(stat(name))], ...record.files],
+});
+
 /**
- * Asks a compiler for what it is. `rustc` is the real binary, `links` are the names it was found by; `run` starts it and
- * returns its stdout, or undefined when that failed. The result is undefined when this is no rustc.
+ * Asks a compiler for what it is. `rustc` is the real binary; `run` starts it and returns its stdout, or undefined when
+ * that failed. The result is undefined when this is no rustc.
  */
 export function inspectToolchain(
   rustc: string,
-  links: readonly string[],
   run: (argv: readonly string[]) => string | undefined,
 ): ToolchainRecord | undefined {
   const version = run([rustc, '-vV']);
@@ -85,15 +94,44 @@ export function inspectToolchain(
   const release = /^release: (.+)$/m.exec(version ?? '')?.[1];
   if (version === undefined || sysroot === undefined || host === undefined || release === undefined)
     return undefined;
-  const libraries = compilerLibraries(dirname(dirname(rustc)));
-  const files = [...links, rustc, ...libraries].map((path) => [path, signature(stat(path))] as const);
+  const isCompiler = isItself(rustc, sysroot);
+  const libraries = compilerLibraries(sysroot);
   const pinned = /^commit-hash: [0-9a-f]{40}$/m.test(version);
   // A compiler built from a working tree says "unknown": then only its bytes, those of its std and of its linker tell it apart.
-  const contents = pinned ? [] : [rustc, ...libraries, ...ownFiles(sysroot, host)];
-  const known = new Map(files);
-  for (const path of contents) known.set(path, signature(stat(path)));
-  const digests = contents.map((path) => `${basename(path)} ${sha256(readFile(path) ?? '')}`);
-  return { identity: [version, ...digests].join('\n'), host, release, sysroot, files: [...known] };
+  const contents = new Set([
+    ...(isCompiler ? [] : [rustc]),
+    ...(pinned ? [] : [rustc, ...libraries, ...ownFiles(sysroot, host)]),
+  ]);
+  const files = new Set([rustc, `${sysroot}/bin/rustc`, ...libraries, ...contents]);
+  const digests = [...contents].map((path) => `${basename(path)} ${sha256(readFile(path) ?? '')}`);
+  // The same commit, built by somebody else, has another std, and neither takes a library of the other.
+  const sizes = [...libraries, ...ownFiles(sysroot, host).filter((path) => STD.test(basename(path)))];
+  return {
+    identity: [version, ...digests, ...sizes.map((path) => `${basename(path)} ${stat(path)?.size}`)].join(
+      '\n',
+    ),
+    isCompiler,
+    host,
+    release,
+    sysroot,
+    files: [...files].map((path) => [path, signature(stat(path))] as const),
+  };
+}
+
+/** What every crate is built on; a component that is added later is not among them. */
+const STD = /^lib(core|alloc|std|proc_macro|test)-[0-9a-f]+\.(rlib|so|dylib)$/;
+
+/** Whether a program is the compiler of the sysroot that it names, and no script. */
+function isItself(rustc: string, sysroot: string): boolean {
+  const [own, asked] = [stat(`${sysroot}/bin/rustc`), stat(rustc)];
+  const isSame = own !== undefined && own.ino === asked?.ino && own.dev === asked.dev;
+  return isSame && !isScript(rustc);
+}
+
+/** Whether a program has an interpreter. */
+export function isScript(program: string): boolean {
+  const [hash, bang] = readStart(program, 2);
+  return hash === 0x23 && bang === 0x21;
 }
 
 const compilerLibraries = (prefix: string): string[] =>

@@ -1,19 +1,23 @@
 import { expect, test } from 'bun:test';
 import {
   chmodSync,
+  existsSync,
   linkSync,
   mkdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname, join } from 'node:path';
 import {
   findProgram,
   inspectToolchain,
   isCurrent,
   isOfToolchain,
+  named,
   throughProxy,
 } from '../../src/rustc/toolchain.ts';
 import { outputOf } from '../../src/sys/process.ts';
@@ -21,12 +25,12 @@ import { Lab } from '../support/lab.ts';
 
 const HASH = '0123456789abcdef0123456789abcdef01234567';
 
-/** A program that answers what a rustc is asked, as `version` with the commit `hash`. */
+/** A toolchain of files, whose compiler is asked by {@link inspect} alone. */
 function fakeRustc(lab: Lab, prefix: string, hash: string, version = '1.99.0'): string {
-  const verbose = `rustc ${version}\nbinary: rustc\ncommit-hash: ${hash}\nhost: x86_64-unknown-linux-gnu\nrelease: ${version}\n`;
   const root = lab.write(prefix, {
-    'bin/rustc': `#!/bin/sh\nif [ "$1" = -vV ]; then printf '${verbose.replaceAll('\n', '\\n')}'; else echo '${lab.path(prefix)}'; fi\n`,
-    'lib/librustc_driver-123.so': `driver of ${prefix}`,
+    'bin/rustc': 'a program',
+    version: `rustc ${version}\nbinary: rustc\ncommit-hash: ${hash}\nhost: x86_64-unknown-linux-gnu\nrelease: ${version}\n`,
+    'lib/librustc_driver-123.so': 'driver',
     'lib/libLLVM.so.22': 'llvm',
     'lib/libother.so': 'other',
     'lib/rustlib/x86_64-unknown-linux-gnu/lib/libstd-1.rlib': 'std',
@@ -35,8 +39,17 @@ function fakeRustc(lab: Lab, prefix: string, hash: string, version = '1.99.0'): 
   return `${root}/bin/rustc`;
 }
 
-const inspect = (rustc: string, links: readonly string[] = []) => {
-  const record = inspectToolchain(rustc, links, outputOf);
+/** Answers for a fake as a compiler of this sysroot would; the real one answers itself. */
+const answering =
+  (sysroot: string) =>
+  ([rustc = '', question]: readonly string[]): string | undefined => {
+    const isFake = existsSync(join(sysroot, 'version'));
+    if (!isFake) return outputOf([rustc, ...(question === '-vV' ? ['-vV'] : ['--print', 'sysroot'])]);
+    return question === '-vV' ? readFileSync(join(sysroot, 'version'), 'utf8') : sysroot;
+  };
+
+const inspect = (rustc: string, sysroot = dirname(dirname(rustc))) => {
+  const record = inspectToolchain(rustc, answering(sysroot));
   if (record === undefined) throw new Error('no rustc');
   return record;
 };
@@ -96,6 +109,40 @@ test('a released compiler is what it says it is', () => {
   expect(inspect(fakeRustc(lab, 'other', HASH, '1.98.0')).identity).not.toBe(record.identity);
 });
 
+test('the same commit that somebody else has built is another compiler, and a component that is added is none', () => {
+  using lab = new Lab();
+  const std = 'lib/rustlib/x86_64-unknown-linux-gnu/lib';
+  const identityWith = (prefix: string, file: string, text: string): string => {
+    const rustc = fakeRustc(lab, prefix, HASH);
+    lab.write(prefix, { [file]: text });
+    return inspect(rustc).identity;
+  };
+  const usual = inspect(fakeRustc(lab, 'usual', HASH)).identity;
+  expect(identityWith('a', `${std}/libstd-1.rlib`, 'another std')).not.toBe(usual);
+  expect(identityWith('b', `${std}/libcore-2.rlib`, 'core')).not.toBe(usual);
+  expect(identityWith('c', 'lib/librustc_driver-123.so', 'another driver')).not.toBe(usual);
+  expect(identityWith('d', `${std}/librustc_ast-3.rlib`, 'of rustc-dev')).toBe(usual);
+  expect(identityWith('e', 'lib/rustlib/wasm32-unknown-unknown/lib/libstd-4.rlib', 'a target')).toBe(usual);
+});
+
+test('a program in front of rustc is told from rustc, and is its content', () => {
+  using lab = new Lab();
+  const rustc = fakeRustc(lab, 'stable', HASH);
+  const sysroot = lab.path('stable');
+  expect(inspect(rustc).isCompiler).toBe(true);
+  linkSync(rustc, lab.path('rustc'));
+  expect(inspect(lab.path('rustc'), sysroot).isCompiler).toBe(true);
+  const front = lab.write('front', { rustc: 'in front' });
+  const before = inspect(`${front}/rustc`, sysroot);
+  expect(before.isCompiler).toBe(false);
+  writeFileSync(`${front}/rustc`, 'in front, changed');
+  expect(isCurrent(before)).toBe(false);
+  expect(inspect(`${front}/rustc`, sysroot).identity).not.toBe(before.identity);
+  // What lies in the place of rustc may be a script that starts it.
+  writeFileSync(rustc, '#!/bin/sh\n');
+  expect(inspect(rustc).isCompiler).toBe(false);
+});
+
 test('one built from a working tree is its bytes, and those of its std', () => {
   using lab = new Lab();
   const identityWith = (file: string, text: string): string => {
@@ -150,7 +197,7 @@ test('a link that leads to another compiler is noticed', () => {
   const [one, two] = [fakeRustc(lab, 'one', HASH), fakeRustc(lab, 'two', HASH.replace('0', 'f'))];
   const link = lab.path('rustc');
   symlinkSync(one, link);
-  const record = inspect(one, [link]);
+  const record = named(link, inspect(one));
   expect(isCurrent(record)).toBe(true);
   unlinkSync(link);
   symlinkSync(two, link);
@@ -166,9 +213,9 @@ test('what answers nothing sensible is no rustc', () => {
   ] as const) {
     lab.write('bin', { [name]: text });
     chmodSync(lab.path('bin', name), 0o755);
-    expect(inspectToolchain(lab.path('bin', name), [], outputOf)).toBeUndefined();
+    expect(inspectToolchain(lab.path('bin', name), outputOf)).toBeUndefined();
   }
-  expect(inspectToolchain('/no/such', [], outputOf)).toBeUndefined();
+  expect(inspectToolchain('/no/such', outputOf)).toBeUndefined();
 });
 
 test('the compiler of this machine', () => {

@@ -74,6 +74,8 @@ export class Lab implements Disposable {
       RUSTUP_HOME,
       RUSTUP_TOOLCHAIN: process.env['RUSTUP_TOOLCHAIN'],
       KACHE_CACHE_DIR: this.store,
+      // Compilers of tests are scripts in front of the real one, which count or change what is compiled.
+      KACHE_TRUSTED_COMPILERS: this.path('**'),
       ...changes,
     };
     return Object.fromEntries(

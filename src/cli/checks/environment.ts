@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Table } from '../../core/config.ts';
 import { laterProblems, unknownKeys, unknownVariables } from '../../core/later-settings.ts';
-import { findProgram, throughProxy } from '../../rustc/toolchain.ts';
+import { findProgram, inspectToolchain, throughProxy } from '../../rustc/toolchain.ts';
 import type { LoadedSettings } from '../../sys/settings.ts';
 import { lineOfKey, tomlProblem } from '../toml.ts';
 import { type Check, type Context, capture, type Finding, fail, look, ok } from './check.ts';
@@ -18,6 +18,15 @@ function chosenBy({ env, cwd }: Context): string {
     if (file !== undefined) return file;
     if (dirname(dir) === dir) return "rustup's default";
   }
+}
+
+/** The compiler behind a program that is none itself, and that the user does not vouch for. */
+function programInFront(rustc: string, { env, loaded }: Context): string | undefined {
+  const behind = throughProxy(rustc, env) ?? `${capture([rustc, '--print', 'sysroot'])?.trim()}/bin/rustc`;
+  const record = inspectToolchain(behind, capture);
+  if (record === undefined || record.isCompiler) return undefined;
+  const isTrusted = loaded.settings.trustedCompilers.some((glob) => new Bun.Glob(glob).match(rustc));
+  return isTrusted ? undefined : `${record.sysroot}/bin/rustc`;
 }
 
 const toolchain: Check = {
@@ -44,6 +53,14 @@ const toolchain: Check = {
     const through = isProxy ? `, through rustup, chosen by ${chosenBy(context)}` : '';
     const others =
       installed > 1 ? `; ${installed} toolchains are installed, each has entries of its own` : '';
+    const inFront = programInFront(rustc, context);
+    if (inFront !== undefined)
+      return [
+        look(
+          `${rustc}, ${release}, is a program in front of ${inFront}, and what it does to a compile nobody sees: nothing is cached`,
+          'Name the compiler itself in RUSTC; or, where its content tells all it does, name it in `cache.trusted_compilers`.',
+        ),
+      ];
     return [ok(`${rustc}, ${release}${through}${others}`)];
   },
 };
