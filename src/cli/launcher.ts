@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../core/config.ts';
 import { hitSocketPath } from '../daemon/protocol.ts';
+import { learnAhead } from '../fingerprints/learn.ts';
 import calls from '../launcher/calls.rs' with { type: 'text' };
 import compile from '../launcher/compile.rs' with { type: 'text' };
 import escapes from '../launcher/escapes.rs' with { type: 'text' };
@@ -12,6 +13,7 @@ import launcher from '../launcher/launcher.rs' with { type: 'text' };
 import observer from '../launcher/observer.rs' with { type: 'text' };
 import paths from '../launcher/paths.rs' with { type: 'text' };
 import { StoreLayout } from '../store/layout.ts';
+import { realPath } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
 import { outputOf } from '../sys/process.ts';
@@ -142,5 +144,14 @@ export function launcherCommand(options: { dir?: string }): void {
   });
   if (why !== undefined)
     console.error(`kache: No launcher: ${why}. Put the binary itself in front of rustc.`);
+  else if (isForOneJob) learnAheadOf(path);
   print(path);
+}
+
+/** A job is a new machine as a rule: what its build would ask first is asked now, while its cache comes. */
+function learnAheadOf(launcher: string): void {
+  const sysroot = outputOf([process.env['RUSTC'] ?? 'rustc', '--print', 'sysroot'])?.trim();
+  const [rustc, made] = [realPath(`${sysroot}/bin/rustc`), launcherAt(launcher)];
+  if (rustc === undefined || made === undefined) return;
+  learnAhead({ env: process.env, cwd: process.cwd(), self: made.kache, askedAt: made.socket }, rustc);
 }

@@ -1,4 +1,5 @@
 // The link step as part of a key: the linker, and the content of every file a link took in besides Rust libraries.
+import type { Environment } from '../core/config.ts';
 import { lastOf } from '../rustc/flags.ts';
 import {
   candidateNames,
@@ -14,6 +15,7 @@ import { nativeFolders } from '../rustc/native-libraries.ts';
 import { isOfToolchain } from '../rustc/toolchain.ts';
 import type { Closure } from '../store/closures.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
+import type { Store } from '../store/store.ts';
 import { asideOf } from '../sys/aside.ts';
 import {
   bestEffort,
@@ -49,21 +51,32 @@ export function linkStep(call: Call): LinkStep | CannotFollow | undefined {
   if (invocation.outputs.links === 0) return undefined;
   const request = linkRequest(invocation, lastOf(invocation.parsed, '--target') ?? call.toolchain.host);
   if ('why' in request) return request;
-  const { env, cwd } = invocation;
-  const memo = `linker ${request.program} ${request.choice.join(' ')} ${env['PATH'] ?? ''} ${env['COMPILER_PATH'] ?? ''}`;
-  const known = readMemo<LinkerRecord>(store, 'toolchain', memo);
-  let linker: LinkerRecord | CannotFollow | undefined = known;
-  if (known === undefined || !isCurrentLinker(known)) {
-    linker = inspectLinker(request, { env, cwd, run: call.ask, contentOf: programContent });
-    if (!('why' in linker)) writeMemo(store, 'toolchain', memo, linker);
-  }
-  if (linker === undefined || 'why' in linker) return linker;
+  const linker = identifyLinker(store, request, { ...invocation, ask: call.ask });
+  if ('why' in linker) return linker;
   return {
     request,
     linker,
-    system: new SourceHashes(store, `system files of ${memo}`),
+    system: new SourceHashes(store, `system files of ${memoOf(request, invocation.env)}`),
     dependencyFile: asideOf(`${invocation.outDir}/link.d`, call.caller.pid),
   };
+}
+
+type Asked = Pick<LinkRequest, 'program' | 'choice'>;
+
+const memoOf = ({ program, choice }: Asked, env: Environment): string =>
+  `linker ${program} ${choice.join(' ')} ${env['PATH'] ?? ''} ${env['COMPILER_PATH'] ?? ''}`;
+
+/** What a linker is, asked once for as long as its files stay as they are. */
+export function identifyLinker(
+  store: Store,
+  asked: Asked,
+  { env, cwd, ask }: Pick<Call['invocation'], 'env' | 'cwd'> & Pick<Call, 'ask'>,
+): LinkerRecord | CannotFollow {
+  const known = readMemo<LinkerRecord>(store, 'toolchain', memoOf(asked, env));
+  if (known !== undefined && isCurrentLinker(known)) return known;
+  const linker = inspectLinker(asked, { env, cwd, run: ask, contentOf: programContent });
+  if (!('why' in linker)) writeMemo(store, 'toolchain', memoOf(asked, env), linker);
+  return linker;
 }
 
 function programContent(path: string): { digest: string; isScript: boolean } | undefined {

@@ -54,7 +54,7 @@ export function standInFor(call: Call, blob: BlobId): StandIn | undefined {
   if (!isKeptScript(call)) return undefined;
   const why = whyNotWorth(call.store, blob);
   if (why !== undefined && !(why === QUICK && call.settings.cacheFingerprints)) return undefined;
-  const program = standInOf(call);
+  const program = standInOf(call.store);
   const sizeBytes = stat(program)?.size ?? 0;
   return sizeBytes === 0 ? undefined : { program, sizeBytes, script: scriptBehind(call) };
 }
@@ -70,18 +70,23 @@ function isKeptScript(call: Call): boolean {
   return isScript && keepsRuns(settings, isMutable(call));
 }
 
-const standInOf = ({ store }: Call): string => store.layout.standIn(sha256(source).slice(0, 16));
+const standInOf = (store: Store): string => store.layout.standIn(sha256(source).slice(0, 16));
 
 /** Whether a stand-in may be needed that no rustc has been asked for yet. */
-export const lacksStandIn = (call: Call): boolean =>
-  isKeptScript(call) && stat(standInOf(call)) === undefined;
+export const lacksStandIn = (call: Call): boolean => isKeptScript(call) && !hasStandIn(call.store);
+
+export const hasStandIn = (store: Store): boolean => stat(standInOf(store)) !== undefined;
 
 /** Has the compiler of this call make the stand-in, once for each store. Where it cannot the script stays in its place. */
-export function makeStandIn(call: Call): void {
-  const { store, invocation } = call;
-  const [text, made] = [store.temporaryPath(), store.temporaryPath()];
+export function makeStandIn({ store, invocation, ask }: Call): void {
   const rustc = invocation.compiler[invocation.compiler.length - 1] ?? '';
   const linker = invocation.parsed.codegen.get('linker');
+  compileStandIn(store, [rustc, ...(linker === undefined ? [] : [`-Clinker=${linker}`])], ask);
+}
+
+/** Makes the stand-in by a compiler and its flags. */
+export function compileStandIn(store: Store, rustc: readonly string[], ask: Call['ask']): void {
+  const [text, made] = [store.temporaryPath(), store.temporaryPath()];
   const flags = [
     '--edition=2021',
     '-Copt-level=s',
@@ -91,14 +96,9 @@ export function makeStandIn(call: Call): void {
   ];
   bestEffort(() => {
     withParent(text, () => createFile(text, utf8(source), 0o600));
-    const done = call.ask([
-      rustc,
-      ...flags,
-      ...(linker === undefined ? [] : [`-Clinker=${linker}`]),
-      ...['-o', made, text],
-    ]);
+    const done = ask([...rustc, ...flags, '-o', made, text]);
     removeFile(text);
-    if (done !== undefined) store.moveIntoPlace(made, standInOf(call));
+    if (done !== undefined) store.moveIntoPlace(made, standInOf(store));
   });
 }
 

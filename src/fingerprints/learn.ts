@@ -1,14 +1,32 @@
 // What look-ups of a store have to know and programs have to be asked for: the compiler, its linker, the stand-in of build
 // scripts. The daemon starts no program of a build; a process that acts for the build does it here, before it fills anything.
-import { linkStep } from '../compile/link.ts';
+import { identifyCompiler } from '../compile/identify.ts';
+import { identifyLinker, linkStep } from '../compile/link.ts';
 import { prepare } from '../compile/prepare.ts';
-import { lacksStandIn, makeStandIn } from '../compile/stand-in.ts';
+import { compileStandIn, hasStandIn, keepsRuns, lacksStandIn, makeStandIn } from '../compile/stand-in.ts';
 import type { LaunchedCall } from '../daemon/protocol.ts';
 import { awaitAnswering, startAnswering } from '../daemon/start.ts';
 import { parseInvocation } from '../rustc/invocation.ts';
+import { DEFAULT_LINKER } from '../rustc/linker.ts';
+import { openStore } from '../store/store.ts';
 import { outputOf } from '../sys/process.ts';
 import { loadSettings } from '../sys/settings.ts';
 import { callOf, planFor } from './fill.ts';
+
+/**
+ * Learns what can be known of a machine before anything is built on it, and has the daemon come up: what every fresh CI
+ * machine would learn at the first call of its build. `rustc` is the compiler by its real path.
+ */
+export function learnAhead({ env, cwd, self, askedAt }: Omit<Asked, 'argv' | 'caller'>, rustc: string): void {
+  const { settings } = loadSettings(env, cwd);
+  if (settings.disabled) return;
+  const store = openStore(settings.cacheDir);
+  if (store.kind === 'problem') return;
+  startAnswering({ env, self, askedAt });
+  identifyCompiler(store, rustc, outputOf);
+  identifyLinker(store, { program: DEFAULT_LINKER, choice: [] }, { env, cwd, ask: outputOf });
+  if (keepsRuns(settings, false) && !hasStandIn(store)) compileStandIn(store, [rustc], outputOf);
+}
 
 interface Asked extends LaunchedCall {
   /** Where its launcher asks. */

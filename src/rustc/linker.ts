@@ -32,6 +32,9 @@ const DRIVER = /(^|-)(cc|c\+\+|gcc|g\+\+|clang|clang\+\+)(-[\d.]+)?$/;
 /** Targets rustc links with `cc` unless told otherwise. */
 const LINKED_BY_CC = /-linux-(gnu|musl)/;
 
+/** What rustc calls there. */
+export const DEFAULT_LINKER = 'cc';
+
 /** What a call asks of its linker. */
 export interface LinkRequest {
   /** As given, or rustc's default. */
@@ -51,7 +54,7 @@ export function linkRequest(invocation: Invocation, target: string): LinkRequest
   const { parsed, env, cwd } = invocation;
   if (invocation.outputs.links > 1) return { why: 'several-links' };
   if (!LINKED_BY_CC.test(target)) return { why: `linker-of ${target}` };
-  const program = parsed.codegen.get('linker') ?? 'cc';
+  const program = parsed.codegen.get('linker') ?? DEFAULT_LINKER;
   if (!DRIVER.test(basename(program))) return { why: `linker ${basename(program)}` };
   const flavor = parsed.codegen.get('linker-flavor');
   if (flavor !== undefined && !flavor.endsWith('cc')) return { why: `linker-flavor ${flavor}` };
@@ -114,7 +117,7 @@ export interface LinkerSurroundings {
 
 /** What the linker of a request is; or why its links cannot be followed. Starts the driver a few times. */
 export function inspectLinker(
-  request: LinkRequest,
+  request: Pick<LinkRequest, 'program' | 'choice'>,
   around: LinkerSurroundings,
 ): LinkerRecord | { readonly why: string } {
   const driver = findProgram(request.program, around.env, around.cwd);
