@@ -52,7 +52,7 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
   'compile daemon': (file) => !isCold(file),
   'script store': (file) => !isCold(file),
   'script daemon': (file) => file === 'daemon/protocol.ts',
-  'cli fingerprints': (file) => /^fingerprints\/(fill|keep|travel)\.ts$/.test(file),
+  'cli fingerprints': (file) => /^fingerprints\/(fill|keep|learn|travel)\.ts$/.test(file),
   'main.ts fingerprints': (file) => file === 'fingerprints/learn.ts',
   'fingerprints script': (file) => /^script\/(answer|filled)\.ts$/.test(file),
   'fingerprints compile': (file) => /^compile\/(call|identify|link|prepare|share|stand-in)\.ts$/.test(file),
