@@ -81,9 +81,11 @@ const matchesAny = (name: string, patterns: readonly string[]): boolean =>
     pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
   );
 
-/** Whether code is generated for the processor this runs on; then the processor is part of the key. */
-export function targetsNativeCpu(invocation: Invocation): boolean {
-  for (const { codegen } of invocation.parsed.flags)
-    if (codegen?.name === 'target-cpu' && codegen.value === 'native') return true;
-  return false;
-}
+/** Whether code is generated or tuned for the processor this runs on; then the processor is part of the key. */
+export const targetsNativeCpu = ({ parsed }: Invocation): boolean =>
+  someInList(
+    parsed.flags,
+    ({ name, value, codegen }) =>
+      (codegen?.name === 'target-cpu' && codegen.value === 'native') ||
+      (name === '-Z' && /^tune[-_]cpu=native$/.test(value ?? '')),
+  );

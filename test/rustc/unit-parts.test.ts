@@ -139,6 +139,8 @@ test('the processor counts when code is made for it', () => {
     ['-Ctarget-cpu=native'],
     ['-C', 'target_cpu=native'],
     ['--codegen=target-cpu=native', '-O'],
+    ['-Ztune-cpu=native'],
+    ['-Z', 'tune_cpu=native'],
   ])
     expect(targetsNativeCpu(call(args))).toBe(true);
   expect(targetsNativeCpu(call(['-Ctarget-cpu=znver3']))).toBe(false);
