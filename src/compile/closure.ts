@@ -1,6 +1,7 @@
 // The closure of a compile that has just ended: what its dep-info names, what its macros opened, and which real paths
 // its outputs hold.
 import { bundlesNativeCode } from '../rustc/archive.ts';
+import { ASSEMBLING_LITERALS, hasFilesAssembled } from '../rustc/assembler.ts';
 import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { envUsage } from '../rustc/env-usage.ts';
 import type { Invocation } from '../rustc/invocation.ts';
@@ -11,6 +12,7 @@ import type { OutputKind } from '../rustc/outputs.ts';
 import type { Closure } from '../store/closures.ts';
 import { type FileStat, isRegular, readFile, readText, stat } from '../sys/files.ts';
 import { resolve } from '../sys/paths.ts';
+import type { Opened } from '../sys/watch.ts';
 import { type Call, isMutable } from './call.ts';
 import type { KeyBase } from './key.ts';
 import { linkedFiles } from './link.ts';
@@ -51,6 +53,7 @@ export function closureOf(
   const { depInfo, outputs, observation } = finished;
   if (observation === 'unknown') return { skip: 'macro-reads-unknown' };
   if (depInfo.files.some((file) => file.includes('\uFFFD'))) return { skip: 'not-utf8' };
+  if (mayAssembleFiles(call, base, finished)) return { skip: 'assembler-reads-files' };
   const natives = takesNatives(invocation, outputs);
   if (natives && nativeArchives(invocation).some(({ path }) => isThin(path))) return { skip: 'thin-archive' };
   const link =
@@ -69,6 +72,19 @@ export function closureOf(
     ...(link === undefined ? {} : { linked: link.linked }),
   };
 }
+
+/**
+ * Whether the assembler may have read a file for inline assembly: by the crate's own sources and what its macros opened,
+ * by the literals of those macros, or by what its externs hold. Nobody says which one.
+ */
+function mayAssembleFiles(call: Call, base: KeyBase, finished: FinishedCompile): boolean {
+  const { externs, macros } = base;
+  if (externs.assembles || (macros?.mentioned(ASSEMBLING_LITERALS).size ?? 0) > 0) return true;
+  const read = [...finished.depInfo.files, ...(finished.observation as Opened).files, ...externs.unrecorded];
+  return read.some((path) => hasFilesAssembled(readFile(resolve(call.invocation.cwd, path)) ?? NOTHING));
+}
+
+const NOTHING = new Uint8Array();
 
 function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): boolean {
   if (asksForStatic(invocation)) return true;

@@ -43,6 +43,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
       externs: valid?.externs ?? [],
       places: valid?.places ?? {},
       complete: valid?.complete ?? false,
+      ...(valid?.assembles === true ? { assembles: true } : {}),
     });
   }
   return { path, identity, record: valid };
@@ -77,9 +78,10 @@ export const standsFor = (kind: OutputKind, blob: BlobId, identity: CacheKey): s
 export function recordOutputs(
   call: Call,
   externs: ResolvedExterns,
-  outputs: { readonly first: string; readonly files: OutputRecord['files'] },
+  outputs: { readonly first: string; readonly files: OutputRecord['files']; readonly assembles?: boolean },
 ): void {
   const { macros, paths } = externs;
+  const assembles = externs.assembles || outputs.assembles === true;
   const places = placesOf(call.map);
   writeOutputs(call.store, outputs.first, {
     files: outputs.files,
@@ -87,6 +89,7 @@ export function recordOutputs(
     externs: paths,
     places,
     complete: true,
+    ...(assembles ? { assembles } : {}),
   });
 }
 
@@ -114,6 +117,10 @@ export interface ResolvedExterns {
   readonly paths: readonly string[];
   /** Dynamic libraries whose macros the unit can use. */
   readonly macros: readonly string[];
+  /** Whether one of them may have the assembler read files. */
+  readonly assembles: boolean;
+  /** Those of which no compile has recorded what it had. */
+  readonly unrecorded: readonly string[];
 }
 
 /** Every extern of a call; undefined when a file is missing. */
@@ -125,7 +132,8 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
   const reach = (macro: string): void => {
     if (!macros.includes(macro)) macros.push(macro);
   };
-  let unknown = false;
+  const unrecorded: string[] = [];
+  let assembles = false;
   for (const { options, name, path } of invocation.externs) {
     const label = options === '' ? name : `${options}:${name}`;
     if (path === undefined) {
@@ -137,12 +145,13 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
     if (found === undefined) return undefined;
     keyed.push([label, found.identity]);
     paths.push(absolute);
+    if (found.record?.assembles === true) assembles = true;
     if (isDynamicLibrary(absolute)) reach(absolute);
     else if (found.record?.complete) for (const macro of found.record.macros) reach(macro);
-    else unknown = true;
+    else unrecorded.push(absolute);
   }
-  if (unknown) for (const macro of allDynamicLibraries(call)) reach(macro);
-  return { keyed, paths, macros: macros.sort() };
+  if (unrecorded.length > 0) for (const macro of allDynamicLibraries(call)) reach(macro);
+  return { keyed, paths, macros: macros.sort(), assembles, unrecorded };
 }
 
 /** Every dynamic library a compile could load: what is assumed of externs whose history is unknown. */

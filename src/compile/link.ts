@@ -64,7 +64,7 @@ export function linkStep(call: Call): LinkStep | CannotFollow | undefined {
 type Asked = Pick<LinkRequest, 'program' | 'choice'>;
 
 const memoOf = ({ program, choice }: Asked, env: Environment): string =>
-  `linker ${program} ${choice.join(' ')} ${env['PATH'] ?? ''} ${env['COMPILER_PATH'] ?? ''}`;
+  `driver ${program} ${choice.join(' ')} ${env['PATH'] ?? ''} ${env['COMPILER_PATH'] ?? ''}`;
 
 /** What a linker is, asked once for as long as its files stay as they are. */
 export function identifyLinker(

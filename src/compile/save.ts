@@ -1,5 +1,6 @@
 // After a compile: its closure, its key, its outputs into the store. Nothing is stored that one could not vouch for.
 import type { BlobId, CacheKey } from '../core/ids.ts';
+import { hasFilesAssembled } from '../rustc/assembler.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { type Entry, removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
@@ -150,9 +151,7 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   const outputs: OutputBytes[] = [];
   for (const { kind, name } of invocation.outputs.files) {
     const path = `${invocation.outDir}/${name}`;
-    const info = stat(path);
-    // Whoever reads a pipe waits for its writer, and with a daemon everybody does.
-    const bytes = info !== undefined && isRegular(info) ? readFile(path) : undefined;
+    const [info, bytes] = [stat(path), readRegular(path)];
     if (info === undefined || bytes === undefined) return { skip: `output-missing ${kind}` };
     outputs.push({ kind, path, info, bytes });
   }
@@ -166,6 +165,12 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   if (wasPutBack(startedAt, compileMs)) return { skip: 'clock-put-back' };
   const moved = firstTouched(call, closure, finished) ?? changedLibrary(call, base);
   return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
+}
+
+/** Whoever reads a pipe waits for its writer, and with a daemon everybody does. */
+function readRegular(path: string): Uint8Array | undefined {
+  const info = stat(path);
+  return info !== undefined && isRegular(info) ? readFile(path) : undefined;
 }
 
 /** The first input with a stamp from after the compiler's start: nobody knows which of its contents was read. */
@@ -264,11 +269,13 @@ export function rememberIdentities(
     const found = identity ?? hashFile(path);
     if (found !== undefined) known[path] = { identity: found, info };
   }
-  return record(call, base, known);
+  const libraries = paths.filter((path) => /\.(rmeta|rlib)$/.test(path));
+  const assembles = libraries.some((path) => hasFilesAssembled(readRegular(path) ?? new Uint8Array()));
+  return record(call, base, known, assembles);
 }
 
 /** Records identities by path, of those files that are still in their state; only links may have come or gone. */
-function record(call: Call, base: KeyBase, identities: Identities): RecordedOutputs {
+function record(call: Call, base: KeyBase, identities: Identities, assembles = false): RecordedOutputs {
   const recorded = new Map<string, readonly [string, string]>();
   const files: Record<string, OutputState> = {};
   for (const [path, { identity, info }] of Object.entries(identities)) {
@@ -279,6 +286,6 @@ function record(call: Call, base: KeyBase, identities: Identities): RecordedOutp
     files[basename(path)] = [signature, identity, call.store.boot];
   }
   const [first] = recorded.keys();
-  if (first !== undefined) recordOutputs(call, base.externs, { first, files });
+  if (first !== undefined) recordOutputs(call, base.externs, { first, files, assembles });
   return recorded;
 }

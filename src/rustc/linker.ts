@@ -2,7 +2,7 @@
 // none of it; the linker does, when asked for a dependency file.
 import type { Environment } from '../core/config.ts';
 import { findInList, mapList, someInList } from '../core/lists.ts';
-import { realPath, signatureOf, stat } from '../sys/files.ts';
+import { readText, realPath, signatureOf, stat } from '../sys/files.ts';
 import { basename, dirname, resolve } from '../sys/paths.ts';
 import type { Invocation } from './invocation.ts';
 import { nativeFolders } from './native-libraries.ts';
@@ -16,6 +16,7 @@ const LINKER_ENVIRONMENT = [
   'LD_RUN_PATH',
   'SOURCE_DATE_EPOCH',
   'CCC_OVERRIDE_OPTIONS',
+  'GNUTARGET',
 ];
 
 /** Arguments that put programs, plugins or arguments in the linker's way that nobody would see. */
@@ -124,8 +125,12 @@ export function inspectLinker(
   if (driver === undefined) return { why: `linker-missing ${request.program}` };
   const ask = (...questions: string[]): string =>
     around.run([driver, ...request.choice, ...questions])?.trim() ?? '';
+  const version = ask('--version');
+  const linkerVersion = ask('-Wl,--version').split('\n')[0] ?? '';
+  const configured = mapList([...version.matchAll(/^Configuration file: (.+)$/gm)], ([, path = '']) => path);
   const paths = new Set([driver, realPath(driver) ?? driver]);
-  for (const name of ['collect2', 'ld', ...request.choice.map(programOfChoice)]) {
+  const chosen = mapList(request.choice, programOfChoice);
+  for (const name of ['collect2', 'ld', ...ownLinker(linkerVersion), ...chosen]) {
     const path = findProgram(ask(`-print-prog-name=${name}`) || name, around.env, around.cwd);
     if (path !== undefined && stat(path) !== undefined) paths.add(realPath(path) ?? path);
   }
@@ -136,14 +141,30 @@ export function inspectLinker(
     if (content === undefined || content.isScript) return { why: `linker-is-a-script ${basename(path)}` };
     contents.add(content.digest);
   }
+  for (const path of configured) {
+    const text = readText(path);
+    // One that names another one is not followed.
+    if (text === undefined || /@|--config/.test(text))
+      return { why: `linker-configuration ${basename(path)}` };
+    contents.add(text);
+  }
   // A linker that cannot say what it read cannot be followed, and one that does not know the option would fail.
   if (!ask('-Wl,--help').includes('--dependency-file')) return { why: 'linker-without-dependency-file' };
   const folders = /^libraries: =(.*)$/m.exec(ask('-print-search-dirs'))?.[1]?.split(':') ?? [];
   return {
-    identity: [ask('--version').split('\n')[0], ...contents].join(' '),
+    identity: [version.split('\n')[0], linkerVersion, ...contents].join(' '),
     folders: [...new Set(folders.map((dir) => realPath(dir)).filter((dir) => dir !== undefined))],
-    files: [...paths].map((path) => [path, stateOf(path)] as const),
+    files: [...paths, ...configured, ...CONFIGURATIONS].map((path) => [path, stateOf(path)] as const),
   };
+}
+
+/** Where configurations of clang appear. */
+const CONFIGURATIONS = ['/etc/clang'];
+
+/** What a driver calls by itself that was built to call another linker than `ld`. */
+function ownLinker(version: string): string[] {
+  if (/\bLLD\b/.test(version)) return ['ld.lld'];
+  return version.startsWith('mold ') ? ['ld.mold'] : [];
 }
 
 /** `-fuse-ld=mold` is `ld.mold`; clang takes a path too. */

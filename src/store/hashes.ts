@@ -142,6 +142,8 @@ export interface OutputRecord {
   readonly places: Readonly<Record<string, string>>;
   /** Whether all this was recorded by the compile itself; false for files found lying there. */
   readonly complete: boolean;
+  /** Whether a user of these files may have the assembler read files, by a macro or an inline function. */
+  readonly assembles?: boolean;
 }
 
 /** The record covers all outputs of a unit: it is found by their path without the extension. */

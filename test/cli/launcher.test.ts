@@ -33,7 +33,7 @@ onLinux(
     const store = openStore(lab.store);
     if (store.kind === 'problem') throw new Error(store.detail);
     expect(readMemo(store, 'toolchain', rustc)).toMatchObject({ isCompiler: true, sysroot });
-    expect(readMemo(store, 'toolchain', `linker cc  ${lab.env()['PATH']} `)).toMatchObject({
+    expect(readMemo(store, 'toolchain', `driver cc  ${lab.env()['PATH']} `)).toMatchObject({
       files: expect.anything(),
     });
     expect(readdirSync(join(lab.store, 'stand-ins'))).toHaveLength(1);

@@ -1,6 +1,7 @@
 // The link step of a call, and what a linker says it read: by real linkers where they are there.
 import { expect, test } from 'bun:test';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Invocation, parseInvocation } from '../../src/rustc/invocation.ts';
 import {
   candidateNames,
@@ -128,6 +129,32 @@ test("the system's linker, and what makes it another one", () => {
     run: (argv: readonly string[]) => (argv.includes('-Wl,--help') ? '' : outputOf(argv)),
   };
   expect(inspectLinker(asked, silent)).toEqual({ why: 'linker-without-dependency-file' });
+});
+
+test('a driver that reads a configuration is what stands there, and one that was built to call lld calls lld', () => {
+  using lab = new Lab();
+  const asked = request();
+  if ('why' in asked) throw new Error(asked.why);
+  const dir = lab.write('clang', { 'clang.cfg': '-Wl,-z,now\n', cc: 'a driver', 'ld.lld': 'a linker' });
+  for (const name of ['cc', 'ld.lld']) chmodSync(join(dir, name), 0o755);
+  const config = join(dir, 'clang.cfg');
+  const said: Readonly<Record<string, string>> = {
+    '--version': `clang version 19.1.0\nConfiguration file: ${config}\n`,
+    '-Wl,--version': 'LLD 19.1.0 (compatible with GNU linkers)\n',
+    '-Wl,--help': '  --dependency-file=<path>\n',
+  };
+  const run = ([, question = '']: readonly string[]): string => said[question] ?? '';
+  const around = { env: { PATH: dir }, cwd: lab.root, run, contentOf };
+  const inspected = () => inspectLinker({ ...asked, program: 'cc' }, around);
+  const before = inspected();
+  if ('why' in before) throw new Error(before.why);
+  expect(before.identity).toContain(contentOf(join(dir, 'ld.lld')).digest);
+  writeFileSync(config, '-Wl,-z,lazy,--as-needed\n');
+  expect(isCurrentLinker(before)).toBe(false);
+  const after = inspected();
+  expect('why' in after || after.identity !== before.identity).toBe(true);
+  writeFileSync(config, '@more.cfg\n');
+  expect(inspected()).toEqual({ why: 'linker-configuration clang.cfg' });
 });
 
 test('every file of a real link, and nothing rustc wrote for it alone', () => {

@@ -1,0 +1,128 @@
+// Files that the assembler reads for inline assembly, which no dep-info names: what was compiled with them is compiled again.
+import { afterAll, expect, test } from 'bun:test';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Files, Lab } from '../support/lab.ts';
+
+const TIMEOUT_MS = 180_000;
+const onX64 = test.if(process.platform === 'linux' && process.arch === 'x64');
+
+const lab = new Lab();
+afterAll(() => lab[Symbol.dispose](), TIMEOUT_MS);
+
+const manifest = (name: string, rest = ''): string =>
+  `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n${rest}`;
+const library = (name: string, text: string, rest = ''): Files => ({
+  [`${name}/Cargo.toml`]: manifest(name, rest),
+  [`${name}/src/lib.rs`]: text,
+});
+const needs = (...names: string[]): string =>
+  `[dependencies]\n${names.map((name) => `${name} = { path = "../${name}" }\n`).join('')}`;
+
+/** A text of the read-only data by its symbol. */
+const SAID = `pub fn said() -> String {
+    extern "C" { static told: std::os::raw::c_char; }
+    unsafe { std::ffi::CStr::from_ptr(&told) }.to_str().unwrap().trim().to_string()
+}
+`;
+const around = (directive: string): string =>
+  `".pushsection .rodata", ".globl told", "told:", ${directive}, ".byte 0", ".popsection"`;
+const IN_PACKAGE = 'concat!(".incbin \\"", env!("CARGO_MANIFEST_DIR"), "/../told.txt\\"")';
+
+/** Projects whose crate \`teller\` holds what stands in told.txt, or in told.s, and the crates that are not kept. */
+const PROJECTS: Readonly<Record<string, { files: Files; again: string[] }>> = {
+  'a file in inline assembly': {
+    files: library('teller', `std::arch::global_asm!(${around(IN_PACKAGE)});\n${SAID}`),
+    again: ['teller'],
+  },
+  'one that is written in capitals, from where Cargo is called': {
+    files: library('teller', `std::arch::global_asm!(${around('".INCBIN \\"told.txt\\""')});\n${SAID}`),
+    again: ['teller'],
+  },
+  'a file that a file of assembly names': {
+    files: {
+      ...library('teller', `std::arch::global_asm!(include_str!("code.s"));\n${SAID}`),
+      'teller/src/code.s': '.pushsection .rodata\n.globl told\ntold:\n  .include "told.s"\n.popsection\n',
+    },
+    again: ['teller'],
+  },
+  'a macro of a dependency, by way of another one': {
+    files: {
+      ...library(
+        'carrier',
+        `#[macro_export] macro_rules! tell { ($path:expr) => { std::arch::global_asm!(${around('concat!(".incbin \\"", $path, "\\"")')}); } }\n`,
+      ),
+      ...library('between', 'pub use carrier::tell;\n', needs('carrier')),
+      ...library(
+        'teller',
+        `between::tell!(concat!(env!("CARGO_MANIFEST_DIR"), "/../told.txt"));\n${SAID}`,
+        needs('between'),
+      ),
+    },
+    again: ['between', 'carrier', 'teller'],
+  },
+  'an inline function of a dependency': {
+    files: {
+      ...library(
+        'carrier',
+        `#[inline(always)] pub fn told<T>() -> *const u8 {
+    let at: *const u8;
+    unsafe { std::arch::asm!(".pushsection .rodata", "2:", ".incbin \\"told.txt\\"", ".byte 0", ".popsection", "lea {0}, [rip + 2b]", out(reg) at) };
+    at
+}
+`,
+      ),
+      ...library(
+        'teller',
+        'pub fn said() -> String { unsafe { std::ffi::CStr::from_ptr(carrier::told::<u8>().cast()) }.to_str().unwrap().trim().to_string() }\n',
+        needs('carrier'),
+      ),
+    },
+    again: ['carrier', 'teller'],
+  },
+  'a proc macro': {
+    files: {
+      ...library(
+        'carrier',
+        `use proc_macro::TokenStream;
+#[proc_macro] pub fn tell(path: TokenStream) -> TokenStream {
+    let path = path.to_string();
+    format!(r#"std::arch::global_asm!(".pushsection .rodata", ".globl told", "told:", concat!(".incbin \\"", {path}, "\\""), ".byte 0", ".popsection");"#).parse().unwrap()
+}
+`,
+        '[lib]\nproc-macro = true\n',
+      ),
+      ...library('teller', `carrier::tell!("told.txt");\n${SAID}`, needs('carrier')),
+    },
+    again: ['teller'],
+  },
+};
+
+for (const [name, { files, again }] of Object.entries(PROJECTS))
+  for (const executables of name.startsWith('a proc macro') ? ['', '1'] : ['1'])
+    onX64(
+      `${name}${executables === '' ? ', executables not cached' : ''}`,
+      () => {
+        const dir = lab.write(`${name} ${executables}`, {
+          'Cargo.toml': '[workspace]\nmembers = ["*"]\nexclude = ["target"]\nresolver = "2"\n',
+          ...library('plain', 'pub fn plain() -> u32 { 7 }\n'),
+          ...files,
+          'app/Cargo.toml': manifest('app', needs('plain', 'teller')),
+          'app/src/main.rs': 'fn main() { println!("{} {}", teller::said(), plain::plain()); }\n',
+        });
+        for (const [nth, word] of ['one', 'two', 'one'].entries()) {
+          writeFileSync(join(dir, 'told.txt'), `${word}\n`);
+          writeFileSync(join(dir, 'told.s'), `.asciz "${word}"\n`);
+          rmSync(join(dir, 'target'), { recursive: true, force: true });
+          const built = lab.cargo(dir, ['build', '--offline'], {
+            env: { KACHE_CACHE_EXECUTABLES: executables },
+          });
+          expect([built.status, lab.run([join(dir, 'target/debug/app')]).stdout]).toEqual([0, `${word} 7\n`]);
+          const ended = (crate: string) => built.events.find(({ crate_name }) => crate_name === crate);
+          if (nth > 0) expect(ended('plain')?.result).toBe('local_hit');
+          for (const crate of again)
+            expect([crate, ended(crate)?.reason]).toEqual([crate, 'assembler-reads-files']);
+        }
+      },
+      TIMEOUT_MS,
+    );
