@@ -76,7 +76,7 @@ function play({ call }: { readonly call: Call }, front: readonly string[], salt:
   return run(meter, {
     cwd: call.cwd,
     argv: argv.map((arg, at) => (argv[at - 1] === '--out-dir' ? out : arg)),
-    env: { ...call.env, RECORDED_DEPS: deps, KACHE_KEY_SALT: salt },
+    env: { ...call.env, RECORDED_DEPS: deps, KACHE_KEY_SALT: salt, KACHE_TRUSTED_COMPILERS: compiler },
   }).cpuMs;
 }
 

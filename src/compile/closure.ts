@@ -81,10 +81,8 @@ function mayAssembleFiles(call: Call, base: KeyBase, finished: FinishedCompile):
   const { externs, macros } = base;
   if (externs.assembles || (macros?.mentioned(ASSEMBLING_LITERALS).size ?? 0) > 0) return true;
   const read = [...finished.depInfo.files, ...(finished.observation as Opened).files, ...externs.unrecorded];
-  return read.some((path) => hasFilesAssembled(readFile(resolve(call.invocation.cwd, path)) ?? NOTHING));
+  return read.some((path) => hasFilesAssembled(resolve(call.invocation.cwd, path)));
 }
-
-const NOTHING = new Uint8Array();
 
 function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): boolean {
   if (asksForStatic(invocation)) return true;

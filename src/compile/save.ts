@@ -1,6 +1,6 @@
 // After a compile: its closure, its key, its outputs into the store. Nothing is stored that one could not vouch for.
 import type { BlobId, CacheKey } from '../core/ids.ts';
-import { hasFilesAssembled } from '../rustc/assembler.ts';
+import { DirectiveSearch } from '../rustc/assembler.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { type Entry, removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
@@ -262,15 +262,16 @@ export function rememberIdentities(
   { paths, identity, left }: Remembered,
 ): RecordedOutputs {
   const known: Record<string, Identity> = {};
+  let assembles = false;
   for (const path of paths) {
     const info = stat(path);
     if (info === undefined || !isRegular(info)) continue;
     if (left !== undefined && left.get(path) !== signatureOf(info)) continue;
-    const found = identity ?? hashFile(path);
+    const search = /\.(rmeta|rlib)$/.test(path) ? new DirectiveSearch() : undefined;
+    const found = identity ?? hashFile(path, search === undefined ? undefined : (piece) => search.see(piece));
+    assembles ||= search?.found === true;
     if (found !== undefined) known[path] = { identity: found, info };
   }
-  const libraries = paths.filter((path) => /\.(rmeta|rlib)$/.test(path));
-  const assembles = libraries.some((path) => hasFilesAssembled(readRegular(path) ?? new Uint8Array()));
   return record(call, base, known, assembles);
 }
 

@@ -17,10 +17,14 @@ export class Hasher {
   }
 }
 
-/** The SHA-256 of a file's content, or undefined when it does not exist. */
-export function hashFile(path: string): Digest | undefined {
+/** The SHA-256 of a file's content, or undefined when it does not exist. `see` is shown the same bytes. */
+export function hashFile(path: string, see?: (piece: Uint8Array) => void): Digest | undefined {
   const hasher = new Hasher();
-  return readPieces(path, (piece) => hasher.update(piece)) ? hasher.digest() : undefined;
+  const isThere = readPieces(path, (piece) => {
+    hasher.update(piece);
+    see?.(piece);
+  });
+  return isThere ? hasher.digest() : undefined;
 }
 
 /** 16 hex digits. It tells whether bytes are still those that were proven by their SHA-256, not whose they are. */
