@@ -80,7 +80,7 @@ export function closureOf(
 function mayAssembleFiles(call: Call, base: KeyBase, finished: FinishedCompile): boolean {
   const { externs, macros } = base;
   if (externs.assembles || (macros?.mentioned(ASSEMBLING_LITERALS).size ?? 0) > 0) return true;
-  const read = [...finished.depInfo.files, ...(finished.observation as Opened).files, ...externs.unrecorded];
+  const read = [...finished.depInfo.files, ...(finished.observation as Opened).files];
   return read.some((path) => hasFilesAssembled(resolve(call.invocation.cwd, path)));
 }
 

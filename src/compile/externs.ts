@@ -1,6 +1,7 @@
 // What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
 // proc macros can be reached through them.
 import type { BlobId, CacheKey } from '../core/ids.ts';
+import { DirectiveSearch } from '../rustc/assembler.ts';
 import { type Places, placesOf } from '../rustc/diagnostics.ts';
 import { isDynamicLibrary, type OutputKind } from '../rustc/outputs.ts';
 import { checkBlob } from '../store/blobs.ts';
@@ -17,6 +18,8 @@ export interface ExternIdentity {
   /** A content hash, or `key:` and the cache key of the compile that made it. */
   readonly identity: string;
   readonly record: OutputRecord | undefined;
+  /** Whether a user of it may have the assembler read files. */
+  readonly assembles: boolean;
 }
 
 /**
@@ -29,12 +32,15 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   const record = readOutputs(store, path);
   const name = basename(path);
   const known = record?.files[name];
-  if (known !== undefined && isAsRecorded(store, known, info)) return { path, identity: known[1], record };
+  if (known !== undefined && isAsRecorded(store, known, info))
+    return { path, identity: known[1], record, assembles: record?.assembles === true };
   const now = fileTimeNow();
-  const identity = hashFile(path);
+  const search = new DirectiveSearch();
+  const identity = hashFile(path, isDynamicLibrary(path) ? undefined : (piece) => search.see(piece));
   if (identity === undefined) return undefined;
   // Another compiler, or kache with another store, put this file here: what else was recorded is about something else.
   const valid = known?.[1] === identity ? record : undefined;
+  const assembles = search.found || valid?.assembles === true;
   if (isSettled(info, now)) {
     const files = { ...valid?.files, [name]: [signatureOf(info), identity, store.boot] as const };
     writeOutputs(store, path, {
@@ -43,10 +49,10 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
       externs: valid?.externs ?? [],
       places: valid?.places ?? {},
       complete: valid?.complete ?? false,
-      ...(valid?.assembles === true ? { assembles: true } : {}),
+      assembles,
     });
   }
-  return { path, identity, record: valid };
+  return { path, identity, record: valid, assembles };
 }
 
 /**
@@ -78,10 +84,10 @@ export const standsFor = (kind: OutputKind, blob: BlobId, identity: CacheKey): s
 export function recordOutputs(
   call: Call,
   externs: ResolvedExterns,
-  outputs: { readonly first: string; readonly files: OutputRecord['files']; readonly assembles?: boolean },
+  outputs: { readonly first: string; readonly files: OutputRecord['files']; readonly assembles: boolean },
 ): void {
   const { macros, paths } = externs;
-  const assembles = externs.assembles || outputs.assembles === true;
+  const assembles = externs.assembles || outputs.assembles;
   const places = placesOf(call.map);
   writeOutputs(call.store, outputs.first, {
     files: outputs.files,
@@ -89,7 +95,7 @@ export function recordOutputs(
     externs: paths,
     places,
     complete: true,
-    ...(assembles ? { assembles } : {}),
+    assembles,
   });
 }
 
@@ -119,8 +125,6 @@ export interface ResolvedExterns {
   readonly macros: readonly string[];
   /** Whether one of them may have the assembler read files. */
   readonly assembles: boolean;
-  /** Those of which no compile has recorded what it had. */
-  readonly unrecorded: readonly string[];
 }
 
 /** Every extern of a call; undefined when a file is missing. */
@@ -132,8 +136,7 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
   const reach = (macro: string): void => {
     if (!macros.includes(macro)) macros.push(macro);
   };
-  const unrecorded: string[] = [];
-  let assembles = false;
+  let [unknown, assembles] = [false, false];
   for (const { options, name, path } of invocation.externs) {
     const label = options === '' ? name : `${options}:${name}`;
     if (path === undefined) {
@@ -145,13 +148,13 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
     if (found === undefined) return undefined;
     keyed.push([label, found.identity]);
     paths.push(absolute);
-    if (found.record?.assembles === true) assembles = true;
+    assembles ||= found.assembles;
     if (isDynamicLibrary(absolute)) reach(absolute);
     else if (found.record?.complete) for (const macro of found.record.macros) reach(macro);
-    else unrecorded.push(absolute);
+    else unknown = true;
   }
-  if (unrecorded.length > 0) for (const macro of allDynamicLibraries(call)) reach(macro);
-  return { keyed, paths, macros: macros.sort(), assembles, unrecorded };
+  if (unknown) for (const macro of allDynamicLibraries(call)) reach(macro);
+  return { keyed, paths, macros: macros.sort(), assembles };
 }
 
 /** Every dynamic library a compile could load: what is assumed of externs whose history is unknown. */

@@ -310,5 +310,9 @@ function rememberRestored(
     files[planned.name] = [state, standsFor(planned.kind, stored.blob, identity), call.store.boot];
   const [first] = outputs;
   if (first === undefined) return;
-  recordOutputs(call, base.externs, { first: `${invocation.outDir}/${first.planned.name}`, files });
+  recordOutputs(call, base.externs, {
+    first: `${invocation.outDir}/${first.planned.name}`,
+    files,
+    assembles: false,
+  });
 }

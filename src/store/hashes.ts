@@ -143,7 +143,7 @@ export interface OutputRecord {
   /** Whether all this was recorded by the compile itself; false for files found lying there. */
   readonly complete: boolean;
   /** Whether a user of these files may have the assembler read files, by a macro or an inline function. */
-  readonly assembles?: boolean;
+  readonly assembles: boolean;
 }
 
 /** The record covers all outputs of a unit: it is found by their path without the extension. */

@@ -98,22 +98,30 @@ const PROJECTS: Readonly<Record<string, { files: Files; again: string[] }>> = {
   },
 };
 
+const project = (folder: string, files: Files): string =>
+  lab.write(folder, {
+    'Cargo.toml': '[workspace]\nmembers = ["*"]\nexclude = ["target"]\nresolver = "2"\n',
+    ...library('plain', 'pub fn plain() -> u32 { 7 }\n'),
+    ...files,
+    'app/Cargo.toml': manifest('app', needs('plain', 'teller')),
+    'app/src/main.rs': 'fn main() { println!("{} {}", teller::said(), plain::plain()); }\n',
+  });
+
+/** Writes what is to be told; nothing of an earlier build is left. */
+function tell(dir: string, word: string): void {
+  writeFileSync(join(dir, 'told.txt'), `${word}\n`);
+  writeFileSync(join(dir, 'told.s'), `.asciz "${word}"\n`);
+  rmSync(join(dir, 'target'), { recursive: true, force: true });
+}
+
 for (const [name, { files, again }] of Object.entries(PROJECTS))
   for (const executables of name.startsWith('a proc macro') ? ['', '1'] : ['1'])
     onX64(
       `${name}${executables === '' ? ', executables not cached' : ''}`,
       () => {
-        const dir = lab.write(`${name} ${executables}`, {
-          'Cargo.toml': '[workspace]\nmembers = ["*"]\nexclude = ["target"]\nresolver = "2"\n',
-          ...library('plain', 'pub fn plain() -> u32 { 7 }\n'),
-          ...files,
-          'app/Cargo.toml': manifest('app', needs('plain', 'teller')),
-          'app/src/main.rs': 'fn main() { println!("{} {}", teller::said(), plain::plain()); }\n',
-        });
+        const dir = project(`${name} ${executables}`, files);
         for (const [nth, word] of ['one', 'two', 'one'].entries()) {
-          writeFileSync(join(dir, 'told.txt'), `${word}\n`);
-          writeFileSync(join(dir, 'told.s'), `.asciz "${word}"\n`);
-          rmSync(join(dir, 'target'), { recursive: true, force: true });
+          tell(dir, word);
           const built = lab.cargo(dir, ['build', '--offline'], {
             env: { KACHE_CACHE_EXECUTABLES: executables },
           });
@@ -126,3 +134,28 @@ for (const [name, { files, again }] of Object.entries(PROJECTS))
       },
       TIMEOUT_MS,
     );
+
+onX64(
+  'a dependency with such a macro that plain cargo has compiled',
+  () => {
+    const dir = project(
+      'compiled before',
+      PROJECTS['a macro of a dependency, by way of another one']?.files ?? {},
+    );
+    for (const word of ['one', 'two', 'one']) {
+      tell(dir, word);
+      const env = { CARGO_INCREMENTAL: '0' };
+      const before = lab.cargo(dir, ['build', '--offline', '-p', 'carrier'], {
+        env: { ...env, RUSTC_WRAPPER: '' },
+      });
+      const built = lab.cargo(dir, ['build', '--offline'], { env });
+      expect([before.status, built.status]).toEqual([0, 0]);
+      expect(lab.run([join(dir, 'target/debug/app')]).stdout).toBe(`${word} 7\n`);
+      const reasons = built.events
+        .filter(({ crate_types, crate_name }) => crate_types === 'lib' && crate_name !== 'plain')
+        .map(({ crate_name, reason }) => `${crate_name} ${reason}`);
+      expect(reasons.sort()).toEqual(['between assembler-reads-files', 'teller assembler-reads-files']);
+    }
+  },
+  TIMEOUT_MS,
+);
