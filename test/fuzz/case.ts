@@ -15,7 +15,8 @@ export type Part =
   | 'macro-out'
   | 'features'
   | 'links'
-  | 'lint';
+  | 'lint'
+  | 'assembled';
 
 /** What a build script does whose runs are to be kept (scripts.ts). */
 export type ScriptPart =

@@ -43,6 +43,7 @@ const PARTS: readonly Part[] = [
   'features',
   'links',
   'lint',
+  'assembled',
 ];
 
 export function generate(wanted: Wanted): Case {
