@@ -5,7 +5,7 @@ import type { EntryInputs } from '../../src/store/entries.ts';
 const INPUTS: EntryInputs = {
   identity: '',
   unit: [
-    ['key version', 'kache-key-2'],
+    ['key version', 'kache-key-1'],
     ['key salt', 's'],
     ['toolchain', 'rustc 1.94.0'],
     ['toolchain build', 'b'],
