@@ -232,6 +232,21 @@ test('the toolchain: which one, and that there is one', () => {
   expect(bare.status).toBe(1);
 });
 
+test('the toolchain: a script in front of rustc, and one that is vouched for', () => {
+  const rustc = join(lab.write('front', { rustc: '#!/bin/sh\nexec rustc "$@"\n' }), 'rustc');
+  chmodSync(rustc, 0o755);
+  const of = (trusted: string) =>
+    doctor([], { RUSTC: rustc, KACHE_TRUSTED_COMPILERS: trusted }).of('toolchain');
+  expect(of('')).toMatchObject([
+    {
+      state: 'look',
+      detail: expect.stringContaining(`${rustc}, `),
+      remedy: expect.stringContaining('RUSTC'),
+    },
+  ]);
+  expect(of(rustc)).toMatchObject([{ state: 'ok' }]);
+});
+
 test('settings: unknown keys and wrong values by file and line, variables by name', () => {
   const file = join(
     lab.write('settings', {
