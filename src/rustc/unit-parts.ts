@@ -82,10 +82,10 @@ const matchesAny = (name: string, patterns: readonly string[]): boolean =>
   );
 
 /** Whether code is generated or tuned for the processor this runs on; then the processor is part of the key. */
-export const targetsNativeCpu = ({ parsed }: Invocation): boolean =>
-  someInList(
-    parsed.flags,
-    ({ name, value, codegen }) =>
-      (codegen?.name === 'target-cpu' && codegen.value === 'native') ||
-      (name === '-Z' && /^tune[-_]cpu=native$/.test(value ?? '')),
-  );
+export function targetsNativeCpu({ parsed }: Invocation): boolean {
+  for (const { name, value, codegen } of parsed.flags) {
+    if (codegen?.name === 'target-cpu' && codegen.value === 'native') return true;
+    if (name === '-Z' && (value === 'tune-cpu=native' || value === 'tune_cpu=native')) return true;
+  }
+  return false;
+}
