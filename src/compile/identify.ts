@@ -60,7 +60,8 @@ export function identifyCompiler(store: Store, rustc: string, ask: Call['ask']):
   const known = readMemo<ToolchainRecord>(store, 'toolchain', rustc);
   if (known !== undefined && isCurrent(known)) return known;
   const record = inspectToolchain(rustc, ask);
-  if (record !== undefined) writeMemo(store, 'toolchain', rustc, record);
+  // A program in front of one may start another compiler for another toolchain that is asked for.
+  if (record?.isCompiler === true) writeMemo(store, 'toolchain', rustc, record);
   return record;
 }
 

@@ -23,7 +23,7 @@ test('a seed makes one case, and seeds make every part and every change', () => 
   expect(generate({ seed: 7, rounds: 12, executables: false })).toEqual(cases[7] as Case);
   const packages = cases.flatMap(({ project }) => project.packages);
   const rounds = cases.flatMap((made) => made.rounds);
-  expect(new Set(packages.flatMap(({ parts }) => parts)).size).toBe(13);
+  expect(new Set(packages.flatMap(({ parts }) => parts)).size).toBe(14);
   expect(new Set(packages.flatMap(({ native }) => native ?? [])).size).toBe(5);
   expect(new Set(packages.flatMap(({ linkMode }) => linkMode ?? [])).size).toBe(4);
   expect(new Set(rounds.flatMap(({ changes }) => changes.map(({ op }) => op))).size).toBe(15);

@@ -49,7 +49,9 @@ const PARTS: readonly Part[] = [
 export function generate(wanted: Wanted): Case {
   const { seed, rounds, executables, buildScripts = false, fingerprints = false } = wanted;
   const random = new Random(seed);
-  const plain = projectOf(random, fingerprints ? registryPackages(random) : []);
+  // These are about what scripts read.
+  const parts = buildScripts ? PARTS.filter((part) => part !== 'assembled') : PARTS;
+  const plain = projectOf(random, fingerprints ? registryPackages(random) : [], parts);
   const project = buildScripts ? withScripts(random, plain) : plain;
   const checkouts = ['one', 'deeper/down/zwei é x', 'on'].slice(0, 2 + random.below(2));
   const places = fingerprints ? TARGETS.filter((place) => place !== 'outside') : TARGETS;
@@ -94,7 +96,7 @@ function withScripts(random: Random, project: ProjectSpec): ProjectSpec {
   return { ...project, packages };
 }
 
-function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
+function projectOf(random: Random, given: readonly PackageSpec[], all: readonly Part[]): ProjectSpec {
   const packages = [...given];
   // Where there are packages of a registry the rest is small: it is those that walks are about.
   const isSmall = given.length > 0;
@@ -109,7 +111,7 @@ function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
       outside: false,
       edition: random.pick(['2018', '2021', '2024']),
       crateTypes: ['lib'],
-      parts: random.some(PARTS, 0.4),
+      parts: random.some(all, 0.4),
       deps: mayDepend ? random.some(earlier, 0.5) : [],
       ...rest,
     });
@@ -130,7 +132,7 @@ function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
   if (random.chance(isSmall ? 0.3 : 0.75)) {
     add('mac', { kind: 'macro', crateTypes: ['proc-macro'], parts: [] });
     if (!isSmall && random.chance(0.4))
-      add('facade', { kind: 'facade', deps: ['mac'], parts: random.some(PARTS, 0.2) });
+      add('facade', { kind: 'facade', deps: ['mac'], parts: random.some(all, 0.2) });
   }
   for (const name of isSmall ? [] : ['mid', 'top'].slice(0, 1 + random.below(2)))
     add(name, {
@@ -145,7 +147,7 @@ function projectOf(random: Random, given: readonly PackageSpec[]): ProjectSpec {
     edition: random.pick(['2021', '2024']),
     linkMode,
     deps,
-    parts: random.some(PARTS, 0.25),
+    parts: random.some(all, 0.25),
   });
   const profile = profileOf(random).filter((line) => !(hasOneVariant(packages) && line.startsWith('panic')));
   return { packages, profile };
