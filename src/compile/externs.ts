@@ -1,7 +1,7 @@
 // What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
 // proc macros can be reached through them.
 import type { BlobId, CacheKey } from '../core/ids.ts';
-import { DirectiveSearch } from '../rustc/assembler.ts';
+import { CarrierSearch } from '../rustc/assembler.ts';
 import { type Places, placesOf } from '../rustc/diagnostics.ts';
 import { isDynamicLibrary, type OutputKind } from '../rustc/outputs.ts';
 import { checkBlob } from '../store/blobs.ts';
@@ -35,8 +35,8 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
   if (known !== undefined && isAsRecorded(store, known, info))
     return { path, identity: known[1], record, assembles: record?.assembles === true };
   const now = fileTimeNow();
-  const search = new DirectiveSearch();
-  const identity = hashFile(path, isDynamicLibrary(path) ? undefined : (piece) => search.see(piece));
+  const search = new CarrierSearch(path);
+  const identity = hashFile(path, (piece) => search.see(piece));
   if (identity === undefined) return undefined;
   // Another compiler, or kache with another store, put this file here: what else was recorded is about something else.
   const valid = known?.[1] === identity ? record : undefined;

@@ -1,6 +1,7 @@
 // After a compile: its closure, its key, its outputs into the store. Nothing is stored that one could not vouch for.
 import type { BlobId, CacheKey } from '../core/ids.ts';
-import { DirectiveSearch } from '../rustc/assembler.ts';
+import { CarrierSearch } from '../rustc/assembler.ts';
+import { isDynamicLibrary } from '../rustc/outputs.ts';
 import { publishBlob } from '../store/blobs.ts';
 import { type Closure, recordClosure } from '../store/closures.ts';
 import { type Entry, removeEntry, type StoredOutput, writeEntry } from '../store/entries.ts';
@@ -255,6 +256,10 @@ export interface Remembered {
   readonly left: Left | undefined;
 }
 
+/** Whether an output is one that other crates are given. */
+const isForUsers = ({ invocation }: Call, path: string): boolean =>
+  /\.(rmeta|rlib)$/.test(path) || (invocation.crateTypes.includes('dylib') && isDynamicLibrary(path));
+
 /** Records what output files are. Their signatures are taken now. */
 export function rememberIdentities(
   call: Call,
@@ -267,7 +272,7 @@ export function rememberIdentities(
     const info = stat(path);
     if (info === undefined || !isRegular(info)) continue;
     if (left !== undefined && left.get(path) !== signatureOf(info)) continue;
-    const search = /\.(rmeta|rlib)$/.test(path) ? new DirectiveSearch() : undefined;
+    const search = isForUsers(call, path) ? new CarrierSearch(path) : undefined;
     const found = identity ?? hashFile(path, search === undefined ? undefined : (piece) => search.see(piece));
     assembles ||= search?.found === true;
     if (found !== undefined) known[path] = { identity: found, info };

@@ -30,7 +30,7 @@ const around = (directive: string): string =>
 const IN_PACKAGE = 'concat!(".incbin \\"", env!("CARGO_MANIFEST_DIR"), "/../told.txt\\"")';
 
 /** Projects whose crate \`teller\` holds what stands in told.txt, or in told.s, and the crates that are not kept. */
-const PROJECTS: Readonly<Record<string, { files: Files; again: string[] }>> = {
+const PROJECTS: Readonly<Record<string, { files: Files; again: string[]; flags?: string }>> = {
   'a file in inline assembly': {
     files: library('teller', `std::arch::global_asm!(${around(IN_PACKAGE)});\n${SAID}`),
     again: ['teller'],
@@ -60,6 +60,22 @@ const PROJECTS: Readonly<Record<string, { files: Files; again: string[] }>> = {
       ),
     },
     again: ['between', 'carrier', 'teller'],
+  },
+  'a macro of a dynamic library': {
+    files: {
+      ...library(
+        'carrier',
+        `#[macro_export] macro_rules! tell { ($path:expr) => { std::arch::global_asm!(${around('concat!(".incbin \\"", $path, "\\"")')}); } }\n`,
+        '[lib]\ncrate-type = ["dylib"]\n',
+      ),
+      ...library(
+        'teller',
+        `carrier::tell!(concat!(env!("CARGO_MANIFEST_DIR"), "/../told.txt"));\n${SAID}`,
+        needs('carrier'),
+      ),
+    },
+    again: ['teller'],
+    flags: '-C prefer-dynamic',
   },
   'an inline function of a dependency': {
     files: {
@@ -114,8 +130,16 @@ function tell(dir: string, word: string): void {
   rmSync(join(dir, 'target'), { recursive: true, force: true });
 }
 
-for (const [name, { files, again }] of Object.entries(PROJECTS))
-  for (const executables of name.startsWith('a proc macro') ? ['', '1'] : ['1'])
+const sysroot = lab.run(['rustc', '--print', 'sysroot']).stdout.trim();
+
+/** What the program of a project prints. */
+const said = (dir: string): string =>
+  lab.run([join(dir, 'target/debug/app')], {
+    env: { LD_LIBRARY_PATH: `${dir}/target/debug/deps:${sysroot}/lib/rustlib/x86_64-unknown-linux-gnu/lib` },
+  }).stdout;
+
+for (const [name, { files, again, flags = '' }] of Object.entries(PROJECTS))
+  for (const executables of /proc macro|dynamic/.test(name) ? ['', '1'] : ['1'])
     onX64(
       `${name}${executables === '' ? ', executables not cached' : ''}`,
       () => {
@@ -123,9 +147,9 @@ for (const [name, { files, again }] of Object.entries(PROJECTS))
         for (const [nth, word] of ['one', 'two', 'one'].entries()) {
           tell(dir, word);
           const built = lab.cargo(dir, ['build', '--offline'], {
-            env: { KACHE_CACHE_EXECUTABLES: executables },
+            env: { KACHE_CACHE_EXECUTABLES: executables, RUSTFLAGS: flags },
           });
-          expect([built.status, lab.run([join(dir, 'target/debug/app')]).stdout]).toEqual([0, `${word} 7\n`]);
+          expect([built.status, said(dir)]).toEqual([0, `${word} 7\n`]);
           const ended = (crate: string) => built.events.find(({ crate_name }) => crate_name === crate);
           if (nth > 0) expect(ended('plain')?.result).toBe('local_hit');
           for (const crate of again)
@@ -150,7 +174,7 @@ onX64(
       });
       const built = lab.cargo(dir, ['build', '--offline'], { env });
       expect([before.status, built.status]).toEqual([0, 0]);
-      expect(lab.run([join(dir, 'target/debug/app')]).stdout).toBe(`${word} 7\n`);
+      expect(said(dir)).toBe(`${word} 7\n`);
       const reasons = built.events
         .filter(({ crate_types, crate_name }) => crate_types === 'lib' && crate_name !== 'plain')
         .map(({ crate_name, reason }) => `${crate_name} ${reason}`);

@@ -23,6 +23,10 @@ test('directives, in assembly and in source text', () => {
     '.include\t"part.s"',
     'global_asm!(".include \\"{}\\"", const X);',
     'global_asm!(".include {path}");',
+    'global_asm!(".include\\t\\"x\\"");',
+    'global_asm!(".include\\"x\\"");',
+    '.include"part.s"',
+    '.include"../part.s"',
     `${'.include('.repeat(100)}.incbin x`,
   ])
     expect([text, ...new Set(findings(text))]).toEqual([text, true]);
@@ -32,6 +36,9 @@ test('no directives', () => {
   for (const text of [
     '',
     'set.include("x")',
+    'key("package.include")',
+    '["package.include", "x"]',
+    '"package.include".into()',
     'options.include = "x"',
     '.includes "x"',
     'include!("x.inc")',
