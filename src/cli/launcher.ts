@@ -13,7 +13,7 @@ import launcher from '../launcher/launcher.rs' with { type: 'text' };
 import observer from '../launcher/observer.rs' with { type: 'text' };
 import paths from '../launcher/paths.rs' with { type: 'text' };
 import { StoreLayout } from '../store/layout.ts';
-import { realPath } from '../sys/files.ts';
+import { bestEffort, realPath } from '../sys/files.ts';
 import { sha256 } from '../sys/hash.ts';
 import { isLinux } from '../sys/libc.ts';
 import { outputOf } from '../sys/process.ts';
@@ -144,7 +144,8 @@ export function launcherCommand(options: { dir?: string }): void {
   });
   if (why !== undefined)
     console.error(`kache: No launcher: ${why}. Put the binary itself in front of rustc.`);
-  else if (isForOneJob) learnAheadOf(path);
+  // The build asks itself what could not be asked here.
+  else if (isForOneJob) bestEffort(() => learnAheadOf(path));
   print(path);
 }
 

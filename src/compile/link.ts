@@ -12,7 +12,7 @@ import {
   parseLinkDependencies,
 } from '../rustc/linker.ts';
 import { nativeFolders } from '../rustc/native-libraries.ts';
-import { isOfToolchain } from '../rustc/toolchain.ts';
+import { isOfToolchain, isScript } from '../rustc/toolchain.ts';
 import type { Closure } from '../store/closures.ts';
 import { readMemo, SourceHashes, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
@@ -81,8 +81,7 @@ export function identifyLinker(
 
 function programContent(path: string): { digest: string; isScript: boolean } | undefined {
   const bytes = readFile(path);
-  if (bytes === undefined) return undefined;
-  return { digest: sha256(bytes), isScript: bytes[0] === 0x23 && bytes[1] === 0x21 };
+  return bytes === undefined ? undefined : { digest: sha256(bytes), isScript: isScript(path) };
 }
 
 /** Has the linker of a compile say what it read, into a file that is gone at the end of the scope. */

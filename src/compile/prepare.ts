@@ -1,7 +1,6 @@
 // What is known of a call before anything is looked up: its toolchain and roots, and what every key of it is made of.
-import { someInList } from '../core/lists.ts';
 import { packageOrigin, pathMapOf } from '../rustc/roots.ts';
-import { findProgram, isScript, type Toolchain, throughProxy } from '../rustc/toolchain.ts';
+import { findProgram, isScript, isVouchedFor, type Toolchain, throughProxy } from '../rustc/toolchain.ts';
 import { basename } from '../sys/paths.ts';
 import { type BypassReason, isClippy } from './bypass.ts';
 import type { Call } from './call.ts';
@@ -34,15 +33,13 @@ export function prepare(start: Start): Call | BypassReason {
 function programInFront({ invocation, settings }: Start, { isCompiler }: Toolchain): string | undefined {
   const { compiler, env, cwd } = invocation;
   const [first, second = first] = compiler;
-  const isVouchedFor = (program: string): boolean =>
-    someInList(settings.trustedCompilers, (glob) => new Bun.Glob(glob).match(program));
   for (const name of [first, second]) {
     // The driver of clippy is keyed by its content.
     if (!isClippy(name) && isCompiler) continue;
     const found = findProgram(name, env, cwd) ?? name;
     const real = throughProxy(found, env) ?? found;
     if (isClippy(name) && !isScript(real)) continue;
-    if (!isVouchedFor(found) && !isVouchedFor(real)) return real;
+    if (!isVouchedFor([found, real], settings.trustedCompilers)) return real;
   }
   return undefined;
 }

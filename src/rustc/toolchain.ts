@@ -128,6 +128,10 @@ function isItself(rustc: string, sysroot: string): boolean {
   return isSame && !isScript(rustc);
 }
 
+/** Whether the user says of a program in front of rustc that its content tells what it does; under one of its names. */
+export const isVouchedFor = (names: readonly string[], globs: readonly string[]): boolean =>
+  someInList(globs, (glob) => someInList(names, (name) => new Bun.Glob(glob).match(name)));
+
 /** Whether a program has an interpreter. */
 export function isScript(program: string): boolean {
   const [hash, bang] = readStart(program, 2);

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Table } from '../../core/config.ts';
 import { laterProblems, unknownKeys, unknownVariables } from '../../core/later-settings.ts';
-import { findProgram, inspectToolchain, throughProxy } from '../../rustc/toolchain.ts';
+import { findProgram, inspectToolchain, isVouchedFor, throughProxy } from '../../rustc/toolchain.ts';
 import type { LoadedSettings } from '../../sys/settings.ts';
 import { lineOfKey, tomlProblem } from '../toml.ts';
 import { type Check, type Context, capture, type Finding, fail, look, ok } from './check.ts';
@@ -25,7 +25,7 @@ function programInFront(rustc: string, { env, loaded }: Context): string | undef
   const behind = throughProxy(rustc, env) ?? `${capture([rustc, '--print', 'sysroot'])?.trim()}/bin/rustc`;
   const record = inspectToolchain(behind, capture);
   if (record === undefined || record.isCompiler) return undefined;
-  const isTrusted = loaded.settings.trustedCompilers.some((glob) => new Bun.Glob(glob).match(rustc));
+  const isTrusted = isVouchedFor([rustc, behind], loaded.settings.trustedCompilers);
   return isTrusted ? undefined : `${record.sysroot}/bin/rustc`;
 }
 
