@@ -142,7 +142,7 @@ async function cached(call: Call, base: KeyBase, options: CachedOptions): Promis
   const first = await lookUpEverywhere(call, base);
   if (first.kind === 'found' && isDueForVerification(call.settings))
     return compiled(
-      beginMiss(call, base, { print, expected: first.entry, predicted: first.key }),
+      beginMiss(call, base, { print, expected: first, predicted: first.key }),
       call,
       options.progress,
     );

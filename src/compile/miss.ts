@@ -2,7 +2,6 @@
 // process can start the compiler (see answer.ts).
 
 import { crateOfFile } from '../rustc/outputs.ts';
-import type { Entry } from '../store/entries.ts';
 import { writeAttempt, writeUnstoredInputs } from '../store/unstored.ts';
 import { succeeded } from '../sys/process.ts';
 import type { BypassReason } from './bypass.ts';
@@ -23,7 +22,7 @@ import {
 } from './save.ts';
 import { queueUpload, rememberRead } from './share.ts';
 import { putStandIn } from './stand-in.ts';
-import { rottenOutput, verdict } from './verify.ts';
+import { type Expected, rottenOutput, verdict } from './verify.ts';
 import { writeStart } from './write-event.ts';
 
 /** A compile under way. Disposing of it lets go of what it holds, also when nobody came to its end. */
@@ -42,8 +41,7 @@ export interface Side extends Pick<CompilerRunOptions, 'print'> {
 /** What the look-up has found. */
 type LookedUp = { readonly predicted: ComputedKey | undefined } & (
   | { readonly reason: string; readonly expected?: undefined }
-  /** The entry that a hit would have restored, to be compared. */
-  | { readonly expected: Entry }
+  | { readonly expected: Expected }
 );
 
 export type MissOptions = Side & LookedUp;
@@ -97,7 +95,7 @@ function finishMiss(call: Call, base: KeyBase, miss: FinishedMiss): void {
     });
     return;
   }
-  const rotten = miss.expected === undefined ? undefined : rottenOutput(call, miss.expected);
+  const rotten = miss.expected === undefined ? undefined : rottenOutput(call, miss.expected.entry);
   const saved = timed(call.phases, 'store', () =>
     save(call, base, { compiled, observation: miss.watch.end(), hashed, left }),
   );

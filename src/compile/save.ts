@@ -33,6 +33,7 @@ export type Saved =
   | {
       readonly kind: 'stored';
       readonly key: CacheKey;
+      readonly closure: Closure;
       readonly isDuplicate: boolean;
       readonly outputs: readonly StoredOutput[];
       readonly sizeBytes: number;
@@ -108,6 +109,7 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     return {
       kind: 'stored',
       key: keyed.key.key,
+      closure,
       isDuplicate: published.newBytes === 0,
       outputs: published.outputs,
       sizeBytes,

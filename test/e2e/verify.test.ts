@@ -83,3 +83,47 @@ test('a sound hit is confirmed, a lying one is replaced, and then hits are right
   expect(library(build('e'))).toEqual(['local_hit', undefined, 0]);
   expect(value('e')).toBe('1');
 });
+
+/** A crate whose macro does one thing more where a file outside of the project tells it to. */
+const withMacro = (flag: string, more: string): Record<string, string> => ({
+  'Cargo.toml':
+    '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nmac = { path = "mac" }\n[workspace]\n',
+  'src/lib.rs': "pub fn value() -> &'static str { mac::word!() }\n",
+  'notes.txt': 'notes',
+  'mac/Cargo.toml':
+    '[package]\nname = "mac"\nversion = "0.1.0"\nedition = "2021"\n[lib]\nproc-macro = true\n',
+  'mac/src/lib.rs': `use proc_macro::TokenStream;
+#[proc_macro] pub fn word(_: TokenStream) -> TokenStream {
+    if std::path::Path::new("${flag}").exists() { ${more} }
+    "\\"word\\"".parse().unwrap()
+}
+`,
+});
+
+const SEEN: [what: string, more: string, reason: string][] = [
+  ['that only one compile was seen to open', 'let _ = std::fs::read("notes.txt");', 'verified'],
+  [
+    'whose content the outputs hold',
+    'return format!("{:?}", std::fs::read_to_string("notes.txt").unwrap()).parse().unwrap();',
+    'verify-mismatch|',
+  ],
+  [
+    'that only one compile names as an input',
+    'return "include_str!(\\"../notes.txt\\")".parse().unwrap();',
+    'verify-mismatch|key',
+  ],
+];
+test.each(SEEN)('a file %s', (_, more, reason) => {
+  using lab = new Lab();
+  const flag = lab.path('flag');
+  const build = (folder: string, mode: string): CargoResult =>
+    lab.cargo(lab.write(folder, withMacro(flag, more)), ['build', '--offline'], {
+      env: { KACHE_VERIFY_RESTORES: mode },
+    });
+  build('a', 'off');
+  writeFileSync(flag, '');
+  expect(libraryEvent(build('b', 'always'))?.reason).toStartWith(reason);
+  // What was found to be wrong is not served any more.
+  const served = libraryEvent(build('c', 'always'));
+  expect(served?.reason).toBe('verified');
+});
