@@ -234,14 +234,27 @@ function envDifferences(before: EntryInputs, now: EntryInputs): Difference[] {
   });
 }
 
+/** A dependency that is the same, on top of something that is not: its sources are of the same length, in other words. */
+const behind = (label: string): ExternDifference => ({
+  kind: 'extern',
+  what: label.replace(/^.*:/, ''),
+  how: 'is built on something that changed',
+  before: undefined,
+  now: undefined,
+  file: '',
+});
+
 function otherDifferences(before: EntryInputs, now: EntryInputs): Difference[] {
-  return pairDifferences(before.other, now.other).map(([what, how]) => {
+  const changed = new Set(pairDifferences(before.externs, now.externs).map(([label]) => `behind ${label}`));
+  const found = pairDifferences(before.other, now.other).filter(([what]) => !changed.has(what));
+  return found.map(([what, how]) => {
     if (what.startsWith('root '))
       return {
         kind: 'checkout',
         what: what.slice('root '.length),
         how: how === 'changed' ? 'another folder' : how,
       };
+    if (what.startsWith('behind ')) return behind(what.slice('behind '.length));
     if (what === 'linker') return { kind: 'linker', what, how };
     const prefix = /^(native|linked) /.exec(what)?.[0];
     if (prefix !== undefined)

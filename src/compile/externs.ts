@@ -1,6 +1,7 @@
 // What the externs of a call are: the content of each file, or the cache key of the compile that made it, and which
 // proc macros can be reached through them.
 import type { BlobId, CacheKey } from '../core/ids.ts';
+import { someInList } from '../core/lists.ts';
 import { CarrierSearch } from '../rustc/assembler.ts';
 import { type Places, placesOf } from '../rustc/diagnostics.ts';
 import { isDynamicLibrary, type OutputKind } from '../rustc/outputs.ts';
@@ -9,7 +10,7 @@ import { type OutputRecord, type OutputState, readOutputs, writeOutputs } from '
 import type { Store } from '../store/store.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
 import { type FileStat, isRegular, listDirectory, signatureOf, stat } from '../sys/files.ts';
-import { hashFile } from '../sys/hash.ts';
+import { hashFile, sha256 } from '../sys/hash.ts';
 import { basename, resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 
@@ -47,6 +48,7 @@ export function identityOf(store: Store, path: string): ExternIdentity | undefin
       files,
       macros: valid?.macros ?? [],
       externs: valid?.externs ?? [],
+      behind: valid?.behind ?? null,
       places: valid?.places ?? {},
       complete: valid?.complete ?? false,
       assembles,
@@ -93,10 +95,16 @@ export function recordOutputs(
     files: outputs.files,
     macros,
     externs: paths,
+    behind: digestOf(externs.keyed),
     places,
     complete: true,
     assembles,
   });
+}
+
+/** What stands for everything that users do not name: the compiler reads the metadata of indirect dependencies, too. */
+function digestOf(keyed: ResolvedExterns['keyed']): string | null {
+  return someInList(keyed, ([, , behind]) => behind === null) ? null : sha256(JSON.stringify(keyed));
 }
 
 /** The places behind every placeholder in what this call is given, as far as their compiles were recorded. */
@@ -117,8 +125,11 @@ export function placesBehind({ invocation, store }: Pick<Call, 'invocation' | 's
 }
 
 export interface ResolvedExterns {
-  /** In command-line order: options and name as given, identity of the file; `sysroot` for those without a path. */
-  readonly keyed: readonly (readonly [name: string, identity: string])[];
+  /**
+   * In command-line order: options and name as given; identity of the file, `sysroot` for those without a path; and what is
+   * behind it (see {@link OutputRecord}).
+   */
+  readonly keyed: readonly (readonly [name: string, identity: string, behind: string | null])[];
   /** Absolute paths of the extern files. */
   readonly paths: readonly string[];
   /** Dynamic libraries whose macros the unit can use. */
@@ -130,7 +141,7 @@ export interface ResolvedExterns {
 /** Every extern of a call; undefined when a file is missing. */
 export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): ResolvedExterns | undefined {
   const { invocation, store } = call;
-  const keyed: [string, string][] = [];
+  const keyed: [string, string, string | null][] = [];
   const paths: string[] = [];
   const macros: string[] = [];
   const reach = (macro: string): void => {
@@ -140,13 +151,13 @@ export function resolveExterns(call: Pick<Call, 'invocation' | 'store'>): Resolv
   for (const { options, name, path } of invocation.externs) {
     const label = options === '' ? name : `${options}:${name}`;
     if (path === undefined) {
-      keyed.push([label, 'sysroot']);
+      keyed.push([label, 'sysroot', '']);
       continue;
     }
     const absolute = resolve(invocation.cwd, path);
     const found = identityOf(store, absolute);
     if (found === undefined) return undefined;
-    keyed.push([label, found.identity]);
+    keyed.push([label, found.identity, found.record?.behind ?? null]);
     paths.push(absolute);
     assembles ||= found.assembles;
     if (isDynamicLibrary(absolute)) reach(absolute);

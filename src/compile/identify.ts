@@ -25,7 +25,7 @@ import { isClippy } from './bypass.ts';
 import type { Call } from './call.ts';
 
 /** Part of every UnitId: raise it whenever what enters a key changes. */
-const KEY_VERSION = 'kache-key-2';
+const KEY_VERSION = 'kache-key-3';
 
 type Asking = Pick<Call, 'store' | 'ask'> & {
   readonly invocation: Pick<Invocation, 'compiler' | 'env' | 'cwd'>;

@@ -105,7 +105,7 @@ export function computeKey(call: Call, base: KeyBase, closure: Closure): Compute
     identity,
     files,
     env: mapList(env, ([name, value]) => [name, value === null ? 'unset' : sha256(value).slice(0, 16)]),
-    other: mapList([...bound, ...other.inputs, ...(link?.inputs ?? [])], ([name, value]) => [
+    other: mapList([...behind(base), ...bound, ...other.inputs, ...(link?.inputs ?? [])], ([name, value]) => [
       name,
       sha256(value).slice(0, 16),
     ]),
@@ -127,6 +127,9 @@ export function unitInputs(base: KeyBase): EntryInputs {
     if (!paths.includes(path)) externs.push([basename(path), identity, basename(path)]);
   return { identity: '', unit: base.unitParts(), flags: base.flags, externs, files: [], env: [], other: [] };
 }
+
+const behind = ({ externs }: KeyBase): [name: string, value: string][] =>
+  mapList(externs.keyed, ([name, , digest]) => [`behind ${name}`, `${digest}`]);
 
 /** A rooted path as an absolute one of this checkout. */
 function here(call: Call, rooted: string): string | undefined {

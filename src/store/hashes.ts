@@ -138,6 +138,8 @@ export interface OutputRecord {
   readonly macros: readonly string[];
   /** Paths of the externs this compile was given. */
   readonly externs: readonly string[];
+  /** A digest of what those were, and of what was behind them; null where that of one is not known. */
+  readonly behind: string | null;
   /** What stands in the outputs for places no other compile has as a root, and the paths it stands for. */
   readonly places: Readonly<Record<string, string>>;
   /** Whether all this was recorded by the compile itself; false for files found lying there. */

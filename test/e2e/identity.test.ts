@@ -3,7 +3,7 @@
 import { expect, test } from 'bun:test';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freshness, Lab, libraries } from '../support/lab.ts';
+import { freshness, KACHE, Lab, libraries } from '../support/lab.ts';
 
 const TIMEOUT_MS = 120_000;
 const manifest = (name: string, rest = ''): string =>
@@ -35,6 +35,44 @@ test(
       uses: 'miss',
     });
     expect(printed()).toBe('["two", "one"]');
+  },
+  TIMEOUT_MS,
+);
+
+/** Three crates in a row. What one inlines of another takes the checksum of its source along, in bitcode. */
+const inRow = (comment: string): Record<string, string> => ({
+  'Cargo.toml': `${manifest('top', '[dependencies]\nmiddle = { path = "middle" }\n')}[workspace]\n`,
+  'src/lib.rs': 'pub fn third(list: &[u8]) -> u8 { middle::first(list, 3u8) }\n',
+  'middle/Cargo.toml': manifest('middle', '[dependencies]\nbottom = { path = "../bottom" }\n'),
+  'middle/src/lib.rs': 'pub use bottom::*;\n',
+  'bottom/Cargo.toml': manifest('bottom'),
+  'bottom/src/lib.rs': `// ${comment}\npub fn first<T: Into<usize>>(list: &[u8], at: T) -> u8 { list[at.into()] }\n`,
+});
+
+test(
+  'a word in a comment of an indirect dependency, by which no metadata between changes',
+  () => {
+    using lab = new Lab();
+    const dir = lab.write('a', inRow('one'));
+    const env = { RUSTFLAGS: '-C embed-bitcode=yes' };
+    const build = (): ReturnType<Lab['cargo']> => lab.cargo(dir, ['build', '--offline'], { env });
+    const holds = (comment: string): boolean => {
+      const source = inRow(comment)['bottom/src/lib.rs'] ?? '';
+      const deps = join(dir, 'target/debug/deps');
+      const [path = ''] = new Bun.Glob('libtop-*.rlib').scanSync({ cwd: deps, absolute: true });
+      return readFileSync(path).includes(new Bun.CryptoHasher('md5').update(source).digest('hex'));
+    };
+    expect(build().status).toBe(0);
+    expect([holds('one'), holds('two')]).toEqual([true, false]);
+    lab.write(dir, inRow('two'));
+    // The library in between comes out as it was.
+    expect(libraries(build())).toEqual({ bottom: 'miss', middle: 'dup', top: 'miss' });
+    expect([holds('one'), holds('two')]).toEqual([false, true]);
+    const why = lab.run([KACHE, 'why-miss', 'top']).stdout;
+    expect(why).toContain('dependency middle is built on something that changed');
+    lab.write(dir, inRow('one'));
+    expect(libraries(build())).toEqual({ bottom: 'local_hit', middle: 'local_hit', top: 'local_hit' });
+    expect([holds('one'), holds('two')]).toEqual([true, false]);
   },
   TIMEOUT_MS,
 );

@@ -246,7 +246,7 @@ test('memos and unit records go a month after their last use, memos of outputs t
   const store = storeOf(lab);
   store1(lab, store, 'unit');
   const out = lab.write('target', { 'libx.rlib': '' });
-  const record = { macros: [], externs: [], places: {}, complete: true, assembles: false };
+  const record = { macros: [], externs: [], behind: '', places: {}, complete: true, assembles: false };
   writeOutputs(store, join(out, 'libx.rlib'), { files: { 'libx.rlib': ['s', 'i', 'b'] }, ...record });
   writeOutputs(store, join(out, 'liby.rlib'), { files: { 'liby.rlib': ['s', 'i', 'b'] }, ...record });
   writeMemo(store, 'sources', 'a', {});
