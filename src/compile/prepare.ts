@@ -4,6 +4,7 @@ import { findProgram, isScript, isVouchedFor, type Toolchain, throughProxy } fro
 import { basename } from '../sys/paths.ts';
 import { type BypassReason, isClippy } from './bypass.ts';
 import type { Call } from './call.ts';
+import { folderOfCrates } from './crate-folders.ts';
 import { linkClosure, resolveExterns } from './externs.ts';
 import { identify, identifyToolchain } from './identify.ts';
 import { type KeyBase, keyBase } from './key.ts';
@@ -19,6 +20,8 @@ export function prepare(start: Start): Call | BypassReason {
   if (toolchain === undefined) return 'unsupported|toolchain';
   const unknown = programInFront(start, toolchain);
   if (unknown !== undefined) return `unsupported|in-front-of-rustc ${basename(unknown)}`;
+  const folder = folderOfCrates(start);
+  if (folder !== undefined) return `unsupported|crates-in-search-path ${folder}`;
   const origin = packageOrigin(invocation);
   const options = {
     normalizePaths: settings.normalizePaths,

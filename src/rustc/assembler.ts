@@ -15,7 +15,7 @@ const LONGEST = 24;
 export const ASSEMBLING_LITERALS = ['.incbin', '.include "', '.include \\"'];
 
 /** Looks for something shorter than {@link LONGEST} in bytes that come in pieces. */
-class PieceSearch {
+export class PieceSearch {
   readonly #isIn: (bytes: Buffer) => boolean;
   #found = false;
   #end: Uint8Array = new Uint8Array();

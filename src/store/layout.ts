@@ -60,12 +60,13 @@ export class StoreLayout {
   }
 }
 
-/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · trees: names in folders · unstored: inputs of compiles without an entry · withheld: variables whose values outputs may hold · fingerprints: what a build asked for, and Cargo's records of it. */
+/** toolchain: compilers · sources: inputs of one unit in one checkout · outputs: files compiles wrote · macros: names found in macro code · crates: whether a folder holds any · trees: names in folders · unstored: inputs of compiles without an entry · withheld: variables whose values outputs may hold · fingerprints: what a build asked for, and Cargo's records of it. */
 export const MEMO_KINDS = [
   'toolchain',
   'sources',
   'outputs',
   'macros',
+  'crates',
   'trees',
   'unstored',
   'withheld',
