@@ -2,7 +2,13 @@
 // of files they may look for.
 import type { Digest } from '../core/ids.ts';
 import { packageDir } from '../rustc/invocation.ts';
-import { literalSections, macroCandidates, mentions } from '../rustc/macro-code.ts';
+import {
+  ENUMERATES_ENVIRONMENT,
+  literalSections,
+  macroCandidates,
+  mentions,
+  OF_A_SESSION,
+} from '../rustc/macro-code.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import { listFolder, listTree } from '../store/trees.ts';
 import { readFile, readText } from '../sys/files.ts';
@@ -63,15 +69,20 @@ export class MacroMentions {
     known: Record<string, 0 | 1>,
     names: readonly string[],
   ): void {
-    const sections = literalSections(readFile(macro.path) ?? new Uint8Array());
-    for (const name of names) known[name] = mentions(sections, name) ? 1 : 0;
+    const library = readFile(macro.path) ?? new Uint8Array();
+    const sections = literalSections(library);
+    for (const name of names)
+      known[name] = mentions(name === ENUMERATES_ENVIRONMENT ? [library] : sections, name) ? 1 : 0;
     writeMemo(this.#call.store, 'macros', macro.identity, known);
   }
 }
 
-/** The variables of the current environment that reachable macros mention, sorted. */
+/** The variables of the current environment that reachable macros mention, or all where one goes through it; sorted. */
 export function macroEnvironment(call: Call, macros: MacroMentions): string[] {
-  return [...macros.mentioned(macroCandidates(Object.keys(call.invocation.env)))].sort();
+  const candidates = macroCandidates(Object.keys(call.invocation.env));
+  return macros.mentioned([ENUMERATES_ENVIRONMENT]).size > 0
+    ? candidates.filter((name) => !OF_A_SESSION.test(name)).sort()
+    : [...macros.mentioned(candidates)].sort();
 }
 
 /** A source file of the unit with the hash of its present content. */

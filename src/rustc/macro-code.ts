@@ -61,7 +61,15 @@ const NOISE = new Set([
   'CARGO_BUILD_JOBS',
   'CARGO_INCREMENTAL',
   'NUM_JOBS',
+  'RUSTC_WRAPPER',
 ]);
+
+/** Names of the terminal, the session and the shell, which differ from one window to the next. */
+export const OF_A_SESSION =
+  /^(OLDPWD|SHLVL|_|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
+
+/** In the symbol table of what goes through the whole environment; starting a program goes through it by another function. */
+export const ENUMERATES_ENVIRONMENT = '3std3env4vars';
 
 /** The variables of an environment a macro may be looking for. */
 export const macroCandidates = (names: readonly string[]): string[] =>

@@ -5,6 +5,7 @@ import { identifyToolchain, processorIdentity } from '../compile/identify.ts';
 import { outputBehind } from '../compile/stand-in.ts';
 import type { Environment, Settings } from '../core/config.ts';
 import type { UnitId } from '../core/ids.ts';
+import { OF_A_SESSION } from '../rustc/macro-code.ts';
 import { PathMap } from '../rustc/path-map.ts';
 import { cargoHome, isFromRegistry } from '../rustc/roots.ts';
 import type { EntryInputs } from '../store/entries.ts';
@@ -54,10 +55,6 @@ export interface Run {
   readonly unitParts: EntryInputs['unit'];
   readonly hashes: SourceHashes;
 }
-
-/** Names of the terminal, the session and the shell, which differ from one window to the next: a watched run has none. */
-const OF_A_SESSION =
-  /^(OLDPWD|SHLVL|_|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
 
 /**
  * Names of one run in CI, and what it is about: other people's packages have no use for them. That there is a CI (`CI`,

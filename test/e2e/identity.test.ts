@@ -78,6 +78,38 @@ test(
 );
 
 test(
+  'a macro that goes through the environment reads every variable',
+  () => {
+    using lab = new Lab();
+    const dir = lab.write('a', {
+      'Cargo.toml': `${manifest('uses', '[dependencies]\nall = { path = "all" }\n')}[workspace]\n`,
+      'src/lib.rs': "pub fn values() -> &'static str { all::values!() }\n",
+      'src/main.rs': 'fn main() { println!("{}", uses::values()); }\n',
+      'all/Cargo.toml': manifest('all', '[lib]\nproc-macro = true\n'),
+      'all/src/lib.rs': `use proc_macro::TokenStream;
+#[proc_macro] pub fn values(_: TokenStream) -> TokenStream {
+    let all = std::env::vars().filter(|(name, _)| name.starts_with("OF_TESTS_"));
+    let mut values: Vec<String> = all.map(|(_, value)| value).collect();
+    values.sort();
+    format!("{:?}", values.join(" ")).parse().unwrap()
+}
+`,
+    });
+    const build = (env: Record<string, string>): string => {
+      rmSync(join(dir, 'target'), { recursive: true, force: true });
+      const built = lab.cargo(dir, ['build', '--offline'], { env });
+      return `${lab.run([join(dir, 'target/debug/uses')]).stdout.trim()}: ${libraries(built)['uses']}`;
+    };
+    expect(build({ OF_TESTS_A: 'one' })).toBe('one: miss');
+    expect(build({ OF_TESTS_A: 'two' })).toBe('two: miss');
+    expect(build({ OF_TESTS_A: 'one', OF_TESTS_B: 'more' })).toBe('more one: miss');
+    // Another window is no other environment.
+    expect(build({ OF_TESTS_A: 'one', WINDOWID: '77', TMUX_PANE: '%3' })).toBe('one: local_hit');
+  },
+  TIMEOUT_MS,
+);
+
+test(
   'projects that have nothing but a name in common keep apart, and the same content elsewhere is shared',
   () => {
     using lab = new Lab();
