@@ -14,7 +14,7 @@ export const LINKED = 'policy|linked-output';
 
 /** Options whose effect a replay could not repeat, or that write files kache does not know. */
 const UNREPEATABLE_Z =
-  /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-)/;
+  /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-|profile-sample-use|metrics-dir|temps-dir)/;
 const UNREPEATABLE_C = ['save-temps', 'remark', 'llvm-args', 'pgo-warn-missing-function'];
 
 /** Crates rustc takes from its own sysroot when an extern has no path. */

@@ -11,7 +11,7 @@ import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
 import type { OutputKind } from '../rustc/outputs.ts';
 import type { Closure } from '../store/closures.ts';
 import { type FileStat, isRegular, readFile, readText, stat } from '../sys/files.ts';
-import { resolve } from '../sys/paths.ts';
+import { dirname, isWithin, resolve } from '../sys/paths.ts';
 import type { Opened } from '../sys/watch.ts';
 import { type Call, isMutable } from './call.ts';
 import type { KeyBase } from './key.ts';
@@ -67,10 +67,37 @@ export function closureOf(
     bound: boundRoots(call, base, finished),
     absent: [...(isMutable(call) ? absentSpellings(call, files) : []), ...(link?.absent ?? [])],
     observed: observation.files.filter((path) => !reported.has(path)).map((path) => map.toRooted(path)),
-    listed: observation.folders.map((path) => map.toRooted(path)),
+    listed: listedFolders(call, base, { observation, reported }).map((path) => map.toRooted(path)),
     natives,
     ...(link === undefined ? {} : { linked: link.linked }),
   };
+}
+
+/** Folders that macros list, and that nobody watches: too large, or written while one builds. */
+const UNWATCHED = /^(.*?\/)?(node_modules|target)\//;
+
+/**
+ * The folders macros opened. Of a file that is compiled in from one that is not watched, every folder up to that one: a macro
+ * that takes in all there is (`include_dir!("target/site")`) takes in what is new there.
+ */
+function listedFolders(
+  { invocation }: Call,
+  { macros }: KeyBase,
+  read: { observation: Opened; reported: ReadonlySet<string> },
+): string[] {
+  const listed = new Set(read.observation.folders);
+  const root = invocation.cwd;
+  if (macros !== undefined)
+    for (const path of read.reported) {
+      if (!isWithin(path, root) || path.endsWith('.rs') || isWithin(path, dirname(invocation.outDir)))
+        continue;
+      const unwatched = UNWATCHED.exec(path.slice(root.length + 1))?.[0];
+      if (unwatched === undefined) continue;
+      for (let dir = dirname(path); dir.length > root.length + unwatched.length; dir = dirname(dir))
+        // What Cargo has built there comes and goes.
+        if (stat(`${dir}/.fingerprint`) === undefined) listed.add(dir);
+    }
+  return [...listed];
 }
 
 /**

@@ -59,6 +59,8 @@ export function linkRequest(invocation: Invocation, target: string): LinkRequest
   if (!DRIVER.test(basename(program))) return { why: `linker ${basename(program)}` };
   const flavor = parsed.codegen.get('linker-flavor');
   if (flavor !== undefined && !flavor.endsWith('cc')) return { why: `linker-flavor ${flavor}` };
+  // What rustc puts in leads from the output to the toolchain: right at this depth only.
+  if (!/^(n|no|off|false)$/.test(parsed.codegen.get('rpath') ?? 'no')) return { why: 'rpath' };
   const words = linkerWords(invocation);
   const refused = findInList(words, (word) => OPAQUE.test(word) || SIDE_EFFECT.test(word));
   if (refused !== undefined) return { why: `link-arg ${refused.split('=')[0]}` };

@@ -41,6 +41,7 @@ const UNSUPPORTED: readonly (readonly [readonly string[], string])[] = [
   [['-Z', 'unpretty=hir'], 'flag -Z unpretty=hir'],
   [['-Z', 'codegen-backend=/lib/own.so'], 'flag -Z codegen-backend=/lib/own.so'],
   [['-Z', 'llvm-plugins=/lib/own.so'], 'flag -Z llvm-plugins=/lib/own.so'],
+  [['-Z', 'profile_sample_use=a.prof'], 'flag -Z profile_sample_use=a.prof'],
   [['-Csave-temps'], 'flag -C save-temps'],
   [['-C', 'save_temps=yes'], 'flag -C save-temps'],
   [['-C', 'remark=all'], 'flag -C remark'],

@@ -109,6 +109,49 @@ test(
   TIMEOUT_MS,
 );
 
+test.each(['target/site', 'node_modules/site', 'site'])(
+  'a macro that takes in every file of %s takes in what is new there, also further down',
+  (folder) => {
+    using lab = new Lab();
+    const dir = lab.write('a', {
+      'Cargo.toml': `${manifest('uses', '[dependencies]\nall = { path = "all" }\n')}[workspace]\n`,
+      'src/lib.rs': `pub const FILES: &[&str] = all::files!("${folder}");\n`,
+      'src/main.rs': 'fn main() { println!("{}", uses::FILES.join(" ")); }\n',
+      [`${folder}/one.txt`]: 'one',
+      [`${folder}/below/two.txt`]: 'two',
+      'all/Cargo.toml': manifest('all', '[lib]\nproc-macro = true\n'),
+      'all/src/lib.rs': `use proc_macro::TokenStream;
+fn below(dir: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { below(&path, found) } else { found.push(format!("include_str!({path:?})")) }
+    }
+}
+#[proc_macro] pub fn files(folder: TokenStream) -> TokenStream {
+    let folder: String = folder.to_string().trim_matches('"').into();
+    let mut found = Vec::new();
+    below(&std::path::Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join(folder), &mut found);
+    found.sort();
+    format!("&[{}]", found.join(",")).parse().unwrap()
+}
+`,
+    });
+    const build = (files: Record<string, string>): string => {
+      lab.write(dir, files);
+      rmSync(join(dir, 'out'), { recursive: true, force: true });
+      const built = lab.cargo(dir, ['build', '--offline'], { env: { CARGO_TARGET_DIR: join(dir, 'out') } });
+      return `${lab.run([join(dir, 'out/debug/uses')]).stdout.trim()}: ${libraries(built)['uses']}`;
+    };
+    expect(build({})).toBe('two one: miss');
+    expect(build({})).toBe('two one: local_hit');
+    expect(build({ [`${folder}/more.txt`]: 'more' })).toBe('two more one: miss');
+    expect(build({ [`${folder}/other/three.txt`]: 'three' })).toBe('two more one three: miss');
+    expect(build({ [`${folder}/one.txt`]: 'uno' })).toBe('two more uno three: miss');
+    expect(build({})).toBe('two more uno three: local_hit');
+  },
+  TIMEOUT_MS,
+);
+
 test(
   'projects that have nothing but a name in common keep apart, and the same content elsewhere is shared',
   () => {

@@ -278,6 +278,40 @@ test(
 );
 
 test(
+  'a program that finds its libraries from where it lies finds them at every depth',
+  () => {
+    using lab = new Lab();
+    const files = {
+      'Cargo.toml': manifest('app', '[workspace]\n[profile.dev]\nrpath = true\n'),
+      'src/main.rs': 'fn main() { println!("found"); }\n',
+    };
+    for (const folder of ['a', 'b', 'much/deeper/c']) {
+      const dir = lab.write(folder, files);
+      const env = { ...ON, RUSTFLAGS: '-C prefer-dynamic' };
+      const built = lab.cargo(dir, ['build', '--offline'], { env });
+      expect([folder, built.status, lab.run([join(dir, 'target/debug/app')]).stdout]).toEqual([
+        folder,
+        0,
+        'found\n',
+      ]);
+      const { passthrough_reason: reason } =
+        built.events.find(({ crate_types: types }) => types === 'bin') ?? {};
+      expect(reason).toBe('unsupported|rpath');
+    }
+    // It is a program's business alone.
+    const library = { ...files, 'src/lib.rs': 'pub fn nothing() {}\n' };
+    for (const [folder, result] of [
+      ['d', 'miss never-compiled'],
+      ['much/deeper/e', 'local_hit'],
+    ] as const) {
+      const built = lab.cargo(lab.write(folder, library), ['build', '--offline'], { env: ON });
+      expect(outcomes(built)).toEqual([`app lib ${result}`, 'app bin passthrough unsupported|rpath']);
+    }
+  },
+  2 * MINUTES,
+);
+
+test(
   'packed debug info comes back beside its program',
   () => {
     using lab = new Lab();
