@@ -12,9 +12,9 @@ export type BypassReason = `policy|${string}` | `unsupported|${string}`;
 /** Binaries, tests, dynamic libraries, proc macros: compiled in place unless executables are to be cached. */
 export const LINKED = 'policy|linked-output';
 
-/** Options whose effect a replay could not repeat, or that write files kache does not know. */
+/** Options whose effect a replay could not repeat, or that name files kache does not know: what has a path for its value, too. */
 const UNREPEATABLE_Z =
-  /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-|profile-sample-use|metrics-dir|temps-dir)/;
+  /^(time-|self-profile|print-|dump-|unpretty|llvm-time-trace|meta-stats|input-stats|nll-facts|emit-thin|remark-dir|codegen-backend|llvm-plugins|ls|no-codegen|no-analysis|parse-crate-root-only|incremental|split-dwarf|save-|profile-sample-use|metrics-dir|temps-dir|sanitizer-dataflow-abilist)|^(?!remap-cwd-prefix).*=.*\//;
 const UNREPEATABLE_C = ['save-temps', 'remark', 'llvm-args', 'pgo-warn-missing-function'];
 
 /** Crates rustc takes from its own sysroot when an extern has no path. */

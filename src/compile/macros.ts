@@ -3,11 +3,12 @@
 import type { Digest } from '../core/ids.ts';
 import { packageDir } from '../rustc/invocation.ts';
 import {
-  ENUMERATES_ENVIRONMENT,
+  enumeratesEnvironment,
   literalSections,
   macroCandidates,
   mentions,
   OF_A_SESSION,
+  WHOLE_ENVIRONMENT,
 } from '../rustc/macro-code.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import { listFolder, listTree } from '../store/trees.ts';
@@ -72,7 +73,9 @@ export class MacroMentions {
     const library = readFile(macro.path) ?? new Uint8Array();
     const sections = literalSections(library);
     for (const name of names)
-      known[name] = mentions(name === ENUMERATES_ENVIRONMENT ? [library] : sections, name) ? 1 : 0;
+      known[name] = (name === WHOLE_ENVIRONMENT ? enumeratesEnvironment(library) : mentions(sections, name))
+        ? 1
+        : 0;
     writeMemo(this.#call.store, 'macros', macro.identity, known);
   }
 }
@@ -80,7 +83,7 @@ export class MacroMentions {
 /** The variables of the current environment that reachable macros mention, or all where one goes through it; sorted. */
 export function macroEnvironment(call: Call, macros: MacroMentions): string[] {
   const candidates = macroCandidates(Object.keys(call.invocation.env));
-  return macros.mentioned([ENUMERATES_ENVIRONMENT]).size > 0
+  return macros.mentioned([WHOLE_ENVIRONMENT]).size > 0
     ? candidates.filter((name) => !OF_A_SESSION.test(name)).sort()
     : [...macros.mentioned(candidates)].sort();
 }

@@ -61,6 +61,7 @@ export function linkRequest(invocation: Invocation, target: string): LinkRequest
   if (flavor !== undefined && !flavor.endsWith('cc')) return { why: `linker-flavor ${flavor}` };
   // What rustc puts in leads from the output to the toolchain: right at this depth only.
   if (!/^(n|no|off|false)$/.test(parsed.codegen.get('rpath') ?? 'no')) return { why: 'rpath' };
+  if (parsed.codegen.get('linker-plugin-lto')?.includes('/')) return { why: 'linker-plugin-lto' };
   const words = linkerWords(invocation);
   const refused = findInList(words, (word) => OPAQUE.test(word) || SIDE_EFFECT.test(word));
   if (refused !== undefined) return { why: `link-arg ${refused.split('=')[0]}` };

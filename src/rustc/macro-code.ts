@@ -5,9 +5,20 @@
 const SHF_ALLOC = 2n;
 const SHF_EXECINSTR = 4n;
 const SHT_PROGBITS = 1;
+const SHT_STRTAB = 3;
 
 /** The parts of a dynamic library that can hold literals: an ELF64's read-only and initialised data, else all of it. */
-export function literalSections(library: Uint8Array): Uint8Array[] {
+export const literalSections = (library: Uint8Array): Uint8Array[] =>
+  sections(
+    library,
+    (type, flags) => type === SHT_PROGBITS && (flags & (SHF_ALLOC | SHF_EXECINSTR)) === SHF_ALLOC,
+  );
+
+/** Those with the names of its functions. Debug info is none: it has the names of all there would be in std. */
+const symbolSections = (library: Uint8Array): Uint8Array[] =>
+  sections(library, (type, flags) => type === SHT_STRTAB && !(flags & SHF_ALLOC));
+
+function sections(library: Uint8Array, isWanted: (type: number, flags: bigint) => boolean): Uint8Array[] {
   const view = new DataView(library.buffer, library.byteOffset, library.byteLength);
   const isElf64 =
     library.length > 64 && view.getUint32(0, false) === 0x7f454c46 && library[4] === 2 && library[5] === 1;
@@ -15,16 +26,14 @@ export function literalSections(library: Uint8Array): Uint8Array[] {
   const tableAt = Number(view.getBigUint64(40, true));
   const [size, count] = [view.getUint16(58, true), view.getUint16(60, true)];
   if (count === 0 || tableAt + size * count > library.length) return [library];
-  const sections: Uint8Array[] = [];
+  const found: Uint8Array[] = [];
   for (let index = 0; index < count; index++) {
     const at = tableAt + index * size;
-    const flags = view.getBigUint64(at + 8, true);
-    if (view.getUint32(at + 4, true) !== SHT_PROGBITS || !(flags & SHF_ALLOC) || flags & SHF_EXECINSTR)
-      continue;
+    if (!isWanted(view.getUint32(at + 4, true), view.getBigUint64(at + 8, true))) continue;
     const offset = Number(view.getBigUint64(at + 24, true));
-    sections.push(library.subarray(offset, offset + Number(view.getBigUint64(at + 32, true))));
+    found.push(library.subarray(offset, offset + Number(view.getBigUint64(at + 32, true))));
   }
-  return sections;
+  return found;
 }
 
 /** Whether any of the sections holds `name`. */
@@ -68,8 +77,12 @@ const NOISE = new Set([
 export const OF_A_SESSION =
   /^(OLDPWD|SHLVL|_|WINDOWID|TMUX|TMUX_PANE|STY|LS_COLORS|TERM_SESSION_ID|SSH_(CLIENT|CONNECTION|TTY)|XDG_(SESSION_.*|ACTIVATION_TOKEN|VTNR|SEAT)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|(VSCODE|DIRENV|KITTY|ALACRITTY|WEZTERM|ITERM|GHOSTTY|ZELLIJ|KONSOLE|TERM_PROGRAM|GNOME_TERMINAL)_?.*)$/;
 
-/** In the symbol table of what goes through the whole environment; starting a program goes through it by another function. */
-export const ENUMERATES_ENVIRONMENT = '3std3env4vars';
+/** What {@link enumeratesEnvironment} is remembered by, among the names that a macro mentions. */
+export const WHOLE_ENVIRONMENT = '=';
+
+/** Whether a macro goes through all variables, by its symbol table. By `vars_os` goes whoever starts a program, too. */
+export const enumeratesEnvironment = (library: Uint8Array): boolean =>
+  mentions(symbolSections(library), '3std3env4vars');
 
 /** The variables of an environment a macro may be looking for. */
 export const macroCandidates = (names: readonly string[]): string[] =>

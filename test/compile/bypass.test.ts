@@ -42,6 +42,7 @@ const UNSUPPORTED: readonly (readonly [readonly string[], string])[] = [
   [['-Z', 'codegen-backend=/lib/own.so'], 'flag -Z codegen-backend=/lib/own.so'],
   [['-Z', 'llvm-plugins=/lib/own.so'], 'flag -Z llvm-plugins=/lib/own.so'],
   [['-Z', 'profile_sample_use=a.prof'], 'flag -Z profile_sample_use=a.prof'],
+  [['-Z', 'to-be-invented=some/file'], 'flag -Z to-be-invented=some/file'],
   [['-Csave-temps'], 'flag -C save-temps'],
   [['-C', 'save_temps=yes'], 'flag -C save-temps'],
   [['-C', 'remark=all'], 'flag -C remark'],
@@ -61,6 +62,7 @@ for (const [args, reason] of UNSUPPORTED) {
 test('what is like them and does no harm is looked up', () => {
   const fine = [
     ['-Z', 'share-generics=y'],
+    ['-Z', 'remap-cwd-prefix=/here'],
     ['-C', 'split-debuginfo=packed'],
     ['-C', 'split-debuginfo=off'],
     ['-C', 'incremental=/out/incremental'],

@@ -1,7 +1,12 @@
 import { afterAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { literalSections, macroCandidates, mentions } from '../../src/rustc/macro-code.ts';
+import {
+  enumeratesEnvironment,
+  literalSections,
+  macroCandidates,
+  mentions,
+} from '../../src/rustc/macro-code.ts';
 import { Lab } from '../support/lab.ts';
 
 const lab = new Lab();
@@ -45,8 +50,8 @@ const PROFILES: Readonly<Record<string, readonly string[]>> = {
   stripped: ['-Copt-level=3', '-Cstrip=symbols'],
 };
 
-function compiled(profile: string): Uint8Array {
-  lab.write('src', { 'names.rs': SOURCE });
+function compiled(profile: string, source = SOURCE): Uint8Array {
+  lab.write('src', { 'names.rs': source });
   const args = ['--crate-type=proc-macro', '--edition=2021', '--out-dir', lab.path(profile)];
   const run = lab.run(['rustc', ...args, ...(PROFILES[profile] ?? []), 'src/names.rs'], { cwd: lab.root });
   expect(run).toMatchObject({ status: 0 });
@@ -64,6 +69,25 @@ for (const profile of Object.keys(PROFILES)) {
     expect(searched).toBeLessThan(library.length / 2);
   });
 }
+
+/** By what a macro goes through the environment, or does not, in its own words. */
+const GOES_THROUGH: Readonly<Record<string, boolean>> = {
+  'std::env::vars().map(|(_, value)| value).collect::<String>()': true,
+  'std::env::var("ONE").unwrap_or_default()': false,
+  'format!("{:?}", std::process::Command::new("true").env("ONE", "1").status())': false,
+  '"std::env::vars".to_string()': false,
+};
+
+for (const profile of ['debug', 'release', 'small'])
+  for (const [words, goes] of Object.entries(GOES_THROUGH))
+    test(`${goes ? 'goes' : 'does not go'} through the environment, built as ${profile}: ${words}`, () => {
+      const library = compiled(
+        profile,
+        `extern crate proc_macro; use proc_macro::TokenStream;
+#[proc_macro] pub fn all(_: TokenStream) -> TokenStream { format!("{:?}", ${words}).parse().unwrap() }\n`,
+      );
+      expect(enumeratesEnvironment(library)).toBe(goes);
+    });
 
 test('what is no ELF library is searched whole', () => {
   const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
