@@ -23,6 +23,7 @@ const BESIDE = [
   'launcher-miss-faults',
   'build-scripts-faults',
   'docs',
+  'edits',
   'fingerprints',
   'fingerprints-found',
   'fingerprints-faults',
