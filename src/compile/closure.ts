@@ -93,9 +93,12 @@ function listedFolders(
         continue;
       const unwatched = UNWATCHED.exec(path.slice(root.length + 1))?.[0];
       if (unwatched === undefined) continue;
+      const above: string[] = [];
       for (let dir = dirname(path); dir.length > root.length + unwatched.length; dir = dirname(dir))
-        // What Cargo has built there comes and goes.
-        if (stat(`${dir}/.fingerprint`) === undefined) listed.add(dir);
+        above.push(dir);
+      // What lies beside Cargo's own output comes and goes.
+      if (!above.some((dir) => stat(`${dir}/.fingerprint`) !== undefined))
+        for (const dir of above) listed.add(dir);
     }
   return [...listed];
 }

@@ -5,7 +5,7 @@ import { isDynamicLibrary } from '../rustc/outputs.ts';
 import { readMemo, writeMemo } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
 import { fileTimeNow, isSettled } from '../sys/clock.ts';
-import { isRegular, listDirectory, readPieces, signatureOf, stat } from '../sys/files.ts';
+import { bestEffort, isRegular, listDirectory, readPieces, signatureOf, stat } from '../sys/files.ts';
 import { resolve } from '../sys/paths.ts';
 import type { Call } from './call.ts';
 
@@ -27,10 +27,14 @@ function holdsCrates(store: Store, folder: string): boolean {
   const signature = signatureOf(info);
   const [known, held] = readMemo<[string, boolean]>(store, 'crates', folder) ?? [];
   if (known === signature && held !== undefined) return held;
-  const holds = someInList(
-    listDirectory(folder) ?? [],
-    ({ name }) => /\.(rlib|rmeta)$/.test(name) || (isDynamicLibrary(name) && isCrate(`${folder}/${name}`)),
-  );
+  // What cannot be looked at may hold one.
+  let holds = true;
+  bestEffort(() => {
+    holds = someInList(
+      listDirectory(folder) ?? [],
+      ({ name }) => /\.(rlib|rmeta)$/.test(name) || (isDynamicLibrary(name) && isCrate(`${folder}/${name}`)),
+    );
+  });
   if (isSettled(info, now)) writeMemo(store, 'crates', folder, [signature, holds]);
   return holds;
 }

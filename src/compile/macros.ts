@@ -83,9 +83,10 @@ export class MacroMentions {
 /** The variables of the current environment that reachable macros mention, or all where one goes through it; sorted. */
 export function macroEnvironment(call: Call, macros: MacroMentions): string[] {
   const candidates = macroCandidates(Object.keys(call.invocation.env));
-  return macros.mentioned([WHOLE_ENVIRONMENT]).size > 0
+  const mentioned = macros.mentioned([WHOLE_ENVIRONMENT, ...candidates]);
+  return mentioned.delete(WHOLE_ENVIRONMENT)
     ? candidates.filter((name) => !OF_A_SESSION.test(name)).sort()
-    : [...macros.mentioned(candidates)].sort();
+    : [...mentioned].sort();
 }
 
 /** A source file of the unit with the hash of its present content. */

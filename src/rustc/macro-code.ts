@@ -70,7 +70,6 @@ const NOISE = new Set([
   'CARGO_BUILD_JOBS',
   'CARGO_INCREMENTAL',
   'NUM_JOBS',
-  'RUSTC_WRAPPER',
 ]);
 
 /** Names of the terminal, the session and the shell, which differ from one window to the next. */

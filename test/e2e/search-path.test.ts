@@ -1,6 +1,6 @@
 // Crates that a source names with `extern crate`, and that only a search path leads to.
 import { expect, test } from 'bun:test';
-import { rmSync } from 'node:fs';
+import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Lab } from '../support/lab.ts';
 
@@ -84,8 +84,12 @@ test(
       const [source, library] = [join(folder, 'apart.c'), join(folder, 'libapart.so')];
       expect(lab.run(['cc', '-shared', '-fPIC', '-o', library, source]).status).toBe(0);
     };
-    const built = threeBuilds(lab, dir, { flags: `-L ${lab.path('elsewhere')}`, make });
-    expect(built).toEqual(['7 miss', '7 local_hit', '7 local_hit']);
+    const flags = `-L ${lab.path('elsewhere')}`;
+    expect(threeBuilds(lab, dir, { flags, make })).toEqual(['7 miss', '7 local_hit', '7 local_hit']);
+    // One that cannot be looked at may be a crate.
+    symlinkSync('libloop.so', join(lab.path('elsewhere'), 'libloop.so'));
+    const reason = `7 passthrough unsupported|crates-in-search-path ${lab.path('elsewhere')}`;
+    expect(threeBuilds(lab, dir, { flags, make })).toEqual([reason, reason, reason]);
   },
   TIMEOUT_MS,
 );
