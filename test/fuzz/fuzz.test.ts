@@ -10,8 +10,8 @@ import { shrink } from './shrink.ts';
 import { Tally } from './tally.ts';
 
 const TIMEOUT_MS = 900_000;
-const SEEDS = [1, 2, 3, 4, 5, 6];
-const ROUNDS = 8;
+const SEEDS = [1, 2, 3, 4];
+const ROUNDS = 6;
 const SCRIPT_SEED = 51;
 const SCRIPT_ROUNDS = 5;
 const REGISTRY_SEED = 100;

@@ -2,6 +2,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { LauncherOptions } from '../../src/cli/launcher.ts';
 import { type CompileEvent, parseEvent } from '../../src/core/events.ts';
 import { compileLauncher, endDaemons, hitSocketOf } from './launcher.ts';
 
@@ -95,11 +96,11 @@ export class Lab implements Disposable {
   }
 
   /** The launcher that asks the daemon of a store, compiled when it is first needed. */
-  launcher(store = this.store): string {
+  launcher(store = this.store, options?: LauncherOptions): string {
     const known = this.#launchers.get(store);
     if (known !== undefined) return known;
     const dir = this.path('launchers', `${this.#launchers.size}`);
-    const path = compileLauncher(dir, { kache: KACHE, socket: hitSocketOf(store) });
+    const path = compileLauncher(dir, { kache: KACHE, socket: hitSocketOf(store) }, options);
     this.#launchers.set(store, path);
     return path;
   }

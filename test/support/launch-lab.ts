@@ -76,7 +76,7 @@ export class LaunchLab implements Disposable {
       env: { RUSTC_WRAPPER: KACHE, ...EXECUTABLES },
     });
     expect([filled.status, told(filled.stderr)]).toEqual([0, this.plainStderr]);
-    this.lab.launcher();
+    this.lab.launcher(this.lab.store, { isForOneJob: false });
   }
 
   get store(): string {

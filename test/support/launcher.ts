@@ -1,7 +1,7 @@
 // The launcher of src/launcher, compiled for a store and a binary of a test as `kache init` compiles it.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { buildLauncher, type Launcher } from '../../src/cli/launcher.ts';
+import { buildLauncher, type Launcher, type LauncherOptions } from '../../src/cli/launcher.ts';
 import { hitSocketPath } from '../../src/daemon/protocol.ts';
 
 /** Where launchers of a store ask, when no setting says otherwise. */
@@ -10,11 +10,18 @@ export const hitSocketOf = (store: string): string => hitSocketPath(store, { soc
 /** Where the store of a socket keeps plans. */
 export const plansOf = (socket: string): string => join(dirname(dirname(socket)), 'hashes', 'fingerprints');
 
-/** Compiles one to `dir` and returns its path: Cargo and kache know it by its name. */
-export function compileLauncher(dir: string, made: Pick<Launcher, 'kache' | 'socket'>): string {
+/**
+ * Compiles one to `dir` and returns its path: Cargo and kache know it by its name. As for one job if nothing else is said:
+ * in a third of the time, and it stops at every overflow.
+ */
+export function compileLauncher(
+  dir: string,
+  made: Pick<Launcher, 'kache' | 'socket'>,
+  options: LauncherOptions = { isForOneJob: true },
+): string {
   const path = join(dir, 'kache-launcher');
   const launcher: Launcher = { path, build: 'of-tests', plans: plansOf(made.socket), ...made };
-  const problem = buildLauncher(launcher);
+  const problem = buildLauncher(launcher, options);
   if (problem !== undefined) throw new Error(`Cannot compile the launcher to "${dir}": ${problem}.`);
   return launcher.path;
 }
