@@ -126,6 +126,8 @@ function archivesOfTiny(): Promise<readonly Archive[]> {
   return saved;
 }
 
+const EDITED = { ...TINY, 'src/lib.rs': 'pub fn one() -> u8 { 1 }\npub fn two() -> u8 { 2 }\n' };
+
 describe.skipIf(node === undefined)('with GitHub as storage', () => {
   test('five jobs: a cold one, a warm one, an edit, a fork, and one that meets a corrupt pack', async () => {
     using lab = new Lab();
@@ -349,17 +351,17 @@ describe.skipIf(node === undefined)('whatever the service does', () => {
             using cache = new ActionsCache();
             cache.archives.push(...archives);
             // With something to restore, and something to save.
-            const job = newJob(lab, cache, `${index}`, { files: TINY });
-            appendFileSync(join(job.workspace, 'src/lib.rs'), 'pub fn two() -> u8 { 2 }\n');
+            const job = newJob(lab, cache, `${index}`, { files: EDITED });
             cache.fault = (asked) => (asked === endpoint ? FAULTS[fault]?.() : undefined);
             cache.counts[endpoint] = 0;
             const { main, post } = await play(job);
             expect([fault, cache.counts[endpoint] > 0]).toEqual([fault, true]);
             expect(post.summary).toContain('### kache:');
-            // Afterwards, what is there is usable; where what was sent may be harmed, the next job replaces it.
+            // Afterwards, what it saved is usable; where that may have been harmed on its way, the next job replaces it.
             cache.fault = () => undefined;
-            if (SENDING.includes(endpoint)) await play(newJob(lab, cache, `${index}-after`, { files: TINY }));
-            const last = newJob(lab, cache, `${index}-last`, { files: TINY });
+            const isSending = SENDING.includes(endpoint);
+            if (isSending) await play(newJob(lab, cache, `${index}-after`, { files: TINY }));
+            const last = newJob(lab, cache, `${index}-last`, { files: isSending ? TINY : EDITED });
             expect([fault, warnings((await play(last)).main)]).toEqual([fault, []]);
             expect([fault, resultsOf(lab, `${index}-last`)]).toEqual([fault, { tiny: 'prefetch_hit' }]);
             if (endpoint === 'lookup' || endpoint === 'download')
