@@ -40,7 +40,18 @@ export function s3sBinary(): string | undefined {
   if (existsSync(binary)) return binary;
   // Not optimised: that takes a fifth of the time, and tests ask for little.
   const built = Bun.spawnSync(
-    ['cargo', 'install', 's3s-fs', '--debug', '--version', S3S_VERSION, '--features', 'binary', '--root', root],
+    [
+      'cargo',
+      'install',
+      's3s-fs',
+      '--debug',
+      '--version',
+      S3S_VERSION,
+      '--features',
+      'binary',
+      '--root',
+      root,
+    ],
     { stdout: 'ignore', stderr: 'pipe', env: { ...process.env, CARGO_PROFILE_DEV_DEBUG: '0' } },
   );
   if (built.exitCode === 0) return binary;
