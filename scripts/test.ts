@@ -22,6 +22,7 @@ const BESIDE = [
   'remote-faults',
   'launcher-miss-faults',
   'build-scripts-faults',
+  'build-scripts-stand-in.crash',
   'docs',
   'edits',
   'fingerprints',
