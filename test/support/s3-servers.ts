@@ -38,7 +38,7 @@ export function s3sBinary(): string | undefined {
   // Another process of the tests may be at it.
   using _lock = acquireLock(join(CACHE, 's3s-fs.lock'));
   if (existsSync(binary)) return binary;
-  // Not optimised: that takes a fifth of the time, and tests ask for little.
+  // Not optimised: that is built much sooner, and tests ask for little.
   const built = Bun.spawnSync(
     [
       'cargo',
