@@ -27,15 +27,15 @@ function holdsCrates(store: Store, folder: string): boolean {
   const signature = signatureOf(info);
   const [known, held] = readMemo<[string, boolean]>(store, 'crates', folder) ?? [];
   if (known === signature && held !== undefined) return held;
-  // What cannot be looked at may hold one.
+  // What cannot be looked at may hold one, and is looked at again the next time.
   let holds = true;
-  bestEffort(() => {
+  const looked = bestEffort(() => {
     holds = someInList(
       listDirectory(folder) ?? [],
       ({ name }) => /\.(rlib|rmeta)$/.test(name) || (isDynamicLibrary(name) && isCrate(`${folder}/${name}`)),
     );
   });
-  if (isSettled(info, now)) writeMemo(store, 'crates', folder, [signature, holds]);
+  if (looked && isSettled(info, now)) writeMemo(store, 'crates', folder, [signature, holds]);
   return holds;
 }
 
