@@ -4,6 +4,7 @@ import {
   appendFileSync,
   copyFileSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -36,12 +37,12 @@ const BYTES_A_SECOND = 50e6;
 interface Way {
   readonly name: string;
   readonly env: (home: string) => Record<string, string>;
+  /** What the first job has to do before it builds. */
+  readonly prepare?: (job: Job) => Promise<void>;
   /** Saves the first job's build. */
   readonly first: (job: Job) => void;
-  /** Brings it back; returns the bytes that were moved. */
-  readonly restore: (job: Job) => number;
-  /** Done while the bytes come: it counts as far as it takes longer than they do. */
-  readonly meanwhile?: (job: Job) => void;
+  /** Brings it back by a connection; returns the bytes that were moved. */
+  readonly restore: (job: Job) => Promise<number>;
   /** Saves what is new; returns the bytes that are moved. */
   readonly save: (job: Job) => number;
 }
@@ -65,9 +66,21 @@ const NOTHING: Way = {
   name: 'nothing kept',
   env: () => ({ CARGO_INCREMENTAL: '0' }),
   first: () => {},
-  restore: () => 0,
+  restore: async () => 0,
   save: () => 0,
 };
+
+/** Waits as long as a connection needs for a file. */
+async function download(file: string): Promise<number> {
+  const { size } = statSync(file);
+  await Bun.sleep((1000 * size) / BYTES_A_SECOND);
+  return size;
+}
+
+/** When each of several files is there that come by one connection at once, each as fast as the others, in seconds. */
+function arrivals(bytes: readonly number[]): number[] {
+  return bytes.map((own) => bytes.reduce((sum, other) => sum + Math.min(own, other), 0) / BYTES_A_SECOND);
+}
 
 const ARCHIVE: Way = {
   name: 'archive of target/',
@@ -76,9 +89,10 @@ const ARCHIVE: Way = {
     copyFileSync(join(dir, 'Cargo.lock'), join(state, 'Cargo.lock'));
     archive(dir, join(state, 'target.tar.zst'));
   },
-  restore: ({ dir, state }) => {
+  restore: async ({ dir, state }) => {
+    const bytes = await download(join(state, 'target.tar.zst'));
     unpack(join(state, 'target.tar.zst'), dir);
-    return statSync(join(state, 'target.tar.zst')).size;
+    return bytes;
   },
   save: ({ dir, state, home }) =>
     keyOf(dir) === keyOf(state) ? 0 : archive(dir, join(home, 'target.tar.zst')),
@@ -91,30 +105,54 @@ const packEnv = (home: string): Record<string, string> => ({
   KACHE_CACHE_FINGERPRINTS: '1',
 });
 
-/** The launcher of a machine, compiled as the action has it compiled when there is none yet. */
-function jobLauncher(home: string): string {
-  const argv = [kacheBinary, 'launcher', '--dir', home];
-  const done = Bun.spawnSync(argv, { env: { ...baseEnv(), ...packEnv(home) }, stderr: 'inherit' });
-  return done.stdout.toString().trim();
+/** Where a machine's launcher is. */
+const launcherOf = (home: string): string => join(home, 'kache-launcher');
+
+/** Compiles it as the action does. */
+async function compileLauncher(home: string): Promise<void> {
+  await run([kacheBinary, 'launcher', '--dir', home], home);
 }
+
+async function run(argv: readonly string[], home: string): Promise<void> {
+  const done = Bun.spawn([...argv], { env: { ...baseEnv(), ...packEnv(home) }, stdout: 'ignore' });
+  if ((await done.exited) !== 0) throw new Error(`Cannot run "${argv.join(' ')}".`);
+}
+
+/** The parts of the pack that the first job has saved, the first one first. */
+const partsOf = (state: string): string[] =>
+  readdirSync(state)
+    .filter((name) => name.startsWith('base.pack'))
+    .sort()
+    .map((name) => join(state, name));
 
 const PACK: Way = {
   name: 'pack',
-  env: (home) => ({ RUSTC_WRAPPER: jobLauncher(home), ...packEnv(home) }),
-  meanwhile: ({ home }) => {
-    jobLauncher(home);
-  },
+  env: (home) => ({ RUSTC_WRAPPER: launcherOf(home), ...packEnv(home) }),
+  prepare: ({ home }) => compileLauncher(home),
   first: (job) => {
-    kache(job, 'save', join(job.state, 'base.pack'), '--since', '1h', '--with-paths');
+    kache(job, 'save', join(job.state, 'base.pack'), '--since', '1h', '--with-paths', '--parts');
   },
-  restore: (job) => {
-    kache(job, 'restore', join(job.state, 'base.pack'));
-    return statSync(join(job.state, 'base.pack')).size;
+  // The first part tells of the others, which come together; each is restored when it is there.
+  restore: async (job) => {
+    const launcher = compileLauncher(job.home);
+    const [first = '', ...others] = partsOf(job.state);
+    const unpackOf = (part: string): Promise<void> => run([kacheBinary, 'pack', 'restore', part], job.home);
+    const bytes = await download(first);
+    const sizes = others.map((part) => statSync(part).size);
+    await Promise.all([
+      launcher,
+      unpackOf(first),
+      ...arrivals(sizes).map(async (seconds, index) => {
+        await Bun.sleep(1000 * seconds);
+        await unpackOf(others[index] ?? '');
+      }),
+    ]);
+    return sizes.reduce((sum, size) => sum + size, bytes);
   },
   save: (job) => {
-    const base = join(job.state, 'base.pack');
     const to = join(job.home, 'new.pack');
-    const said = kache(job, 'save', to, '--since', '1h', '--with-paths', '--base', base, '--json');
+    const bases = partsOf(job.state).flatMap((part) => ['--base', part]);
+    const said = kache(job, 'save', to, '--since', '1h', '--with-paths', '--parts', ...bases, '--json');
     return (JSON.parse(said) as { bytes: number }).bytes;
   },
 };
@@ -149,11 +187,11 @@ interface Sample {
   readonly saveSeconds: number;
 }
 
-const timed = <T>(work: () => T): [value: T, seconds: number] => {
+async function timed<T>(work: () => T | Promise<T>): Promise<[value: T, seconds: number]> {
   const from = performance.now();
-  const value = work();
+  const value = await work();
   return [value, (performance.now() - from) / 1000];
-};
+}
 
 /** A machine nobody has used: the checkout at the same place, with the present time on every file, and nothing else. */
 function freshJob(source: string, state: string): Job {
@@ -163,29 +201,30 @@ function freshJob(source: string, state: string): Job {
   return { dir: checkout(source, join(state, 'machine', 'work', 'app')), home, state };
 }
 
-function measure(application: Application, way: Way): Sample[] {
+async function measure(application: Application, way: Way): Promise<Sample[]> {
   const source = fetchApplication(application, workDir);
   bumpedApplication(application, workDir);
   const state = join(workDir, 'state', application.name);
   forget(state);
   mkdirSync(state, { recursive: true });
   const first = freshJob(source, state);
+  await way.prepare?.(first);
   build(first.dir, way.env(first.home));
   way.first(first);
   stopDaemon(join(first.home, 'store'));
-  const samples = CASES.map((one) => {
+  const samples: Sample[] = [];
+  for (const one of CASES) {
     const job = freshJob(source, state);
     one.change(application, job.dir);
-    const [, meanwhileSeconds] = timed(() => way.meanwhile?.(job));
-    const [downBytes, unpackSeconds] = timed(() => way.restore(job));
-    const restoreSeconds = unpackSeconds + Math.max(0, meanwhileSeconds - downBytes / BYTES_A_SECOND);
+    const [downBytes, broughtSeconds] = await timed(() => way.restore(job));
+    const restoreSeconds = broughtSeconds - downBytes / BYTES_A_SECOND;
     const { seconds: buildSeconds } = build(job.dir, way.env(job.home));
-    const [upBytes, saveSeconds] = timed(() => way.save(job));
+    const [upBytes, saveSeconds] = await timed(() => way.save(job));
     // The next machine has none.
     stopDaemon(join(job.home, 'store'));
     const cost = { downBytes, upBytes, restoreSeconds, buildSeconds, saveSeconds };
-    return { application: application.name, way: way.name, case: one.name, ...cost };
-  });
+    samples.push({ application: application.name, way: way.name, case: one.name, ...cost });
+  }
   forget(state);
   return samples;
 }
@@ -246,7 +285,7 @@ function report(measured: readonly Application[], samples: readonly Sample[]): s
   return [
     START,
     '',
-    `\`bun bench/ci.ts --write\` on ${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, ${navigator.hardwareConcurrency} cores, ${values.rounds} round${values.rounds === '1' ? '' : 's'} (the one in the middle by its total). Debug builds. MB are 10^6 bytes, moved at 50 MB/s; the launcher is compiled meanwhile.`,
+    `\`bun bench/ci.ts --write\` on ${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, ${navigator.hardwareConcurrency} cores, ${values.rounds} round${values.rounds === '1' ? '' : 's'} (the one in the middle by its total). Debug builds. MB are 10^6 bytes, moved at 50 MB/s; while a pack comes the launcher is compiled, and parts that are there are restored.`,
     '',
     ...measured.flatMap((application) => [section(application, samples), '']),
     END,
@@ -260,7 +299,7 @@ const samples: Sample[] = [];
 for (const [index, application] of applications.entries()) {
   for (let round = 0; round < Number(values.rounds); round++)
     for (const way of WAYS) {
-      const measured = measure(application, way);
+      const measured = await measure(application, way);
       samples.push(...measured);
       const said = measured.map((sample) => `${sample.case} ${totalSeconds(sample).toFixed(1)} s`).join(', ');
       console.error(`${application.name}, ${way.name}: ${said}`);

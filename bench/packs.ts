@@ -105,7 +105,7 @@ function play(crates: ReadonlyMap<string, Crate>, startsAfresh: Rule, readers: n
     if (die >= 0.7) continue;
     const changed = crates.get(pick(die < 0.6 && members.length > 0 ? members : names));
     const bytes = (changed?.above ?? []).reduce((sum, name) => sum + (crates.get(name)?.bytes ?? 0), 0);
-    const saved = { file: '', set: '', entries: 2, in_bases: 1, new: 1 };
+    const saved = { parts: [{ file: '', set: '' }], set: '', entries: 2, in_bases: 1, new: 1 };
     if (startsAfresh({ ...saved, bytes, used_bytes: used, base_bytes: chain }, packs)) {
       [chain, packs, moved] = [used, 1, moved + used];
     } else [chain, packs, moved] = [chain + bytes, packs + 1, moved + bytes];

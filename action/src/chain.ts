@@ -10,8 +10,8 @@ export interface Manifest {
 
 /** What `kache pack save --json` says of a pack. */
 export interface Saved {
-  /** Null: nothing to write. */
-  readonly file: string | null;
+  /** The files it was written to; of nothing, none. */
+  readonly parts: readonly Part[];
   readonly set: string;
   readonly entries: number;
   readonly in_bases: number;
@@ -21,8 +21,13 @@ export interface Saved {
   readonly base_bytes: number;
 }
 
+export interface Part {
+  readonly file: string;
+  readonly set: string;
+}
+
 /** Packs that are restored at once, at most: a chain this long starts afresh. */
-export const MAX_PACKS = 8;
+export const MAX_PACKS = 12;
 
 /** Bytes of all packs of a chain to those of one fresh pack, from which on a fresh one costs less (docs/adr/0017). */
 export const MAX_STALE_RATIO = 1.25;
@@ -42,9 +47,10 @@ export interface Situation {
 export function plan(saved: Saved, { packs, isDamaged, succeeded }: Situation): Plan {
   if (isDamaged && succeeded && saved.entries > 0) return 'fresh';
   if (saved.new === 0) return 'nothing';
-  if (packs === 0 || !succeeded) return packs < MAX_PACKS ? 'delta' : 'nothing';
+  const isTooLong = packs + saved.parts.length > MAX_PACKS;
+  if (packs === 0 || !succeeded) return isTooLong ? 'nothing' : 'delta';
   // Nothing of what was restored was of use: another kache or other flags.
-  if (saved.in_bases === 0 || packs >= MAX_PACKS) return 'fresh';
+  if (saved.in_bases === 0 || isTooLong) return 'fresh';
   return saved.base_bytes + saved.bytes > MAX_STALE_RATIO * saved.used_bytes ? 'fresh' : 'delta';
 }
 
@@ -59,11 +65,21 @@ export interface Place {
   readonly toolchain: string;
 }
 
-/** What the keys of all archives of one job begin with. It ends with a dash: no job's is the beginning of another's. */
-export function keyPrefix({ prefix, os, arch, workflow, job, matrix, toolchain }: Place): string {
+/** What the keys of one job's archives begin with. Each ends with a dash: no job's is the beginning of another's. */
+export interface KeyPrefixes {
+  /** Of those that name the others. */
+  readonly newest: string;
+  /** Of those that are only found by their names. */
+  readonly part: string;
+}
+
+export function keyPrefixes({ prefix, os, arch, workflow, job, matrix, toolchain }: Place): KeyPrefixes {
   const scope = `${job}-${hash(workflow, matrix).slice(0, 8)}`;
-  const text = [prefix, 'v1', os, arch, scope, hash(toolchain).slice(0, 12), ''].join('-');
-  return text.replaceAll(/[^\w.@/+-]/g, '_');
+  const of = (kind: string): string =>
+    [prefix, kind, os, arch, scope, hash(toolchain).slice(0, 12), '']
+      .join('-')
+      .replaceAll(/[^\w.@/+-]/g, '_');
+  return { newest: of('v1'), part: of('v1p') };
 }
 
 /**
@@ -72,10 +88,17 @@ export function keyPrefix({ prefix, os, arch, workflow, job, matrix, toolchain }
  * that met the same and did the same have one.
  */
 export const archiveKey = (
-  prefix: string,
+  { newest }: KeyPrefixes,
   set: string,
   { below, met }: { readonly below: readonly string[]; readonly met: readonly string[] },
-): string => `${prefix}${hash(set, below.join(), met.join()).slice(0, 24)}`;
+): string => `${newest}${hash(set, below.join(), met.join()).slice(0, 24)}`;
+
+/** The key of an archive that another one names. Where one was damaged, what takes its place has another. */
+export const partKey = (
+  { part }: KeyPrefixes,
+  { set }: Part,
+  { met }: { readonly met: readonly string[] },
+): string => `${part}${hash(set, met.join()).slice(0, 24)}`;
 
 const hash = (...parts: string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 

@@ -18,14 +18,23 @@ export const findNewest = (prefix: string): Promise<string | undefined> =>
   cache.restoreCache([PATTERN], prefix, [prefix], { lookupOnly: true });
 
 /**
- * Unpacks the archives of these keys into `folder`, side by side. Returns the keys of those that arrived; the client warns
- * of those that are there and did not.
+ * Unpacks the archives of these keys into `folder`, side by side, and calls `arrived` for each as soon as it is there.
+ * Returns what that came to, in the order of the keys; the client warns of those that are in the cache and did not arrive.
  */
-export async function restore(folder: string, keys: readonly string[]): Promise<string[]> {
-  const found = await inFolder(folder, () =>
-    Promise.all(keys.map((key) => cache.restoreCache([PATTERN], key, [], DOWNLOAD))),
+export async function restore<T>(
+  folder: string,
+  keys: readonly string[],
+  arrived: (key: string) => Promise<T>,
+): Promise<T[]> {
+  const all = await inFolder(folder, () =>
+    Promise.all(
+      keys.map(async (key) => {
+        const found = await cache.restoreCache([PATTERN], key, [], DOWNLOAD);
+        return found === key ? [await arrived(key)] : [];
+      }),
+    ),
   );
-  return keys.filter((key) => found.includes(key));
+  return all.flat();
 }
 
 /** Uploads the files `kache-*` of `folder` under a new key. False when the service did not take them. */

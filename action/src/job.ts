@@ -1,6 +1,7 @@
 // What the main step leaves for the post step and for a step with `mode: report`, and where both work.
 import { join } from 'node:path';
 import { attempt } from './attempt.ts';
+import type { KeyPrefixes } from './chain.ts';
 import type { Inputs } from './inputs.ts';
 import type { Restored } from './packs.ts';
 
@@ -8,8 +9,8 @@ export interface Job {
   readonly binary: string;
   /** When the main step began, RFC 3339. */
   readonly since: string;
-  /** What the keys of this job's archives begin with; undefined: GitHub's cache is not used. */
-  readonly prefix?: string;
+  /** Of the keys of this job's archives; undefined: GitHub's cache is not used. */
+  readonly prefixes?: KeyPrefixes;
   readonly restored?: Restored;
 }
 

@@ -1,6 +1,13 @@
 // The kache binary, and what its commands print.
 import { getExecOutput } from '@actions/exec';
 
+export interface RunOptions {
+  /** Statuses it may end with. */
+  readonly allowed?: readonly number[];
+  /** Where its settings are looked for from. */
+  readonly cwd?: string;
+}
+
 export class Kache {
   readonly binary: string;
 
@@ -9,8 +16,12 @@ export class Kache {
   }
 
   /** Standard output of a command. Throws with its last words when it ends with another status than those allowed. */
-  async run(args: readonly string[], allowed: readonly number[] = [0]): Promise<string> {
+  async run(
+    args: readonly string[],
+    { allowed = [0], cwd = process.cwd() }: RunOptions = {},
+  ): Promise<string> {
     const { exitCode, stdout, stderr } = await getExecOutput(this.binary, [...args], {
+      cwd,
       silent: true,
       ignoreReturnCode: true,
     });
@@ -20,7 +31,7 @@ export class Kache {
   }
 
   /** The one line of JSON that a command prints. */
-  async json<T>(args: readonly string[], allowed?: readonly number[]): Promise<T> {
-    return JSON.parse(await this.run(args, allowed)) as T;
+  async json<T>(args: readonly string[], options?: RunOptions): Promise<T> {
+    return JSON.parse(await this.run(args, options)) as T;
   }
 }

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import * as core from '@actions/core';
 import { getExecOutput } from '@actions/exec';
 import { attempt } from './attempt.ts';
-import { keyPrefix } from './chain.ts';
+import { keyPrefixes } from './chain.ts';
 import { isAvailable } from './github-cache.ts';
 import { type Inputs, readInputs } from './inputs.ts';
 import { install } from './install.ts';
@@ -76,13 +76,13 @@ async function compileLauncher(kache: Kache): Promise<void> {
   core.exportVariable('RUSTC_WRAPPER', path);
 }
 
-async function bringBack(kache: Kache, inputs: Inputs): Promise<Pick<Job, 'prefix' | 'restored'>> {
+async function bringBack(kache: Kache, inputs: Inputs): Promise<Pick<Job, 'prefixes' | 'restored'>> {
   if (!isAvailable()) {
     core.warning('kache: Cannot use the cache: this job has no cache service. The build goes on without it.');
     return {};
   }
-  const prefix = await attempt('ask rustc for its version', async () =>
-    keyPrefix({
+  const prefixes = await attempt('ask rustc for its version', async () =>
+    keyPrefixes({
       prefix: inputs.cacheKeyPrefix,
       os: process.env['RUNNER_OS'] ?? process.platform,
       arch: process.env['RUNNER_ARCH'] ?? process.arch,
@@ -92,12 +92,12 @@ async function bringBack(kache: Kache, inputs: Inputs): Promise<Pick<Job, 'prefi
       toolchain: (await getExecOutput('rustc', ['-vV'], { silent: true })).stdout,
     }),
   );
-  if (prefix === undefined) return {};
+  if (prefixes === undefined) return {};
   const folder = packFolder();
   const restored = await core.group('kache: restoring', () =>
-    attempt<Restored>('restore the cache', () => restorePacks(kache, folder, prefix)),
+    attempt<Restored>('restore the cache', () => restorePacks(kache, folder, prefixes)),
   );
   if (restored !== undefined && restored.packs.length > 0)
     core.info(`kache: entries restored: ${restored.entries}, packs: ${restored.packs.length}.`);
-  return { prefix, restored: restored ?? NOTHING_RESTORED };
+  return { prefixes, restored: restored ?? NOTHING_RESTORED };
 }

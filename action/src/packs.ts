@@ -3,7 +3,15 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writ
 import { join } from 'node:path';
 import * as core from '@actions/core';
 import { attempt } from './attempt.ts';
-import { archiveKey, type Manifest, parseManifest, plan, type Saved } from './chain.ts';
+import {
+  archiveKey,
+  type KeyPrefixes,
+  type Manifest,
+  parseManifest,
+  partKey,
+  plan,
+  type Saved,
+} from './chain.ts';
 import { findNewest, restore, save } from './github-cache.ts';
 import type { Kache } from './kache.ts';
 
@@ -33,24 +41,30 @@ const nameOf = (key: string): string => `kache-${key.slice(key.lastIndexOf('-') 
 const packOf = (folder: string, key: string): string => join(folder, `${nameOf(key)}.pack`);
 const manifestOf = (folder: string, key: string): string => join(folder, `${nameOf(key)}.json`);
 
-/** Puts everything the newest archive of this job stands for into the store. Packs are kept in `folder`. */
-export async function restorePacks(kache: Kache, folder: string, prefix: string): Promise<Restored> {
+/**
+ * Puts everything the newest archive of this job stands for into the store: each pack as soon as it is here, while others
+ * are still on their way. They are kept in `folder`.
+ */
+export async function restorePacks(kache: Kache, folder: string, prefixes: KeyPrefixes): Promise<Restored> {
   mkdirSync(folder, { recursive: true });
-  const newest = await attempt('ask the cache', () => findNewest(prefix), ASKING_MS);
+  const cwd = process.cwd();
+  const unpackOf = async (key: string): Promise<Unpacked> => ({
+    key,
+    ...(await unpack(kache, packOf(folder, key), cwd)),
+  });
+  const newest = await attempt('ask the cache', () => findNewest(prefixes.newest), ASKING_MS);
   if (newest === undefined) {
     core.info('Nothing of this job is in the cache yet.');
     return NOTHING_RESTORED;
   }
-  await restore(folder, [newest]);
+  await restore(folder, [newest], async () => {});
   const manifest = readManifest(folder, newest);
   if (manifest === undefined) {
     core.warning(`kache: Cannot use "${newest}": it did not arrive, is damaged, or of another version.`);
     return { ...NOTHING_RESTORED, damaged: [newest] };
   }
-  const arrived = await restore(folder, manifest.below);
-  const unpacked = await Promise.all(
-    [...arrived, newest].map(async (key) => ({ key, ...(await unpack(kache, packOf(folder, key))) })),
-  );
+  const [first, below] = await Promise.all([unpackOf(newest), restore(folder, manifest.below, unpackOf)]);
+  const unpacked = [...below, first];
   return {
     packs: unpacked.filter(({ isWhole }) => isWhole).map(({ key }) => key),
     damaged: unpacked.filter(({ isWhole }) => !isWhole).map(({ key }) => key),
@@ -65,12 +79,13 @@ function readManifest(folder: string, key: string): Manifest | undefined {
 }
 
 interface Unpacked {
+  readonly key: string;
   readonly isWhole: boolean;
   readonly entries: number;
   readonly bytes: number;
 }
 
-async function unpack(kache: Kache, file: string): Promise<Unpacked> {
+async function unpack(kache: Kache, file: string, cwd: string): Promise<Omit<Unpacked, 'key'>> {
   const bytes = existsSync(file) ? statSync(file).size : 0;
   try {
     const { added, present, refused, why } = await kache.json<{
@@ -78,7 +93,7 @@ async function unpack(kache: Kache, file: string): Promise<Unpacked> {
       present: number;
       refused: number;
       why: string[];
-    }>(['pack', 'restore', file, '--json'], [0, 1]);
+    }>(['pack', 'restore', file, '--json'], { allowed: [0, 1], cwd });
     if (refused > 0) core.warning(`kache: ${refused} entries of a pack were refused: ${why.join('; ')}.`);
     return { isWhole: refused === 0, entries: added + present, bytes };
   } catch (error) {
@@ -89,7 +104,7 @@ async function unpack(kache: Kache, file: string): Promise<Unpacked> {
 
 export interface SaveOptions {
   readonly folder: string;
-  readonly prefix: string;
+  readonly prefixes: KeyPrefixes;
   readonly restored: Restored;
   /** RFC 3339. */
   readonly since: string;
@@ -99,8 +114,7 @@ export interface SaveOptions {
 
 /** Uploads what this job used and the cache does not have: as one more pack, or as one fresh pack of all. */
 export async function savePacks(kache: Kache, options: SaveOptions): Promise<Uploaded> {
-  const { folder, prefix, restored } = options;
-  // With nothing but the new files in it: all of it is one archive.
+  const { folder, prefixes, restored } = options;
   const staging = join(folder, 'new');
   rmSync(staging, { recursive: true, force: true });
   mkdirSync(staging, { recursive: true });
@@ -108,7 +122,7 @@ export async function savePacks(kache: Kache, options: SaveOptions): Promise<Upl
   const write = (bases: readonly string[]): Promise<Saved> =>
     kache.json([
       // Jobs of one kind have the same paths: what is bound to them is of use there, and nowhere else.
-      ...['pack', 'save', pack, '--json', '--with-paths', '--since', options.since],
+      ...['pack', 'save', pack, '--json', '--parts', '--with-paths', '--since', options.since],
       ...(options.minCompileMs > 0 ? ['--min-compile-ms', `${options.minCompileMs}`] : []),
       ...bases.flatMap((key) => ['--base', packOf(folder, key)]),
     ]);
@@ -124,13 +138,30 @@ export async function savePacks(kache: Kache, options: SaveOptions): Promise<Upl
     return { kind, entries: 0, bytes: 0 };
   }
   const saved = kind === 'fresh' ? await write([]) : added;
-  const below = kind === 'fresh' ? [] : restored.packs;
-  const key = archiveKey(prefix, saved.set, { below, met: [...restored.packs, ...restored.damaged] });
-  renameSync(pack, packOf(staging, key));
-  const manifest: Manifest = { format: 1, below };
-  writeFileSync(manifestOf(staging, key), JSON.stringify(manifest));
-  const isTaken = await save(staging, key);
+  const [first, ...rest] = saved.parts;
+  if (first === undefined) throw new Error('`kache pack save` wrote nothing of what it said is new');
+  const met = [...restored.packs, ...restored.damaged];
+  const others = rest.map((part) => ({ ...part, key: partKey(prefixes, part, { met }) }));
+  const below = [...(kind === 'fresh' ? [] : restored.packs), ...others.map(({ key }) => key)];
+  const key = archiveKey(prefixes, saved.set, { below, met });
+  // The one that names the others comes last: whoever finds it finds them.
+  for (const other of others) await upload(folder, other);
+  const isTaken = await upload(folder, { file: first.file, key }, { format: 1, below });
   if (!isTaken)
     core.info('The cache took nothing: it has the same already, or this job may not write to it.');
   return { kind: isTaken ? kind : 'not-taken', entries: saved.new, bytes: saved.bytes };
+}
+
+/** Uploads a pack, with the manifest where it has one, as one archive: it lies in a folder of its own for that. */
+async function upload(
+  folder: string,
+  pack: { readonly file: string; readonly key: string },
+  manifest?: Manifest,
+): Promise<boolean> {
+  const staging = join(folder, 'archive');
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging);
+  renameSync(pack.file, packOf(staging, pack.key));
+  if (manifest !== undefined) writeFileSync(manifestOf(staging, pack.key), JSON.stringify(manifest));
+  return save(staging, pack.key);
 }

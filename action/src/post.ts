@@ -24,13 +24,13 @@ export async function post(): Promise<void> {
 }
 
 async function saveNew(kache: Kache, job: Job, inputs: Inputs): Promise<Uploaded | undefined> {
-  const { prefix, restored = NOTHING_RESTORED } = job;
-  if (prefix === undefined) return undefined;
+  const { prefixes, restored = NOTHING_RESTORED } = job;
+  if (prefixes === undefined) return undefined;
   return core.group('kache: saving', () =>
     attempt('save the cache', () =>
       savePacks(kache, {
         folder: packFolder(),
-        prefix,
+        prefixes,
         restored,
         since: job.since,
         minCompileMs: inputs.minCompileMs,

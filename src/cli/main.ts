@@ -199,6 +199,7 @@ function addPack(program: Command): void {
     .option('--min-compile-ms <n>', 'leave out what took less to compile')
     .option('--bandwidth <bytes>', 'leave out what comes no sooner at so many a second; 0: nothing', '50MB')
     .option('--with-paths', 'also what holds a path of this machine, for machines with the same paths')
+    .option('--parts', 'a large one in several files, to restore the first while others are on their way')
     .option('--json', 'as JSON')
     .action((file, options) => packSave(file, options));
   add('restore <files...>', 'put the entries of packs into the store', 'kache pack restore old.pack new.pack')

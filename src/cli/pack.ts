@@ -5,10 +5,10 @@ import { parseDurationMs, parseSizeBytes } from '../core/quantities.ts';
 import { exportEntry } from '../daemon/exchange.ts';
 import { packPlans } from '../fingerprints/travel.ts';
 import { type Refused, unpack } from '../remote/pack.ts';
-import { PackReader, PackWriter } from '../remote/pack-file.ts';
+import { PackReader } from '../remote/pack-file.ts';
+import { PartsWriter, setOf } from '../remote/pack-parts.ts';
 import type { Store } from '../store/store.ts';
 import { makeDirectory } from '../sys/files.ts';
-import { sha256 } from '../sys/hash.ts';
 import { dirname } from '../sys/paths.ts';
 import type { LoadedSettings } from '../sys/settings.ts';
 import { version } from './binary.ts';
@@ -24,6 +24,8 @@ export interface PackSaveOptions {
   readonly minCompileMs?: string;
   readonly bandwidth: string;
   readonly withPaths?: boolean;
+  /** Into several files where one would be large. */
+  readonly parts?: boolean;
   readonly json?: boolean;
 }
 
@@ -52,7 +54,7 @@ export async function packSave(file: string, options: PackSaveOptions): Promise<
   const newPlans = plans.filter(({ digest }) => !inBases.has(digest));
   makeDirectory(dirname(file));
   const about = { kache: version(), created: new Date().toISOString() };
-  using writer = new PackWriter(file, about);
+  using writer = new PartsWriter(file, about, { isWhole: options.parts !== true });
   let entries = 0;
   using progress = new Progress('packing', wanted.length);
   const exported = inOrder(wanted, (key) => exportEntry(store, key, loaded.settings.compressionLevel));
@@ -70,11 +72,12 @@ export async function packSave(file: string, options: PackSaveOptions): Promise<
     set.push(digest);
     usedBytes += packed.length;
   }
-  // Without a base, a pack of nothing would only take the place of one of something.
-  const bytes = writer.isEmpty ? 0 : writer.finish();
+  const parts = writer.finish();
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
   const saved = {
-    file: writer.isEmpty ? null : file,
-    set: sha256([...set].sort().join('\n')),
+    file: parts[0]?.file ?? null,
+    parts,
+    set: setOf(set),
     entries: inBasesCount + entries,
     in_bases: inBasesCount,
     new: entries,
@@ -121,6 +124,7 @@ async function keepPlans(loaded: LoadedSettings, store: Store): Promise<void> {
 
 interface SavedPack {
   readonly file: string | null;
+  readonly parts: readonly unknown[];
   readonly entries: number;
   readonly in_bases: number;
   readonly new: number;
@@ -135,10 +139,12 @@ function printSaved(saved: SavedPack): void {
     ...(saved.left_out > 0 ? [`${saved.left_out} stay on this machine`] : []),
     ...(saved.gone > 0 ? [`${saved.gone} were evicted`] : []),
   ].join(', ');
+  const into =
+    saved.parts.length > 1 ? `${saved.parts.length} files, ${saved.file} the first of them` : saved.file;
   const what =
     saved.file === null
       ? 'Nothing to pack'
-      : `Packed ${count(saved.new, 'entry', 'entries')} into ${saved.file}, ${formatBytes(saved.bytes)}`;
+      : `Packed ${count(saved.new, 'entry', 'entries')} into ${into}, ${formatBytes(saved.bytes)}`;
   print(`${what}${rest === '' ? '' : `; ${rest}`}.`);
 }
 

@@ -56,10 +56,6 @@ export class PackWriter implements Disposable {
     }
   }
 
-  get isEmpty(): boolean {
-    return this.#items === 0;
-  }
-
   add(key: CacheKey, packed: Uint8Array): void {
     this.#addItem(key, packed);
   }

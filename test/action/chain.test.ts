@@ -3,16 +3,17 @@ import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import {
   archiveKey,
-  keyPrefix,
+  keyPrefixes,
   MAX_PACKS,
   type Place,
   parseManifest,
+  partKey,
   plan,
   type Saved,
 } from '../../action/src/chain.ts';
 
 const saved = (changes: Partial<Saved>): Saved => ({
-  file: 'new.pack',
+  parts: [{ file: 'new.pack', set: 'set' }],
   set: 'set',
   entries: 10,
   in_bases: 9,
@@ -25,15 +26,18 @@ const saved = (changes: Partial<Saved>): Saved => ({
 const chain = { packs: 1, isDamaged: false, succeeded: true };
 
 test('what is new is added, until too much of the chain is of no use', () => {
-  expect(plan(saved({ file: null, new: 0 }), chain)).toBe('nothing');
+  expect(plan(saved({ parts: [], new: 0 }), chain)).toBe('nothing');
   expect(plan(saved({}), chain)).toBe('delta');
   expect(plan(saved({ base_bytes: 115 }), chain)).toBe('delta');
   expect(plan(saved({ base_bytes: 116 }), chain)).toBe('fresh');
   expect(plan(saved({ in_bases: 0 }), chain)).toBe('fresh');
+  expect(plan(saved({}), { ...chain, packs: MAX_PACKS - 1 })).toBe('delta');
   expect(plan(saved({}), { ...chain, packs: MAX_PACKS })).toBe('fresh');
+  const [part] = saved({}).parts;
+  expect(plan(saved({ parts: Array(3).fill(part) }), { ...chain, packs: MAX_PACKS - 2 })).toBe('fresh');
   expect(plan(saved({}), { ...chain, isDamaged: true })).toBe('fresh');
-  expect(plan(saved({ file: null, new: 0 }), { ...chain, isDamaged: true })).toBe('fresh');
-  expect(plan(saved({ file: null, new: 0, entries: 0 }), { ...chain, isDamaged: true })).toBe('nothing');
+  expect(plan(saved({ parts: [], new: 0 }), { ...chain, isDamaged: true })).toBe('fresh');
+  expect(plan(saved({ parts: [], new: 0, entries: 0 }), { ...chain, isDamaged: true })).toBe('nothing');
 });
 
 test('a job that failed never takes the place of what is there', () => {
@@ -72,27 +76,33 @@ test('no job finds what is another one’s', () => {
   const other = fc.record({ prefix: word, workflow: word, job: word, matrix: word, toolchain: word });
   fc.assert(
     fc.property(other, other, (a, b) => {
-      const [one, two] = [keyPrefix({ ...place, ...a }), keyPrefix({ ...place, ...b })];
+      const [one, two] = [keyPrefixes({ ...place, ...a }), keyPrefixes({ ...place, ...b })];
       if (a.workflow !== b.workflow || a.matrix !== b.matrix || a.toolchain !== b.toolchain)
-        expect(one.startsWith(two)).toBe(false);
-      expect(one).toMatch(/^[^,\s]+-$/);
+        expect(one.newest.startsWith(two.newest)).toBe(false);
+      for (const found of [two.newest, one.newest]) expect(one.part.startsWith(found)).toBe(false);
+      expect(`${one.newest} ${one.part}`).toMatch(/^[^,\s]+- [^,\s]+-$/);
     }),
   );
   const keys = [place, { ...place, os: 'macOS' }, { ...place, arch: 'ARM64' }, { ...place, job: 'test' }].map(
-    keyPrefix,
+    keyPrefixes,
   );
   expect(new Set(keys).size).toBe(4);
 });
 
 test('the same work after the same archives has one key; anything else another', () => {
-  const key = archiveKey('p-', 'set', { below: ['a'], met: ['a', 'b'] });
-  expect(archiveKey('p-', 'set', { below: ['a'], met: ['a', 'b'] })).toBe(key);
+  const prefixes = { newest: 'p-', part: 'q-' };
+  const key = archiveKey(prefixes, 'set', { below: ['a'], met: ['a', 'b'] });
+  expect(archiveKey(prefixes, 'set', { below: ['a'], met: ['a', 'b'] })).toBe(key);
+  const part = { file: 'some.pack.2', set: 'set' };
   const others = [
-    archiveKey('p-', 'set', { below: [], met: ['a', 'b'] }),
-    archiveKey('p-', 'set', { below: ['a'], met: ['a'] }),
-    archiveKey('p-', 'other', { below: ['a'], met: ['a', 'b'] }),
+    archiveKey(prefixes, 'set', { below: [], met: ['a', 'b'] }),
+    archiveKey(prefixes, 'set', { below: ['a'], met: ['a'] }),
+    archiveKey(prefixes, 'other', { below: ['a'], met: ['a', 'b'] }),
+    partKey(prefixes, part, { met: [] }),
+    partKey(prefixes, part, { met: ['a'] }),
+    partKey(prefixes, { ...part, set: 'other' }, { met: [] }),
   ];
-  expect(new Set([key, ...others]).size).toBe(4);
+  expect(new Set([key, ...others]).size).toBe(7);
 });
 
 test('a manifest is what this version wrote, or nothing', () => {

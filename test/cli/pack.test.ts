@@ -198,6 +198,35 @@ test('a base is left out; when nothing is new no file is written', () => {
   expect(existsSync(lab.path('empty.pack'))).toBe(false);
 });
 
+test('--parts: a large pack in several files, each a pack, the first one the smallest', () => {
+  const large = (name: string): CacheKey => add(name, null, randomBytes(6e6).toString('base64'));
+  for (const name of ['a', 'b', 'c', 'd']) large(name);
+  const saved = save('--parts', '--bandwidth', '0');
+  const files = [file, `${file}.2`, `${file}.3`];
+  expect(saved.parts.map((part: { file: string }) => part.file)).toEqual(files);
+  const sizes = files.map((path) => readFileSync(path).length);
+  expect(saved.parts.map(({ bytes }: { bytes: number }) => bytes)).toEqual(sizes);
+  expect(saved).toMatchObject({ file, entries: 4, new: 4, bytes: sizes.reduce((sum, size) => sum + size) });
+  expect(files.map((path) => namesIn(path).length)).toEqual([1, 2, 1]);
+  for (const [index, path] of files.entries()) {
+    const keys = JSON.parse(run(['show', path, '--json']).stdout).entries.map(
+      ({ key }: { key: string }) => key,
+    );
+    expect(saved.parts[index].set).toBe(sha256(keys.sort().join('\n')));
+  }
+  expect(run(['save', file, '--parts', '--bandwidth', '0']).stdout).toStartWith(
+    `Packed 4 entries into 3 files, ${file} the first of them, `,
+  );
+  expect(restore(files.slice(1))).toMatchObject({ status: 0, packs: 2, added: 3 });
+  expect(restore(files)).toMatchObject({ status: 0, packs: 3, added: 1, present: 3 });
+  const bases = files.flatMap((path) => ['--base', path]);
+  const rest = run(['save', lab.path('rest'), '--json', '--parts', '--bandwidth', '0', ...bases]);
+  expect(JSON.parse(rest.stdout)).toMatchObject({ file: null, parts: [], in_bases: 4, set: saved.set });
+  // One file where nobody asks for more, and where there is little.
+  expect(save('--bandwidth', '0')).toMatchObject({ parts: [{ file, set: saved.set }], set: saved.set });
+  expect(save('--parts', '--min-compile-ms', '1000')).toMatchObject({ file: null, parts: [] });
+});
+
 test('a base that is damaged is none: nothing is written', () => {
   add('a');
   run(['save', file]);

@@ -1,6 +1,7 @@
 // The action's steps, run as a runner runs them, with GitHub's client for its cache on one side and a server that speaks
 // its protocol on the other.
 import { describe, expect, test } from 'bun:test';
+import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
@@ -83,6 +84,28 @@ const PORTABLE = {
   'ballast/Cargo.toml': '[package]\nname = "ballast"\nversion = "0.1.0"\nedition = "2021"\n',
   'ballast/src/lib.rs': `pub static TEXT: &str = "${BALLAST}";\n`,
   'place/src/lib.rs': 'pub fn dir() -> &\'static str { "anywhere" }\n',
+};
+
+const LARGE_CRATES = ['large', 'larger'];
+
+/** Two crates of nine megabytes that shrink by nothing, and take long enough to compile to be worth that. */
+const LARGE = {
+  'Cargo.toml': '[workspace]\nmembers = ["large", "larger"]\nresolver = "3"\n',
+  ...Object.fromEntries(
+    LARGE_CRATES.flatMap((name) => [
+      [`${name}/Cargo.toml`, `[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2021"\n`],
+      [
+        `${name}/src/lib.rs`,
+        [
+          'pub static BALLAST: &[u8] = include_bytes!("ballast");',
+          ...Array.from(
+            { length: 1500 },
+            (_, at) => `pub fn f${at}(x: u64) -> String { format!("{x} {}", ${at} + x) }`,
+          ),
+        ].join('\n'),
+      ],
+    ]),
+  ),
 };
 
 /** All its libraries with one result. */
@@ -270,6 +293,48 @@ describe.skipIf(node === undefined)('with GitHub as storage', () => {
     expect(resultsOf(lab, 'without')).toEqual({ tiny: 'prefetch_hit' });
     expect(cache.archives.length).toBe(3);
   }, 300_000);
+
+  test('a large pack goes in parts: one that is gone costs its entries, a damaged one is replaced', async () => {
+    using lab = new Lab();
+    using cache = new ActionsCache();
+    const job = (name: string): Job => {
+      const made = newJob(lab, cache, name, { files: LARGE });
+      for (const crate of LARGE_CRATES) cpSync(ballast, join(made.workspace, crate, 'src', 'ballast'));
+      return made;
+    };
+    const ballast = lab.path('ballast');
+    writeFileSync(ballast, randomBytes(9e6));
+    const [hits, misses] = ['prefetch_hit', 'miss'].map((result) =>
+      Object.fromEntries(LARGE_CRATES.map((name) => [name, result])),
+    );
+    const first = await play(job('one'));
+    expect(resultsOf(lab, 'one')).toEqual(misses ?? {});
+    expect(warnings(first.post)).toEqual([]);
+    // The one that names the others is the last.
+    expect(cache.archives.map(({ key }) => key.startsWith('kache-v1-'))).toEqual([false, true]);
+    const [part] = cache.archives;
+    if (part === undefined) throw new Error('there are archives');
+
+    const second = await play(job('two'));
+    expect([warnings(second.main), resultsOf(lab, 'two')]).toEqual([[], hits ?? {}]);
+    expect(second.main.log).toContain('packs: 2');
+    expect(cache.archives.length).toBe(2);
+
+    cache.archives[0] = { ...part, branch: 'evicted' };
+    const without = await play(job('without'));
+    expect(warnings(without.main).concat(warnings(without.post))).toEqual([]);
+    expect(Object.values(resultsOf(lab, 'without')).sort()).toEqual(['miss', 'prefetch_hit']);
+    expect(cache.archives.length).toBe(3);
+    await play(job('with-again'));
+    expect(resultsOf(lab, 'with-again')).toEqual(hits ?? {});
+
+    cache.archives.splice(2);
+    cache.archives[0] = part;
+    rewrite(lab, cache, 0, damagePack);
+    expect(warnings((await play(job('damaged'))).main).join()).toContain('pack');
+    const mended = await play(job('mended'));
+    expect([warnings(mended.main), resultsOf(lab, 'mended')]).toEqual([[], hits ?? {}]);
+  }, 600_000);
 
   test('what took less to compile than `min-compile-ms` is left out', async () => {
     using lab = new Lab();
