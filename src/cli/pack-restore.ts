@@ -3,9 +3,11 @@
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { KacheError } from '../core/errors.ts';
+import { SCRIPT_RUN } from '../core/events.ts';
 import type { CacheKey } from '../core/ids.ts';
 import { parseJson } from '../core/json.ts';
 import { hasEntry, importEntry } from '../daemon/exchange.ts';
+import { hashAhead } from '../fingerprints/learn.ts';
 import { unpackPlan } from '../fingerprints/travel.ts';
 import type { Refused } from '../remote/pack.ts';
 import { type EntryFrame, type Frame, PackReader } from '../remote/pack-file.ts';
@@ -113,9 +115,10 @@ function addTo(done: RestoredPacks, more: RestoredPacks): void {
 async function restorePart(
   files: readonly string[],
   part: Part,
-  place: Pick<Restoring, 'store' | 'makeRoom'>,
+  { store, makeRoom }: Pick<Restoring, 'store' | 'makeRoom'>,
 ): Promise<RestoredPacks> {
   const done: RestoredPacks = { ...NOTHING, why: [] };
+  const lookedAt = new Set<string>();
   for (const file of files) {
     const refuse = (why: string): void => {
       done.refused++;
@@ -130,13 +133,14 @@ async function restorePart(
       using reader = opened;
       done.packs++;
       for (const frame of framesOf(reader.frames(), part))
-        await restoreFrame(frame, { ...place, done, refuse });
+        await restoreFrame(frame, { store, makeRoom, done, lookedAt, refuse });
     } catch (error) {
       // A full disk, or one that does not read: what was restored before is whole.
       if (!isOsError(error)) throw error;
       refuse(error.message);
     }
   }
+  hashAhead(store, lookedAt);
   return done;
 }
 
@@ -157,6 +161,8 @@ function* framesOf(frames: Iterable<Frame | Refused>, { nth, of }: Part): Iterab
 interface Restoring {
   readonly store: Store;
   readonly done: RestoredPacks;
+  /** What restored runs of build scripts have looked at. */
+  readonly lookedAt: Set<string>;
   readonly refuse: (why: string) => void;
   readonly makeRoom: () => Promise<void>;
 }
@@ -189,7 +195,8 @@ async function restoreFrame(frame: Frame | Refused, restoring: Restoring): Promi
 }
 
 /** Puts one entry into the store as if a remote had been asked for it. */
-async function restoreEntry(frame: EntryFrame, { store, done, refuse, makeRoom }: Restoring): Promise<void> {
+async function restoreEntry(frame: EntryFrame, restoring: Restoring): Promise<void> {
+  const { store, done, lookedAt, refuse, makeRoom } = restoring;
   const { key } = frame;
   done.entries++;
   if (hasEntry(store, key)) {
@@ -204,6 +211,8 @@ async function restoreEntry(frame: EntryFrame, { store, done, refuse, makeRoom }
     return;
   }
   store.noteWritten(imported.newBytes);
+  if (imported.entry.crateTypes === SCRIPT_RUN)
+    for (const path of readEntryClosure(store, key)?.files ?? []) lookedAt.add(path);
   done.added++;
   done.bytes += imported.newBytes;
 }

@@ -44,7 +44,9 @@ export function variableIn(
 }
 
 /** Where the files of a system lie, the same on every machine like it. */
-const SYSTEM_PATH = /^(-L\d|\/(usr|lib|lib32|lib64|libx32|opt|nix|gnu|Library|Applications|System)(\/|$))/;
+const SYSTEM_PATH = /^\/(usr|lib|lib32|lib64|libx32|opt|nix|gnu|Library|Applications|System)(\/|$)/;
+
+export const isSystemPath = (path: string): boolean => SYSTEM_PATH.test(path);
 
 /** Names of variables: those a compile read itself, and those the libraries it took in have read. */
 interface ReadNames {

@@ -43,7 +43,7 @@ interface SourcesMemo {
  * What takes a millisecond to hash is looked up in a memo of the whole store: a C compiler and the libraries it loads are
  * 270 MB that each build script which calls one has looked at.
  */
-const LARGE_BYTES = 1024 * 1024;
+export const LARGE_BYTES = 1024 * 1024;
 const LARGE = 'large files';
 /** Those that were hashed last. */
 const MAX_LARGE = 1024;

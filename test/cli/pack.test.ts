@@ -14,11 +14,13 @@ import {
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { SCRIPT_RUN } from '../../src/core/events.ts';
 import type { CacheKey } from '../../src/core/ids.ts';
 import { pack } from '../../src/remote/pack.ts';
 import { publishBlob } from '../../src/store/blobs.ts';
 import { readUnit, recordClosure } from '../../src/store/closures.ts';
 import { removeEntry, writeEntry } from '../../src/store/entries.ts';
+import { readMemo } from '../../src/store/hashes.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { sha256 } from '../../src/sys/hash.ts';
 import { blobId, cacheKey, closureOf, entryOf, NO_INPUTS, storeOf, unitId } from '../store/stores.ts';
@@ -225,6 +227,36 @@ test('--parts: a large pack in several files, each a pack, the first one the sma
   // One file where nobody asks for more, and where there is little.
   expect(save('--bandwidth', '0')).toMatchObject({ parts: [{ file, set: saved.set }], set: saved.set });
   expect(save('--parts', '--min-compile-ms', '1000')).toMatchObject({ file: null, parts: [] });
+});
+
+test('what runs of build scripts have looked at of the system is hashed while a pack is restored, if it is large', () => {
+  const maps = process.platform === 'linux' ? readFileSync('/proc/self/maps', 'utf8') : '';
+  const library = /^.* (\/usr\/\S*libc[.-]\S*)$/m.exec(maps)?.[1];
+  if (library === undefined)
+    return notRun('hashing ahead of a look-up', 'libc is not known to be below /usr');
+  const large = lab.path('large');
+  writeFileSync(large, randomBytes(2 << 20));
+  const files = [library, large, '/usr/bin/env', '/usr/nowhere', '/usr/lib'];
+  const text = 'what the run made';
+  const name = 'script';
+  const source = lab.path('source');
+  writeFileSync(source, text);
+  publishBlob(store, blobId(text), source, { shared: false, mode: 0o644, linkMode: 'copy' });
+  const closure = { ...closureOf('./build.rs'), files };
+  writeEntry(
+    store,
+    { ...entryOf(name, text), crateTypes: SCRIPT_RUN },
+    { ...NO_INPUTS, closure, withheld: null },
+  );
+  recordClosure(store, unitId(name), { closure, key: cacheKey(name) });
+  save();
+  expect(restore()).toMatchObject({ status: 0, added: 1 });
+  const other = openStore(lab.path('other'));
+  if (other.kind !== 'store') throw new Error(other.detail);
+  const known = readMemo<{ files: Record<string, [string, string]> }>(other, 'sources', 'large files');
+  expect(Object.entries(known?.files ?? {}).map(([path, [, digest]]) => [path, digest])).toEqual([
+    [library, sha256(readFileSync(library))],
+  ]);
 });
 
 test('a base that is damaged is none: nothing is written', () => {
