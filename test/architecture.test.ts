@@ -72,8 +72,8 @@ const NARROW: Readonly<Record<string, (file: string) => boolean>> = {
 /** Modules from outside that a compiler call may use: both are part of the runtime and cost nothing. */
 const HOT_MODULES = ['bun', 'bun:ffi'];
 
-/** Bytes of the minified bundle of wrapper.ts; it was 105 KB when this was written. */
-const MAX_WRAPPER_BYTES = 112_000;
+/** Bytes of the minified bundle of wrapper.ts; it was 114 KB when this was written. */
+const MAX_WRAPPER_BYTES = 116_000;
 
 const MAX_LINES = 450;
 

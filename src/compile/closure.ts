@@ -1,6 +1,5 @@
 // The closure of a compile that has just ended: what its dep-info names, what its macros opened, and which real paths
 // its outputs hold.
-import { bundlesNativeCode } from '../rustc/archive.ts';
 import { ASSEMBLING_LITERALS, hasFilesAssembled } from '../rustc/assembler.ts';
 import { type DepInfo, parseDepInfo } from '../rustc/dep-info.ts';
 import { envUsage } from '../rustc/env-usage.ts';
@@ -8,28 +7,19 @@ import type { Invocation } from '../rustc/invocation.ts';
 import { compressesSections } from '../rustc/linker.ts';
 import { otherSpelling } from '../rustc/modules.ts';
 import { asksForStatic, nativeArchives } from '../rustc/native-libraries.ts';
-import type { OutputKind } from '../rustc/outputs.ts';
 import type { Closure } from '../store/closures.ts';
-import { type FileStat, isRegular, readFile, readText, stat } from '../sys/files.ts';
+import { isRegular, readFile, readText, stat } from '../sys/files.ts';
 import { dirname, isWithin, resolve } from '../sys/paths.ts';
 import type { Opened } from '../sys/watch.ts';
 import { type Call, isMutable } from './call.ts';
+import type { Output } from './contents.ts';
 import type { KeyBase } from './key.ts';
 import { linkedFiles } from './link.ts';
 import type { Observation } from './observe.ts';
 
-/** An output of the compile with its bytes. */
-export interface OutputBytes {
-  readonly kind: OutputKind;
-  readonly path: string;
-  /** Its state before the bytes were read. */
-  readonly info: FileStat;
-  readonly bytes: Uint8Array;
-}
-
 export interface FinishedCompile {
   readonly depInfo: DepInfo;
-  readonly outputs: readonly OutputBytes[];
+  readonly outputs: readonly Output[];
   readonly observation: Observation;
 }
 
@@ -114,12 +104,14 @@ function mayAssembleFiles(call: Call, base: KeyBase, finished: FinishedCompile):
   return read.some((path) => hasFilesAssembled(resolve(call.invocation.cwd, path)));
 }
 
-function takesNatives(invocation: Invocation, outputs: readonly OutputBytes[]): boolean {
+function takesNatives(invocation: Invocation, outputs: readonly Output[]): boolean {
   if (asksForStatic(invocation)) return true;
   // What a dynamic library took in unbundled (`static:-bundle`) is in none of its externs, and a macro runs it.
   return outputs.some(
-    ({ kind, bytes }) =>
-      kind === 'staticlib' || kind === 'dylib' || (kind === 'link' && bundlesNativeCode(bytes) !== false),
+    (output) =>
+      output.kind === 'staticlib' ||
+      output.kind === 'dylib' ||
+      (output.kind === 'link' && output.bundlesNative !== false),
   );
 }
 
@@ -145,13 +137,8 @@ function boundRoots(call: Call, base: KeyBase, finished: FinishedCompile): strin
   const { map, invocation } = call;
   if (compressesSections(invocation)) return map.roots.map(({ name }) => name).sort();
   const bound = new Set<string>();
-  // Shortest first: where `/home/me` is not, `/home/me/work` need not be looked for.
-  const absent: string[] = [];
-  for (const root of map.roots.toReversed()) {
-    if (absent.some((path) => root.path.startsWith(path))) continue;
-    if (finished.outputs.some(({ bytes }) => holds(bytes, root.path))) bound.add(root.name);
-    else absent.push(root.path);
-  }
+  for (const { name, path } of map.roots)
+    if (finished.outputs.some((output) => output.holds(path))) bound.add(name);
   const conclusive = showsLiterals(invocation);
   const bind = (value: string | undefined): void => {
     for (const name of map.rootsIn(value ?? '')) bound.add(name);
@@ -165,9 +152,6 @@ function boundRoots(call: Call, base: KeyBase, finished: FinishedCompile): strin
   if (!conclusive) for (const name of base.macroEnv) bind(invocation.env[name]);
   return [...bound].sort();
 }
-
-const holds = (bytes: Uint8Array, text: string): boolean =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(text);
 
 const sourceTexts = (depInfo: DepInfo, cwd: string): string[] =>
   depInfo.files.filter((file) => file.endsWith('.rs')).map((file) => readText(resolve(cwd, file)) ?? '');

@@ -20,7 +20,7 @@ import {
   rememberIdentities,
   save,
 } from './save.ts';
-import { queueUpload, rememberRead } from './share.ts';
+import { queueUpload, readNames, rememberRead } from './share.ts';
 import { putStandIn } from './stand-in.ts';
 import { type Expected, rottenOutput, verdict } from './verify.ts';
 import { writeStart } from './write-event.ts';
@@ -60,7 +60,7 @@ export function beginMiss(call: Call, base: KeyBase, options: MissOptions): Begu
       // The metadata is written behind the last macro: whatever is opened from here on is somebody else's.
       watch.end();
       hashed = rememberIdentities(call, base, { paths: [file], left: options.left?.() });
-      rememberRead(call, base, identitiesOf(hashed));
+      rememberRead(call, readNames(call, base), identitiesOf(hashed));
     },
   });
   return {
@@ -100,7 +100,7 @@ function finishMiss(call: Call, base: KeyBase, miss: FinishedMiss): void {
     save(call, base, { compiled, observation: miss.watch.end(), hashed, left }),
   );
   if (saved.kind === 'skipped') {
-    rememberRead(call, base, identitiesOf(rememberContents(call, base, left)));
+    rememberRead(call, readNames(call, base), identitiesOf(rememberContents(call, base, left)));
     noteAttempt(call, base, miss.predicted);
     finish(call, { ...common, result: 'skipped', reason: saved.reason });
     evictIfDue(call);
@@ -183,7 +183,7 @@ function finishLinked(call: Call, base: KeyBase | undefined, linked: FinishedLin
     const { identity, inputs } = keyed.key;
     const paths = keyed.outputs.map(({ path }) => path);
     rememberIdentities(call, base, { paths, identity: `key:${identity}`, left });
-    rememberRead(call, base, [`key:${identity}`]);
+    rememberRead(call, readNames(call, base), [`key:${identity}`]);
     writeUnstoredInputs(call.store, identity, inputs());
   }
   finish(call, {

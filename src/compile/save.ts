@@ -14,20 +14,20 @@ import {
   holdsTheSame,
   isOsError,
   isRegular,
-  readFile,
   signatureOf,
   stat,
 } from '../sys/files.ts';
-import { checksum, hashFile, sha256 } from '../sys/hash.ts';
+import { hashFile } from '../sys/hash.ts';
 import { basename } from '../sys/paths.ts';
 import type { Call } from './call.ts';
-import { closureOf, type OutputBytes, readDepInfo } from './closure.ts';
+import { closureOf, readDepInfo } from './closure.ts';
+import { Output } from './contents.ts';
 import { linkClosure, recordOutputs, resolveExterns, standsFor } from './externs.ts';
 import { type ComputedKey, computeKey, type KeyBase } from './key.ts';
 import { fromLinked } from './link.ts';
 import type { Observation } from './observe.ts';
 import type { Compiled } from './run.ts';
-import { rememberRead, whyWithheld } from './share.ts';
+import { readNames, rememberRead, textsToWithhold, whyWithheld } from './share.ts';
 
 export type Saved =
   | {
@@ -69,11 +69,13 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
   if (stderr === undefined || stdout === undefined)
     return { kind: 'skipped', reason: 'output-not-repeatable' };
   try {
-    const keyed = keyOf(call, base, finished);
+    const names = readNames(call, base);
+    const texts = textsToWithhold(call, base, names);
+    const keyed = keyOf(call, base, { ...finished, texts });
     if ('skip' in keyed) return skip(call, base, { reason: keyed.skip, left });
     const refusal = whyNotStored(call, keyed.outputs);
     if (refusal !== undefined) return skip(call, base, { reason: refusal, left });
-    const published = publish(call, keyed, finished.hashed);
+    const published = publish(call, keyed);
     const entry: Entry = {
       key: keyed.key.key,
       unit: base.unit,
@@ -88,9 +90,9 @@ export function save(call: Call, base: KeyBase, finished: Finished): Saved {
     };
     const { closure, outputs } = keyed;
     const inputs = keyed.key.inputs();
-    const names = rememberRead(
+    rememberRead(
       call,
-      base,
+      names,
       Object.values(published.identities).map(({ identity }) => identity),
     );
     const withheld = whyWithheld(call, base, { entry, closure, inputs, outputs, names });
@@ -133,9 +135,9 @@ function skip(
 }
 
 /** A store that has no room for these outputs, or where eviction does not keep up. */
-function whyNotStored({ store, settings }: Call, outputs: readonly OutputBytes[]): string | undefined {
+function whyNotStored({ store, settings }: Call, outputs: readonly Output[]): string | undefined {
   let sizeBytes = 0;
-  for (const { bytes } of outputs) sizeBytes += bytes.length;
+  for (const { info } of outputs) sizeBytes += info.size;
   if (sizeBytes > (settings.maxSizeBytes ?? Number.POSITIVE_INFINITY) / 2) return 'larger-than-half-the-cap';
   return isEvictionBehind(store, settings.maxSizeBytes) ? 'store-failed|eviction-behind' : undefined;
 }
@@ -143,20 +145,32 @@ function whyNotStored({ store, settings }: Call, outputs: readonly OutputBytes[]
 interface Keyed {
   readonly key: ComputedKey;
   readonly closure: Closure;
-  readonly outputs: readonly OutputBytes[];
+  readonly outputs: readonly Output[];
+}
+
+interface Ended extends Finished {
+  /** Where the outputs are to be stored: what is looked for in them besides paths. */
+  readonly texts?: readonly string[];
 }
 
 /** The key of a compile that has just ended, if its inputs stood still. */
-export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { readonly skip: string } {
-  const { invocation } = call;
+export function keyOf(call: Call, base: KeyBase, finished: Ended): Keyed | { readonly skip: string } {
+  const { invocation, map } = call;
   const depInfo = readDepInfo(call);
   if (depInfo === undefined) return { skip: 'no-dep-info' };
-  const outputs: OutputBytes[] = [];
+  const texts = [...map.roots.map(({ path }) => path), ...(finished.texts ?? [])];
+  const outputs: Output[] = [];
   for (const { kind, name } of invocation.outputs.files) {
     const path = `${invocation.outDir}/${name}`;
-    const [info, bytes] = [stat(path), readRegular(path)];
-    if (info === undefined || bytes === undefined) return { skip: `output-missing ${kind}` };
-    outputs.push({ kind, path, info, bytes });
+    const info = stat(path);
+    // Whoever reads a pipe waits for its writer, and with a daemon everybody does.
+    if (info === undefined || !isRegular(info)) return { skip: `output-missing ${kind}` };
+    const known = finished.hashed?.get(path);
+    const digest =
+      known !== undefined && known[0] === signatureOf(info)
+        ? (known[1] as BlobId)
+        : finished.texts !== undefined;
+    outputs.push(new Output({ kind, path, info, texts, digest }));
   }
   if (finished.left !== undefined && !isAsLeft(finished.left)) return { skip: 'outputs-changed' };
   const closure = closureOf(call, base, { depInfo, outputs, observation: finished.observation });
@@ -168,12 +182,6 @@ export function keyOf(call: Call, base: KeyBase, finished: Finished): Keyed | { 
   if (wasPutBack(startedAt, compileMs)) return { skip: 'clock-put-back' };
   const moved = firstTouched(call, closure, finished) ?? changedLibrary(call, base);
   return moved === undefined ? { key, closure, outputs } : { skip: `input-changed-during-compile|${moved}` };
-}
-
-/** Whoever reads a pipe waits for its writer, and with a daemon everybody does. */
-function readRegular(path: string): Uint8Array | undefined {
-  const info = stat(path);
-  return info !== undefined && isRegular(info) ? readFile(path) : undefined;
 }
 
 /** The first input with a stamp from after the compiler's start: nobody knows which of its contents was read. */
@@ -213,25 +221,22 @@ interface Published {
   readonly newBytes: number;
 }
 
-function publish(call: Call, { key, outputs }: Keyed, hashed: RecordedOutputs | undefined): Published {
+function publish(call: Call, { key, outputs }: Keyed): Published {
   let newBytes = 0;
   const identities: Record<string, Identity> = {};
-  const stored = outputs.map(({ kind, path, info, bytes }) => {
-    const known = hashed?.get(path);
-    const blob = (
-      known !== undefined && known[0] === signatureNow(path) ? known[1] : sha256(bytes)
-    ) as BlobId;
+  const stored = outputs.map((output) => {
+    const { kind, path, info, blob } = output;
     const mode = (info.mode & 0o111) === 0 ? 0o644 : 0o755;
     const { existed, info: published } = publishBlob(call.store, blob, path, {
       shared: kind === 'link',
       mode,
       linkMode: call.settings.linkMode,
       info,
-      checksum: () => checksum(bytes),
+      checksum: () => output.checksum,
     });
-    if (!existed) newBytes += bytes.length;
+    if (!existed) newBytes += info.size;
     identities[path] = { identity: standsFor(kind, blob, key.identity), info: published };
-    return { kind, blob, sizeBytes: bytes.length, mode };
+    return { kind, blob, sizeBytes: info.size, mode };
   });
   return { outputs: stored, identities, newBytes };
 }

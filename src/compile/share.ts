@@ -11,7 +11,8 @@ import { readMemo, writeMemo } from '../store/hashes.ts';
 import { withParent } from '../store/store.ts';
 import { appendFile, bestEffort } from '../sys/files.ts';
 import { type Call, isMutable } from './call.ts';
-import { type OutputBytes, readDepInfo } from './closure.ts';
+import { readDepInfo } from './closure.ts';
+import type { Output } from './contents.ts';
 import type { KeyBase } from './key.ts';
 
 /** Variables Cargo sets for every compile: the same in every checkout, or paths, which are looked for as such. */
@@ -60,14 +61,17 @@ const counts = (call: Call, name: string): boolean => !CARGOS_OWN.test(name) && 
  * Remembers which variables the outputs of a compile may hold values of, beside what stands for each in the keys of its
  * dependents. Called as soon as the metadata is announced: dependents may be done before their dependency is.
  */
-export function rememberRead(call: Call, base: KeyBase, identities: Iterable<string>): ReadNames {
+export function rememberRead(call: Call, { own, inherited }: ReadNames, identities: Iterable<string>): void {
+  const read = [...new Set([...own, ...inherited])].sort();
+  if (read.length > 0) for (const identity of identities) writeMemo(call.store, 'withheld', identity, read);
+}
+
+/** The variables a compile has read whose values may stand in what it made. */
+export function readNames(call: Call, base: KeyBase): ReadNames {
   const { env } = call.invocation;
   const reported = readDepInfo(call)?.env ?? [];
   const own = reported.flatMap(({ name }) => (counts(call, name) && (env[name] ?? '') !== '' ? [name] : []));
-  const inherited = inheritedNames(call, base);
-  const read = [...new Set([...own, ...inherited])].sort();
-  if (read.length > 0) for (const identity of identities) writeMemo(call.store, 'withheld', identity, read);
-  return { own, inherited };
+  return { own, inherited: inheritedNames(call, base) };
 }
 
 /** Puts an entry that may leave this machine into the daemon's queue, one empty file, when there is a place for it. */
@@ -83,7 +87,7 @@ interface Made {
   readonly entry: Entry;
   readonly closure: Closure;
   readonly inputs: EntryInputs;
-  readonly outputs: readonly OutputBytes[];
+  readonly outputs: readonly Output[];
   readonly names: ReadNames;
 }
 
@@ -106,16 +110,24 @@ function variableHeld(call: Call, base: KeyBase, { names, outputs, text }: Told)
   if (first !== undefined && isMutable(call)) return `variable ${first}`;
   const unknown = inherited.find((name) => env[name] === undefined);
   if (unknown !== undefined) return `variable ${unknown}`;
-  const mentioned = base.macroEnv.filter((name) => counts(call, name));
-  const suspects = new Set([...own, ...inherited, ...mentioned]);
-  for (const name of Object.keys(env)) if (SECRET_NAME.test(name) && counts(call, name)) suspects.add(name);
-  for (const name of suspects) {
-    const value = env[name] ?? '';
-    if (value.length >= MIN_VALUE_LENGTH && (text.includes(value) || isIn(outputs, value)))
-      return `variable ${name}`;
-  }
+  for (const [name, value] of suspects(call, base, names))
+    if (text.includes(value) || outputs.some((output) => output.holds(value))) return `variable ${name}`;
   return undefined;
 }
+
+/** Variables whose values may stand in what a compile makes, and those values, as far as they stand nowhere by chance. */
+function suspects(call: Call, base: KeyBase, { own, inherited }: ReadNames): (readonly [string, string])[] {
+  const { env } = call.invocation;
+  const mentioned = base.macroEnv.filter((name) => counts(call, name));
+  const secret = Object.keys(env).filter((name) => SECRET_NAME.test(name) && counts(call, name));
+  return [...new Set([...own, ...inherited, ...mentioned, ...secret])]
+    .map((name) => [name, env[name] ?? ''] as const)
+    .filter(([, value]) => value.length >= MIN_VALUE_LENGTH);
+}
+
+/** What is looked for in the outputs of a compile, to say whether they may leave this machine. */
+export const textsToWithhold = (call: Call, base: KeyBase, names: ReadNames): string[] =>
+  suspects(call, base, names).map(([, value]) => value);
 
 function pathHeld({ map }: Call, { closure, text }: Told): string | undefined {
   // Without roots real paths are everywhere.
@@ -152,6 +164,3 @@ function foreignPath({ files, observed, listed, absent, linked = [] }: Closure):
   const own = [...files, ...observed, ...listed].find((path) => path.startsWith('/'));
   return own ?? [...absent, ...linked].find((path) => path.startsWith('/') && !SYSTEM_PATH.test(path));
 }
-
-const isIn = (outputs: readonly OutputBytes[], value: string): boolean =>
-  outputs.some(({ bytes }) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(value));

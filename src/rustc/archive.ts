@@ -4,26 +4,77 @@ const MAGIC = '!<arch>\n';
 const HEADER_BYTES = 60;
 const latin1 = new TextDecoder('latin1');
 
+/** A table of names that is longer is none that rustc writes. */
+const MAX_NAMES_BYTES = 16 * 1024 * 1024;
+const NOTHING = new Uint8Array();
+
 /**
- * Whether an rlib holds members rustc did not generate itself: objects of a native library, or the library whole.
- * Undefined when the bytes are not an archive of the System V or BSD kind.
+ * Looks in an rlib, whose bytes come in pieces, for members rustc did not generate itself: objects of a native library, or
+ * the library whole.
  */
-export function bundlesNativeCode(rlib: Uint8Array): boolean | undefined {
-  if (latin1.decode(rlib.subarray(0, MAGIC.length)) !== MAGIC) return undefined;
-  const view = (from: number, to: number): string => latin1.decode(rlib.subarray(from, to));
-  let longNames = '';
-  for (let at = MAGIC.length; at + HEADER_BYTES <= rlib.length; ) {
-    const size = Number(view(at + 48, at + 58));
-    if (!(size >= 0 && Number.isFinite(size)) || view(at + 58, at + 60) !== '`\n') return undefined;
-    const body = at + HEADER_BYTES;
-    let name = view(at, at + 16).trimEnd();
-    if (name === '//') longNames = view(body, body + size);
-    else if (name.startsWith('#1/')) name = view(body, body + Number(name.slice(3))).replace(/\0+$/, '');
-    else if (/^\/\d+$/.test(name)) name = /^[^\n]*/.exec(longNames.slice(Number(name.slice(1))))?.[0] ?? '';
-    if (!isOwnMember(name.replace(/\/$/, ''))) return true;
-    at = body + size + (size % 2);
+export class NativeSearch {
+  #found: boolean | undefined = false;
+  /** Where the next header begins, in bytes from the start; 0 before the magic was seen. */
+  #next = 0;
+  #seen = 0;
+  /** What has been seen from the next header on, as far as it could not be read yet. */
+  #begun = NOTHING;
+  #longNames = '';
+
+  /** Undefined when the bytes are not an archive of the System V or BSD kind. */
+  get found(): boolean | undefined {
+    return this.#next === 0 ? undefined : this.#found;
   }
-  return false;
+
+  see(piece: Uint8Array): void {
+    const bytes = this.#begun.length === 0 ? piece : joined(this.#begun, piece);
+    const origin = this.#seen - this.#begun.length;
+    this.#seen += piece.length;
+    this.#begun = NOTHING;
+    while (this.#found === false) {
+      const at = this.#next - origin;
+      if (at >= bytes.length) return;
+      if (!this.#readMember(bytes.subarray(at))) {
+        this.#begun = bytes.slice(at);
+        return;
+      }
+    }
+  }
+
+  /** Reads what begins at the next header; false when more bytes are needed for that. */
+  #readMember(bytes: Uint8Array): boolean {
+    const view = (from: number, to: number): string => latin1.decode(bytes.subarray(from, to));
+    if (this.#next === 0) {
+      if (bytes.length < MAGIC.length) return false;
+      if (view(0, MAGIC.length) === MAGIC) this.#next = MAGIC.length;
+      else this.#found = undefined;
+      return true;
+    }
+    if (bytes.length < HEADER_BYTES) return false;
+    const size = Number(view(48, 58));
+    let name = view(0, 16).trimEnd();
+    const nameBytes = name === '//' ? size : name.startsWith('#1/') ? Number(name.slice(3)) : 0;
+    if (!(size >= 0 && nameBytes >= 0 && nameBytes <= MAX_NAMES_BYTES) || view(58, 60) !== '`\n') {
+      this.#found = undefined;
+      return true;
+    }
+    if (bytes.length < HEADER_BYTES + nameBytes) return false;
+    const inBody = view(HEADER_BYTES, HEADER_BYTES + nameBytes);
+    if (name === '//') this.#longNames = inBody;
+    else if (name.startsWith('#1/')) name = inBody.replace(/\0+$/, '');
+    else if (/^\/\d+$/.test(name))
+      name = /^[^\n]*/.exec(this.#longNames.slice(Number(name.slice(1))))?.[0] ?? '';
+    if (isOwnMember(name.replace(/\/$/, ''))) this.#next += HEADER_BYTES + size + (size % 2);
+    else this.#found = true;
+    return true;
+  }
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const all = new Uint8Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
 }
 
 /** Symbol tables, the metadata, and the codegen units rustc wrote. */

@@ -224,7 +224,7 @@ export function publishBlob(
   store: Store,
   id: BlobId,
   source: string,
-  options: PlaceOptions & { info?: FileStat; checksum?: () => Checksum },
+  options: PlaceOptions & { info?: FileStat; checksum?: () => Checksum | undefined },
 ): { existed: boolean; info: FileStat } {
   const path = store.layout.blob(id);
   const { info: hashed = stat(source) } = options;

@@ -178,6 +178,37 @@ export function readFile(path: string): Uint8Array | undefined {
   return readAll(file);
 }
 
+/** Large enough that what is done with a piece costs more than to ask for it, and small enough for the processor's cache. */
+const LARGE_PIECE_BYTES = 256 * 1024;
+
+/**
+ * Hands a file's content on in pieces, all in the same memory: each one, and the same with the `overlap` bytes that came
+ * before it in front. `visit` keeps neither. False when the file does not exist.
+ */
+export function readOverlapping(
+  path: string,
+  overlap: number,
+  visit: (piece: Uint8Array, withOverlap: Uint8Array) => void,
+): boolean {
+  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
+  if (fd < 0) {
+    const error = lastError('open', path);
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
+    throw error;
+  }
+  using file = new OpenFile(fd, path);
+  const memory = new Uint8Array(overlap + Math.min(LARGE_PIECE_BYTES, fstat(fd).size + 1));
+  for (let before = 0; ; ) {
+    const count = readInto(file, ptr(memory, before), memory.length - before);
+    if (count === 0) return true;
+    const end = before + count;
+    visit(memory.subarray(before, end), memory.subarray(0, end));
+    const kept = Math.min(overlap, end);
+    memory.copyWithin(0, end - kept, end);
+    before = kept;
+  }
+}
+
 /**
  * Hands a file's content on in pieces of 64 KiB, each in the same memory: fresh memory for a whole file costs as much as
  * hashing it, and for a small one as much as opening and reading it. `visit` reads nothing itself. False when the file does

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { bundlesNativeCode } from '../../src/rustc/archive.ts';
+import { NativeSearch } from '../../src/rustc/archive.ts';
 import { Lab } from '../support/lab.ts';
 
 const lab = new Lab();
@@ -30,6 +30,13 @@ beforeAll(() => {
   run(['ar', 'crsTD', 'libthin.a', 'tiny.o']);
   return () => lab[Symbol.dispose]();
 });
+
+/** What is told of an archive whose bytes come in pieces of this size. */
+function bundlesNativeCode(bytes: Uint8Array, pieceBytes = 64 * 1024): boolean | undefined {
+  const search = new NativeSearch();
+  for (let at = 0; at < bytes.length; at += pieceBytes) search.see(bytes.subarray(at, at + pieceBytes));
+  return search.found;
+}
 
 const FUNCTIONS = 'pub fn f(n: u32) -> u32 { n + 1 }\npub fn g() -> String { format!("{}", f(2)) }\n';
 
@@ -101,4 +108,20 @@ test('a damaged archive never makes it throw or run on', () => {
     }),
     { numRuns: 300 },
   );
+});
+
+test('wherever it is cut into pieces, the same is told', () => {
+  const native = ['-L', `native=${lab.path('c')}`];
+  for (const whole of [
+    rlib('cut_plain', FUNCTIONS, ['-Ccodegen-units=16']),
+    rlib('cut_native', declared('long'), native),
+    readFileSync(lab.path('c', 'libthin.a')),
+  ])
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9000 }), fc.nat(whole.length), (pieceBytes, length) => {
+        const bytes = whole.subarray(0, length);
+        expect(bundlesNativeCode(bytes, pieceBytes)).toBe(bundlesNativeCode(bytes, bytes.length + 1));
+      }),
+      { numRuns: 100 },
+    );
 });
