@@ -172,8 +172,9 @@ export function keyOf(call: Call, base: KeyBase, finished: Ended): Keyed | { rea
         : finished.texts !== undefined;
     outputs.push(new Output({ kind, path, info, texts, digest }));
   }
-  if (finished.left !== undefined && !isAsLeft(finished.left)) return { skip: 'outputs-changed' };
   const closure = closureOf(call, base, { depInfo, outputs, observation: finished.observation });
+  // Asked when they have been read.
+  if (finished.left !== undefined && !isAsLeft(finished.left)) return { skip: 'outputs-changed' };
   if ('skip' in closure) return closure;
   base.sources.lookAgain();
   const key = computeKey(call, base, closure);

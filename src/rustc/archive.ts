@@ -54,7 +54,8 @@ export class NativeSearch {
     const size = Number(view(48, 58));
     let name = view(0, 16).trimEnd();
     const nameBytes = name === '//' ? size : name.startsWith('#1/') ? Number(name.slice(3)) : 0;
-    if (!(size >= 0 && nameBytes >= 0 && nameBytes <= MAX_NAMES_BYTES) || view(58, 60) !== '`\n') {
+    const isRead = Number.isSafeInteger(size) && size >= 0 && nameBytes >= 0 && nameBytes <= MAX_NAMES_BYTES;
+    if (!isRead || view(58, 60) !== '`\n') {
       this.#found = undefined;
       return true;
     }
