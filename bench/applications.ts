@@ -1,5 +1,13 @@
 // What is built: pinned applications from crates.io, fetched through cargo with their own lock files, and a workspace.
-import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -7,6 +15,8 @@ export interface Application {
   readonly name: string;
   /** Undefined: the workspace beside this file. */
   readonly version: string | undefined;
+  /** Crates of its repository, which crates.io has apart from it: they become members of its workspace again. */
+  readonly members?: readonly string[];
   /** The file edited for the "one edited leaf" phase, and the line appended to it. */
   readonly leaf: string;
   /** A dependency in the middle of the graph, and another version of it that the others accept. */
@@ -46,6 +56,25 @@ export const APPLICATIONS: readonly Application[] = [
   },
 ];
 
+/** An application of many crates: `bench/ci.ts` measures what that changes. */
+export const OF_MANY_CRATES: Application = {
+  name: 'ripgrep',
+  version: '15.1.0',
+  members: [
+    'globset',
+    'grep',
+    'grep-cli',
+    'grep-matcher',
+    'grep-printer',
+    'grep-regex',
+    'grep-searcher',
+    'ignore',
+  ],
+  leaf: 'members/grep-searcher/src/lib.rs',
+  bump: { crate: 'regex-automata', version: '0.4.17' },
+  coldTurns: 1,
+};
+
 const run = (argv: readonly string[], cwd: string): void => {
   const done = Bun.spawnSync([...argv], { cwd, stdout: 'ignore', stderr: 'pipe' });
   if (done.exitCode !== 0)
@@ -60,6 +89,7 @@ export function fetchApplication(application: Application, workDir: string): str
   if (application.version === undefined)
     cpSync(join(import.meta.dir, 'workspace'), target, { recursive: true });
   else cpSync(unpacked(application.name, application.version, workDir), target, { recursive: true });
+  assembleWorkspace(target, application.members ?? [], workDir);
   run(['cargo', 'fetch', '--locked'], target);
   return target;
 }
@@ -73,6 +103,38 @@ export function bumpedApplication(application: Application, workDir: string): st
   run(['cargo', 'update', '--package', crate, '--precise', version], target);
   run(['cargo', 'fetch', '--locked'], target);
   return target;
+}
+
+/** Makes crates that the lock file names members of the workspace, in the versions it names. */
+function assembleWorkspace(target: string, members: readonly string[], workDir: string): void {
+  if (members.length === 0) return;
+  const lockPath = join(target, 'Cargo.lock');
+  let lock = readFileSync(lockPath, 'utf8');
+  for (const name of members) {
+    // What is not from a registry has no checksum.
+    const entry = new RegExp(`(name = "${name}"\nversion = "([^"]+)"\n)source = .*\nchecksum = .*\n`);
+    const version = entry.exec(lock)?.[2];
+    if (version === undefined) throw new Error(`Cannot find "${name}" in ${lockPath}.`);
+    lock = lock.replace(entry, '$1');
+    const folder = join(target, 'members', name);
+    cpSync(unpacked(name, version, workDir), folder, { recursive: true });
+    // A lock file has development dependencies of members only: these were none when it was written.
+    const manifest = join(folder, 'Cargo.toml');
+    const text = readFileSync(manifest, 'utf8').replaceAll(
+      /^\[dev-dependencies[^\]]*\]\n(?:(?!\[).*\n?)*/gm,
+      '',
+    );
+    writeFileSync(manifest, text);
+  }
+  writeFileSync(lockPath, lock);
+  const [paths, patches] = [
+    members.map((name) => `"members/${name}"`),
+    members.map((name) => `${name} = { path = "members/${name}" }\n`),
+  ];
+  appendFileSync(
+    join(target, 'Cargo.toml'),
+    `\n[workspace]\nmembers = [${paths.join(', ')}]\n\n[patch.crates-io]\n${patches.join('')}`,
+  );
 }
 
 /** Cargo unpacks a crate it fetches as a dependency into its registry folder. */

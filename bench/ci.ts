@@ -13,7 +13,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { APPLICATIONS, type Application, bumpedApplication, fetchApplication } from './applications.ts';
+import {
+  APPLICATIONS,
+  type Application,
+  bumpedApplication,
+  fetchApplication,
+  OF_MANY_CRATES,
+} from './applications.ts';
 import { baseEnv, build, checkout, cpuModel } from './phases.ts';
 import { table } from './report.ts';
 import { archive, keyOf, unpack } from './target-archive.ts';
@@ -294,7 +300,7 @@ function report(measured: readonly Application[], samples: readonly Sample[]): s
 
 const WAYS: readonly Way[] = [NOTHING, ARCHIVE, PACK];
 const only = values.only?.split(',');
-const applications = APPLICATIONS.filter(({ name }) => only?.includes(name) ?? true);
+const applications = [...APPLICATIONS, OF_MANY_CRATES].filter(({ name }) => only?.includes(name) ?? true);
 const samples: Sample[] = [];
 for (const [index, application] of applications.entries()) {
   for (let round = 0; round < Number(values.rounds); round++)
