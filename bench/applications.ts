@@ -89,7 +89,7 @@ export function fetchApplication(application: Application, workDir: string): str
   if (application.version === undefined)
     cpSync(join(import.meta.dir, 'workspace'), target, { recursive: true });
   else cpSync(unpacked(application.name, application.version, workDir), target, { recursive: true });
-  assembleWorkspace(target, application.members ?? [], workDir);
+  assembleWorkspace(target, application, workDir);
   run(['cargo', 'fetch', '--locked'], target);
   return target;
 }
@@ -105,20 +105,24 @@ export function bumpedApplication(application: Application, workDir: string): st
   return target;
 }
 
-/** Makes crates that the lock file names members of the workspace, in the versions it names. */
-function assembleWorkspace(target: string, members: readonly string[], workDir: string): void {
+/**
+ * Makes crates that the lock file names members of the workspace, in the versions it names. A lock file also has what members
+ * need where features of theirs are on, so it is another one then: that of `lock-files`.
+ */
+function assembleWorkspace(
+  target: string,
+  { name: application, members = [] }: Application,
+  workDir: string,
+): void {
   if (members.length === 0) return;
-  const lockPath = join(target, 'Cargo.lock');
-  let lock = readFileSync(lockPath, 'utf8');
+  const lockPath = join(import.meta.dir, 'lock-files', `${application}.lock`);
+  const lock = readFileSync(lockPath, 'utf8');
+  writeFileSync(join(target, 'Cargo.lock'), lock);
   for (const name of members) {
-    // What is not from a registry has no checksum.
-    const entry = new RegExp(`(name = "${name}"\nversion = "([^"]+)"\n)source = .*\nchecksum = .*\n`);
-    const version = entry.exec(lock)?.[2];
+    const version = new RegExp(`name = "${name}"\nversion = "([^"]+)"\n`).exec(lock)?.[1];
     if (version === undefined) throw new Error(`Cannot find "${name}" in ${lockPath}.`);
-    lock = lock.replace(entry, '$1');
     const folder = join(target, 'members', name);
     cpSync(unpacked(name, version, workDir), folder, { recursive: true });
-    // A lock file has development dependencies of members only: these were none when it was written.
     const manifest = join(folder, 'Cargo.toml');
     const text = readFileSync(manifest, 'utf8').replaceAll(
       /^\[dev-dependencies[^\]]*\]\n(?:(?!\[).*\n?)*/gm,
@@ -126,7 +130,6 @@ function assembleWorkspace(target: string, members: readonly string[], workDir: 
     );
     writeFileSync(manifest, text);
   }
-  writeFileSync(lockPath, lock);
   const [paths, patches] = [
     members.map((name) => `"members/${name}"`),
     members.map((name) => `${name} = { path = "members/${name}" }\n`),
