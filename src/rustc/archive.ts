@@ -27,7 +27,7 @@ export class NativeSearch {
   }
 
   see(piece: Uint8Array): void {
-    const bytes = this.#begun.length === 0 ? piece : joined(this.#begun, piece);
+    const bytes = this.#begun.length === 0 ? piece : Buffer.concat([this.#begun, piece]);
     const origin = this.#seen - this.#begun.length;
     this.#seen += piece.length;
     this.#begun = NOTHING;
@@ -69,13 +69,6 @@ export class NativeSearch {
     else this.#found = true;
     return true;
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const all = new Uint8Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
 }
 
 /** Symbol tables, the metadata, and the codegen units rustc wrote. */

@@ -166,16 +166,19 @@ export function readAll(file: OpenFile): Uint8Array {
   }
 }
 
+/** Undefined when it does not exist. */
+function openToRead(path: string): OpenFile | undefined {
+  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
+  if (fd >= 0) return new OpenFile(fd, path);
+  const error = lastError('open', path);
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  throw error;
+}
+
 /** The content of a file, or undefined when it does not exist. */
 export function readFile(path: string): Uint8Array | undefined {
-  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
-  if (fd < 0) {
-    const error = lastError('open', path);
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
-  }
-  using file = new OpenFile(fd, path);
-  return readAll(file);
+  using file = openToRead(path);
+  return file === undefined ? undefined : readAll(file);
 }
 
 /** Large enough that what is done with a piece costs more than to ask for it, and small enough for the processor's cache. */
@@ -190,14 +193,9 @@ export function readOverlapping(
   overlap: number,
   visit: (piece: Uint8Array, withOverlap: Uint8Array) => void,
 ): boolean {
-  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
-  if (fd < 0) {
-    const error = lastError('open', path);
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
-    throw error;
-  }
-  using file = new OpenFile(fd, path);
-  const memory = new Uint8Array(overlap + Math.min(LARGE_PIECE_BYTES, fstat(fd).size + 1));
+  using file = openToRead(path);
+  if (file === undefined) return false;
+  const memory = new Uint8Array(overlap + Math.min(LARGE_PIECE_BYTES, fstat(file.fd).size + 1));
   for (let before = 0; ; ) {
     const count = readInto(file, ptr(memory, before), memory.length - before);
     if (count === 0) return true;
@@ -215,13 +213,8 @@ export function readOverlapping(
  * not exist.
  */
 export function readPieces(path: string, visit: (piece: Uint8Array) => void): boolean {
-  const fd = libc.open(cString.encode(`${path}\0`), O.RDONLY | O.CLOEXEC, 0);
-  if (fd < 0) {
-    const error = lastError('open', path);
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
-    throw error;
-  }
-  using file = new OpenFile(fd, path);
+  using file = openToRead(path);
+  if (file === undefined) return false;
   for (;;) {
     const count = readInto(file, chunkAt, chunk.length);
     if (count === 0) return true;
