@@ -106,11 +106,11 @@ class TextSearch {
 
   see(piece: Uint8Array): void {
     const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
-    const absent: string[] = [];
+    const absent: Buffer[] = [];
     for (const [text, sought] of this.#texts) {
-      if (this.held.has(text) || absent.some((beginning) => text.startsWith(beginning))) continue;
+      if (this.held.has(text) || absent.some((one) => one.equals(sought.subarray(0, one.length)))) continue;
       if (bytes.includes(sought)) this.held.add(text);
-      else absent.push(text);
+      else absent.push(sought);
     }
   }
 }

@@ -36,13 +36,13 @@ export interface PackAbout {
   readonly created: string;
 }
 
-/** Writes a pack beside its place; {@link finish} puts it there. Killed before, it leaves what was there. */
+/** Writes a pack beside its place; {@link place} puts it there. Killed before, it leaves what was there. */
 export class PackWriter implements Disposable {
   readonly #path: string;
   readonly #file: OpenFile;
   #items = 0;
   #bytes = 0;
-  #isFinished = false;
+  #isPlaced = false;
 
   constructor(path: string, about: PackAbout) {
     this.#path = path;
@@ -70,13 +70,17 @@ export class PackWriter implements Disposable {
     this.#items++;
   }
 
-  /** Puts the whole pack in its place and returns its size. */
-  finish(): number {
+  /** Writes what stands behind the last item, and returns the size of the whole. */
+  end(): number {
     this.#write(utf8(`end ${this.#items}\n`));
     this.#file.finish();
-    rename(this.#file.path, this.#path);
-    this.#isFinished = true;
     return this.#bytes;
+  }
+
+  /** Puts the pack, which has ended, in its place. */
+  place(): void {
+    rename(this.#file.path, this.#path);
+    this.#isPlaced = true;
   }
 
   #write(bytes: Uint8Array): void {
@@ -85,7 +89,7 @@ export class PackWriter implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#isFinished) return;
+    if (this.#isPlaced) return;
     this.#file[Symbol.dispose]();
     bestEffort(() => removeFile(this.#file.path));
   }
@@ -93,12 +97,14 @@ export class PackWriter implements Disposable {
 
 const unfinished = (path: string, pid: number): string => `${path}.unfinished-${pid}`;
 
-/** Removes what killed processes have left of the same pack. */
+/** Removes what killed processes have left of the same pack, and of its parts. */
 function sweepUnfinished(path: string): void {
-  const start = `${basename(path)}.unfinished-`;
-  for (const { name } of listDirectory(dirname(path)) ?? []) {
-    const pid = Number(name.startsWith(start) ? name.slice(start.length) : Number.NaN);
-    if (Number.isSafeInteger(pid) && !isRunning(pid)) bestEffort(() => removeFile(unfinished(path, pid)));
+  const [folder, start] = [dirname(path), basename(path)];
+  for (const { name } of listDirectory(folder) ?? []) {
+    const rest = name.startsWith(start)
+      ? /^(?:\.\d+)?\.unfinished-(\d+)$/.exec(name.slice(start.length))
+      : null;
+    if (rest !== null && !isRunning(Number(rest[1]))) bestEffort(() => removeFile(`${folder}/${name}`));
   }
 }
 

@@ -66,7 +66,13 @@ export class PartsWriter implements Disposable {
 
   /** Puts every part in its place. Of nothing, no file is written: without a base it would only replace one of something. */
   finish(): PackPart[] {
-    return this.#parts.map(({ file, writer, ids }) => ({ file, bytes: writer.finish(), set: setOf(ids) }));
+    const parts = this.#parts.map(({ file, writer, ids }) => ({
+      file,
+      bytes: writer.end(),
+      set: setOf(ids),
+    }));
+    for (const { writer } of this.#parts) writer.place();
+    return parts;
   }
 
   [Symbol.dispose](): void {

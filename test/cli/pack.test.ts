@@ -515,6 +515,18 @@ test('a full disk: what went in is whole, the rest is said; a pack that does not
   expect(readdirSync(disk.path)).toEqual(['store']);
 });
 
+test('parts on a full disk: none takes the place of what was there, and nothing is left of them', () => {
+  using disk = Mount.make('tmpfs', lab.root, 10);
+  if (disk === undefined) return notRun('parts on a full disk', 'no tmpfs can be mounted');
+  for (const name of ['a', 'b', 'c']) add(name, null, randomBytes(6e6).toString('base64'));
+  const there = join(disk.path, 'some.pack');
+  writeFileSync(there, 'as it was');
+  const full = run(['save', there, '--parts', '--bandwidth', '0']);
+  expect([full.status, full.stdout]).toEqual([1, '']);
+  expect(full.stderr).toContain('ENOSPC');
+  expect([readdirSync(disk.path), readFileSync(there, 'utf8')]).toEqual([['some.pack'], 'as it was']);
+});
+
 test('a cap smaller than the pack: it evicts, and does not outgrow it', async () => {
   for (let n = 0; n < 60; n++)
     add(`crate-${n}`, null, [...crypto.getRandomValues(new Uint8Array(60_000))].join(' '));
